@@ -1,0 +1,67 @@
+# The version check and the paths are relative on purpose: a clone may lie under a path with spaces.
+SHELL := /bin/sh
+PYTHON ?= python3
+ARGS ?=
+
+venv := .venv
+run := $(venv)/bin/python
+locked := $(venv)/.locked
+ready := $(venv)/.ready
+uv_compile = $(run) -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	$(UPGRADE)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lint-code lint-format lint-types format lock clean
+
+help: ## show this list
+	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
+	@echo
+	@sed -n 's/^\([a-z.][a-z.-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@echo
+	@echo '  PYTHON=python3.12   the interpreter to build .venv from (3.11 to 3.13)'
+	@echo '  ARGS="-k word -x"   more arguments for pytest (make test) or the demo (make demo)'
+
+demo: $(ready) ## the whole story on this machine: webhook, drift, report, repair, report
+	@$(run) -m sandbox.demo $(ARGS)
+
+test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real processes)
+	@$(run) -m pytest $(ARGS)
+
+lint: lint-code lint-format lint-types ## ruff, ruff format, mypy --strict: changes nothing
+
+lint-code: $(ready)
+	@echo 'ruff check'
+	@$(run) -m ruff check .
+
+lint-format: $(ready)
+	@echo 'ruff format --check'
+	@$(run) -m ruff format --check .
+
+lint-types: $(ready)
+	@echo 'mypy'
+	@$(run) -m mypy
+
+format: $(ready) ## let ruff put files in order
+	@$(run) -m ruff check --fix-only --quiet .
+	@$(run) -m ruff format .
+
+lock: $(ready) ## write both requirements locks anew; UPGRADE=--upgrade takes newer versions
+	@$(uv_compile) --output-file requirements.lock
+	@$(uv_compile) --extra dev --output-file requirements-dev.lock
+
+clean: ## remove .venv and every cache
+	rm -rf $(venv) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The interpreter is checked first, because pip's own words for a wrong one are hard to read.
+$(locked): requirements-dev.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12), (3, 13)) or sys.exit("Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % v)'
+	@echo 'Setting up $(venv) from requirements-dev.lock (once; about a minute)'
+	@$(PYTHON) -m venv --clear $(venv)
+	@$(run) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(ready): $(locked) pyproject.toml
+	@$(run) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
+	@touch $@

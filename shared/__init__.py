@@ -1,0 +1,1 @@
+"""The repository layer under both containers."""

@@ -1,0 +1,132 @@
+"""Every error the product raises on purpose; each class says what its caller should do.
+
+A message carries the numbers and the next step, and never a secret, a payload or another
+system's own text: it may be logged. No message is ever sent to a caller over HTTP.
+"""
+
+# ruff: noqa: N818 - a class is named for what has happened, as the code that catches it reads it
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+
+class SubscriptionSyncError(Exception):
+    """The root: catch this at an edge, something narrower anywhere else."""
+
+
+class SettingsError(SubscriptionSyncError):
+    """Print the message and exit with 2: the environment is wrong, and nothing was started."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        heading = "1 setting is wrong:" if count == 1 else f"{count} settings are wrong:"
+        super().__init__("\n".join([heading, *(f"  {fault}" for fault in self.faults)]))
+
+
+class DatabaseUnavailable(SubscriptionSyncError):
+    """Try again later (503): the database was not reached, or did not answer in time."""
+
+
+class SchemaMismatch(SubscriptionSyncError):
+    """Stop (exit 1, 503): the schema is not this version's; the message says what to run."""
+
+
+class StripeError(SubscriptionSyncError):
+    """Stripe gave no usable answer; the narrower classes say whether asking again can help."""
+
+
+class StripeUnavailable(StripeError):
+    """Try again later (503): network trouble, 429 or 5xx.
+
+    `retry_after` is Stripe's own wish in seconds, where it gave one.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class StripeRefused(StripeUnavailable):
+    """Tell the operator that the key is revoked (401) or lacks a permission (403).
+
+    A webhook answers 503, so that Stripe sends again once the key is right. Raise it
+    without Stripe's own message, which names the account and the tail of the key.
+    """
+
+
+class StripeUnreadable(StripeError):
+    """Try again later (503), then report it: an answer the API does not promise (HTML, a half)."""
+
+
+class ObjectMissing(StripeError):
+    """Take the object as gone from Stripe: a retrieve answered 404."""
+
+    def __init__(self, object_id: str) -> None:
+        self.object_id = object_id
+        super().__init__(f"Stripe has no object {object_id}")
+
+
+class NotAnEvent(SubscriptionSyncError):
+    """Refuse the request (400): the signed body is not JSON, or not a Stripe event."""
+
+
+class BadSignature(SubscriptionSyncError):
+    """Refuse the request (400). `reason` is a fixed phrase for the log; never tell the caller."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the Stripe-Signature header is {reason}")
+
+
+class WrongAccount(SubscriptionSyncError):
+    """Refuse and write nothing (400, exit 1): another account or mode than the database mirrors."""
+
+
+class UnreadableObject(SubscriptionSyncError):
+    """Keep the event as failed, to be replayed: not readable at `path`. Carries no values."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot read {path}: {reason}")
+
+
+class LostRace(SubscriptionSyncError):
+    """Read the row and decide again: another writer moved its revision. Never leaves the mirror."""
+
+
+class LeaseHeld(SubscriptionSyncError):
+    """Exit 1 at once: another run is at work. `until` is epoch seconds."""
+
+    def __init__(self, holder: str, until: int) -> None:
+        self.holder = holder
+        self.until = until
+        moment = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        super().__init__(
+            f"run {holder} holds the lease until {moment}; it is taken over after that"
+        )
+
+
+class LeaseLost(SubscriptionSyncError):
+    """Write nothing more and exit 1: another run has taken the lease over."""
+
+
+class RepairRefused(SubscriptionSyncError):
+    """Print the report and exit 1, nothing written: the repair exceeds the limit."""
+
+    def __init__(self, *, what: str, concerned: int, rows: int, limit_percent: float) -> None:
+        self.what = what
+        self.concerned = concerned
+        self.rows = rows
+        self.limit_percent = limit_percent
+        self.percent = 100 * concerned / rows if rows else 100.0
+        super().__init__(
+            f"{concerned:,} of {rows:,} rows ({self.percent:.2f} %) would {what}, "
+            f"the limit is {limit_percent:g} %: read the report, "
+            "and if it is right run again with a higher --max-repairs"
+        )
+
+
+class DeadlineReached(SubscriptionSyncError):
+    """Stop between two windows, keep the cursor, exit 1: the next run goes on from there."""

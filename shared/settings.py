@@ -1,0 +1,221 @@
+"""The environment as typed settings, checked whole: every fault is named at once.
+
+A setting is declared once, as the annotation of its field. `NAME_FILE` reads the value of `NAME`
+from a file; an empty value counts as unset. Anything secret is a `Secret`, which never prints.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
+
+from shared.errors import SettingsError
+from shared.setting_values import (
+    Secret,
+    api_base,
+    database_url,
+    log_level,
+    percentage,
+    stripe_key,
+    web_address,
+    webhook_secrets,
+    whole_number,
+    words,
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a setting is called, read and explained; `read` raises ValueError with the cure.
+
+    A `default` of None makes it required, an empty one optional.
+    """
+
+    name: str
+    default: str | None
+    read: Callable[[str], Any]
+    help: str
+
+
+_POSTGRES = "the database, postgresql://user:password@host:5432/database; TLS unless local"
+_KEY = "Stripe's API key; a restricted, read-only key is enough"
+_BASE = "where Stripe's API is; another host for tests"
+_SIGNING = "the endpoint's signing secret; several, comma-separated, while one is rolled"
+_PORT = partial(whole_number, least=1, most=65_535)
+_COUNT = partial(whole_number, least=1, most=64)
+_BODY = partial(whole_number, least=1_024, most=64 * 1024 * 1024)
+_TOLERANCE = partial(whole_number, least=1, most=3_600)
+_LEASE = partial(whole_number, least=10, most=3_600)
+_GRACE = partial(whole_number, least=0, most=600)
+_DEADLINE = partial(whole_number, least=0, most=86_400)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrateSettings:
+    """What every command needs, and all that `migrate` needs."""
+
+    database_url: Annotated[Secret, Setting("DATABASE_URL", None, database_url, _POSTGRES)]
+    log_level: Annotated[str, Setting("LOG_LEVEL", "INFO", log_level, "the least level logged")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StripeSettings(MigrateSettings):
+    """What every command that talks to Stripe needs."""
+
+    stripe_secret_key: Annotated[Secret, Setting("STRIPE_SECRET_KEY", None, stripe_key, _KEY)]
+    stripe_api_base: Annotated[
+        str, Setting("STRIPE_API_BASE", "https://api.stripe.com", api_base, _BASE)
+    ]
+
+    @property
+    def livemode(self) -> bool:
+        """True when the key is a live one."""
+        return self.stripe_secret_key.reveal().startswith(("sk_live_", "rk_live_"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookSettings(StripeSettings):
+    """What `webhook` needs."""
+
+    stripe_webhook_secret: Annotated[
+        tuple[Secret, ...], Setting("STRIPE_WEBHOOK_SECRET", None, webhook_secrets, _SIGNING)
+    ]
+    port: Annotated[int, Setting("PORT", "8080", _PORT, "the TCP port to serve on")]
+    web_concurrency: Annotated[int, Setting("WEB_CONCURRENCY", "1", _COUNT, "worker processes")]
+    web_threads: Annotated[
+        int, Setting("WEB_THREADS", "4", _COUNT, "threads of a worker, an event in hand each")
+    ]
+    max_body_bytes: Annotated[
+        int, Setting("MAX_BODY_BYTES", "2097152", _BODY, "the largest body read, in bytes")
+    ]
+    signature_tolerance: Annotated[
+        int,
+        Setting(
+            "SIGNATURE_TOLERANCE",
+            "300",
+            _TOLERANCE,
+            "how far a signature's time may be from now, in seconds",
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconcileSettings(StripeSettings):
+    """What `reconcile` needs."""
+
+    heartbeat_url: Annotated[
+        Secret | None,
+        Setting("HEARTBEAT_URL", "", web_address, "told of each run's start and exit status"),
+    ]
+    lease_seconds: Annotated[
+        int,
+        Setting(
+            "LEASE_SECONDS",
+            "120",
+            _LEASE,
+            "how long after its last sign of life a run is taken for dead",
+        ),
+    ]
+    grace_seconds: Annotated[
+        int,
+        Setting(
+            "GRACE_SECONDS", "10", _GRACE, "how old a difference must be to count, not in flight"
+        ),
+    ]
+    max_repairs_percent: Annotated[
+        float,
+        Setting(
+            "MAX_REPAIRS", "10%", percentage, "the share of existing rows that a run may change"
+        ),
+    ]
+    deadline_seconds: Annotated[
+        int,
+        Setting(
+            "DEADLINE_SECONDS", "270", _DEADLINE, "when a run stops between windows; 0 for never"
+        ),
+    ]
+    access_statuses: Annotated[
+        frozenset[str],
+        Setting(
+            "ACCESS_STATUSES", "active,trialing,past_due", words, "statuses that let a customer in"
+        ),
+    ]
+
+
+_Settings = TypeVar("_Settings", bound=MigrateSettings)
+_MAX_FILE_BYTES: Final = 65_536
+
+
+def load_webhook(environ: Mapping[str, str]) -> WebhookSettings:
+    """Return what `webhook` needs; raises SettingsError naming every fault."""
+    return _load(WebhookSettings, environ)
+
+
+def load_reconcile(environ: Mapping[str, str]) -> ReconcileSettings:
+    """Return what `reconcile` needs; raises SettingsError naming every fault."""
+    return _load(ReconcileSettings, environ)
+
+
+def load_migrate(environ: Mapping[str, str]) -> MigrateSettings:
+    """Return what `migrate` needs; raises SettingsError naming every fault."""
+    return _load(MigrateSettings, environ)
+
+
+def declared(kind: type[MigrateSettings]) -> dict[str, Setting]:
+    """Return the settings of one kind by field name, the required ones first."""
+    hints = get_type_hints(kind, include_extras=True)
+    settings = {field: hint.__metadata__[0] for field, hint in hints.items()}
+    return dict(sorted(settings.items(), key=lambda entry: entry[1].default is not None))
+
+
+def describe(kind: type[MigrateSettings]) -> str:
+    """Return the settings of one kind as text for a command's --help."""
+    lines = ["settings, from the environment, or from the file that NAME_FILE names:"]
+    for setting in declared(kind).values():
+        note = "required" if setting.default is None else setting.default or "none"
+        lines.append(f"  {setting.name:<22} {setting.help} ({note})")
+    return "\n".join(lines)
+
+
+def _load(kind: type[_Settings], environ: Mapping[str, str]) -> _Settings:
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for field, setting in declared(kind).items():
+        try:
+            values[field] = _value(setting, environ)
+        except ValueError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise SettingsError(faults)
+    return kind(**values)
+
+
+def _value(setting: Setting, environ: Mapping[str, str]) -> Any:
+    text = _text(setting.name, environ) or setting.default
+    if text is None:
+        raise ValueError(f"{setting.name} is not set: {setting.help}")
+    if not text:
+        return None
+    try:
+        return setting.read(text)
+    except ValueError as fault:
+        raise ValueError(f"{setting.name} {fault}") from None
+
+
+def _text(name: str, environ: Mapping[str, str]) -> str:
+    text = environ.get(name, "").strip()
+    path = environ.get(f"{name}_FILE", "").strip()
+    if text and path:
+        raise ValueError(f"{name} and {name}_FILE are both set: keep one")
+    if not path:
+        return text
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            content = file.read(_MAX_FILE_BYTES).strip()
+    except (OSError, ValueError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is not text"
+        raise ValueError(f"{name}_FILE names {path}, which cannot be read: {reason}") from None
+    if not content:
+        raise ValueError(f"{name}_FILE names {path}, which is empty")
+    return content

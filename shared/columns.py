@@ -1,0 +1,178 @@
+"""How a mirrored object is declared: its columns, and what follows from them.
+
+A declaration says each field once: its column, its type, where it stands in Stripe's JSON and what
+it decides. The decoder (bytes straight to Structs that hold only these fields), the rows that are
+compared, and every SQL statement on the object's tables are derived from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+Value = str | int | bool | None
+"""One column of one row: text and JSON as str, numbers and epoch seconds as int."""
+
+Row = tuple[Value, ...]
+"""One row, in the order of its declaration's columns."""
+
+
+class Type(Enum):
+    """What a column holds; REFERENCE is the id of an object that may come expanded."""
+
+    TEXT = "text"
+    REFERENCE = "reference"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    TIMESTAMP = "timestamp"
+    METADATA = "metadata"
+    JSON = "json"
+
+
+class Concern(Enum):
+    """What a column decides for the customer."""
+
+    ACCESS = "access"
+    MONEY = "money"
+    COSMETIC = "cosmetic"
+
+
+class Column(NamedTuple):
+    """One field of a mirrored object.
+
+    `path` is where it stands in Stripe's JSON (dots go into nested objects), by default under its
+    own name. `required`: an object without it cannot be read. `keeps`: where Stripe's answer
+    leaves it out (deleted customers), the row's own value stays.
+    """
+
+    name: str
+    type: Type
+    path: str = ""
+    required: bool = False
+    keeps: bool = False
+    concern: Concern = Concern.COSMETIC
+
+    @property
+    def source(self) -> str:
+        """The field's place in Stripe's JSON."""
+        return self.path or self.name
+
+
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+"""Stripe's ids: up to 255 characters, case-sensitive."""
+
+
+class Expanded(msgspec.Struct, frozen=True):
+    """A reference that came expanded: only its id is of interest."""
+
+    id: str
+
+
+_WIRE: dict[Type, Any] = {
+    Type.TEXT: str,
+    Type.REFERENCE: str | Expanded,
+    Type.BOOLEAN: bool,
+    Type.INTEGER: int,
+    Type.DECIMAL: str,
+    Type.TIMESTAMP: int,
+    Type.METADATA: dict[str, str],
+    Type.JSON: Any,
+}
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON text exactly as PostgreSQL prints the same value from a jsonb column.
+
+    Keys are ordered by length in bytes, then by byte. A difference in spelling that slips through
+    (numbers such as 1.10) costs a comparison by value, never a false difference.
+    """
+    return json.dumps(_ordered(value), ensure_ascii=False, separators=(", ", ": "))
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return {key: _ordered(value[key]) for key in keys}
+    if isinstance(value, list):
+        return [_ordered(element) for element in value]
+    return value
+
+
+def _reference(value: Any) -> Value:
+    return value.id if value.__class__ is Expanded else value  # type: ignore[no-any-return]
+
+
+def _metadata(value: Any) -> Value:
+    return canonical_json(value) if value else "{}"
+
+
+def _json(value: Any) -> Value:
+    return None if value is None else canonical_json(value)
+
+
+_CONVERSIONS: dict[Type, Callable[[Any], Value]] = {
+    Type.REFERENCE: _reference,
+    Type.METADATA: _metadata,
+    Type.JSON: _json,
+}
+
+
+class Columns:
+    """The columns of one table, and the Struct into which its objects are decoded."""
+
+    def __init__(self, name: str, columns: Iterable[Column], extra: Sequence[Any] = ()) -> None:
+        self.all = tuple(columns)
+        self.names = tuple(column.name for column in self.all)
+        self.index = {name: position for position, name in enumerate(self.names)}
+        self.struct = _struct(name, [(c.source.split("."), c) for c in self.all], extra)
+        self._get = attrgetter(*(column.source for column in self.all))
+        self._conversions = [
+            (position, _CONVERSIONS[column.type])
+            for position, column in enumerate(self.all)
+            if column.type in _CONVERSIONS
+        ]
+
+    def row(self, decoded: Any) -> list[Value]:
+        """Return the values of one decoded object, in the order of the columns."""
+        try:
+            row = list(self._get(decoded))
+        except AttributeError:
+            row = [_dig(decoded, column.source) for column in self.all]
+        for position, convert in self._conversions:
+            row[position] = convert(row[position])
+        return row
+
+
+def _dig(decoded: Any, path: str) -> Any:
+    for part in path.split("."):
+        if decoded is None:
+            break
+        decoded = getattr(decoded, part)
+    return decoded
+
+
+def _struct(name: str, fields: list[tuple[list[str], Column]], extra: Sequence[Any]) -> Any:
+    """Build the Struct of one JSON object; what lies deeper becomes a Struct of its own."""
+    nested: dict[str, list[tuple[list[str], Column]]] = {}
+    members: list[Any] = []
+    for path, column in fields:
+        if len(path) > 1:
+            nested.setdefault(path[0], []).append((path[1:], column))
+        elif column.required:
+            wire = Identifier if column.name == "id" else _WIRE[column.type]
+            members.append((path[0], wire))
+        else:
+            members.append((path[0], _WIRE[column.type] | None, None))
+    for key, inner in nested.items():
+        struct = _struct(f"{name}_{key}", inner, ())
+        if any(column.required for _, column in inner):
+            members.append((key, struct))
+        else:
+            members.append((key, struct | None, msgspec.field(default_factory=struct)))
+    return msgspec.defstruct(name, [*members, *extra], kw_only=True, gc=False)

@@ -1,0 +1,141 @@
+"""Connections to PostgreSQL: a small pool, opened at first use, in which nothing waits for ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from shared.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 2
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection on which no single wait is longer than `seconds`, nor past `deadline`.
+
+    The server's statement_timeout does not help against a server that hangs. A connection whose
+    wait ran out is in an unknown state and is closed.
+    """
+
+    seconds: float = 30.0
+    deadline: float | None = None
+
+    def wait(
+        self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None
+    ) -> T:
+        """Wait for the server, at most as long as the connection allows."""
+        limit = self.seconds if timeout is None else timeout
+        if self.deadline is not None:
+            limit = min(limit, max(self.deadline - time.monotonic(), 0.0))
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001 (psycopg gives it no public name)
+            self.close()
+            raise psycopg.OperationalError(f"no answer within {limit:.1f} s") from None
+
+
+class Database:
+    """The database of one process; threads share it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int = 4,
+        statement_seconds: float = 30.0,
+        application_name: str = "subscription-sync",
+    ) -> None:
+        """Prepare the pool without touching the network; the first use connects."""
+        self._seconds = statement_seconds
+        self._pool = ConnectionPool(
+            conninfo(url, statement_seconds, application_name),
+            connection_class=Connection,
+            kwargs={"autocommit": True},
+            configure=self._configure,
+            min_size=0,
+            max_size=max_connections,
+            max_idle=300.0,
+            reconnect_timeout=CONNECT_SECONDS,
+            num_workers=1,
+            open=False,
+        )
+
+    @contextmanager
+    def connection(self, deadline: float | None = None) -> Iterator[Connection]:
+        """Lend a connection in autocommit mode until `deadline` (on time.monotonic()).
+
+        Raises DatabaseUnavailable when none is to be had, or when it breaks in use.
+        """
+        self._pool.open()
+        try:
+            with self._pool.connection(timeout=self._patience(deadline)) as connection:
+                connection.deadline = deadline
+                try:
+                    yield connection
+                finally:
+                    connection.deadline = None
+        except (PoolTimeout, PoolClosed) as error:
+            raise DatabaseUnavailable(f"no connection to the database: {error}") from None
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(describe(error)) from error
+
+    def read(self, question: Callable[[Connection], T], deadline: float | None = None) -> T:
+        """Run a statement that changes nothing, once more if its connection had died unnoticed.
+
+        This is what checks the pool's connections: the first statement of every piece of work is
+        a read, so none pays for a round trip that only checks.
+        """
+        try:
+            with self.connection(deadline) as connection:
+                return question(connection)
+        except DatabaseUnavailable:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise
+            self._pool.check()
+        with self.connection(deadline) as connection:
+            return question(connection)
+
+    def close(self) -> None:
+        """Close every connection; idle ones at once."""
+        self._pool.close()
+
+    def _patience(self, deadline: float | None) -> float:
+        limit = 2.0 * CONNECT_SECONDS
+        return limit if deadline is None else max(min(limit, deadline - time.monotonic()), 0.01)
+
+    def _configure(self, connection: Connection) -> None:
+        connection.seconds = self._seconds
+
+
+def conninfo(url: str, statement_seconds: float, application_name: str) -> str:
+    """Return the connection string with time-outs; what `url` sets itself wins."""
+    given = conninfo_to_dict(url)
+    options = (
+        f"-c statement_timeout={int(statement_seconds * 1000)}"
+        f" -c idle_in_transaction_session_timeout={int(statement_seconds * 2000)}"
+        " -c default_transaction_isolation=read\\ committed"
+    )
+    defaults: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": application_name,
+        "options": options,
+        "keepalives_idle": 30,
+    }
+    return make_conninfo("", **{**defaults, **given})
+
+
+def describe(error: psycopg.Error) -> str:
+    """Say what went wrong without any value: the SQLSTATE and the rule, not the server's text."""
+    diagnosis = error.diag
+    rule = diagnosis.constraint_name or diagnosis.column_name
+    what = f"{type(error).__name__} ({error.sqlstate or 'no answer'})"
+    return f"{what} at {rule}" if rule else what

@@ -1,0 +1,187 @@
+"""Migrations: numbered plain-SQL files, applied by the command `migrate` and by nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
+
+if TYPE_CHECKING:
+    import psycopg
+
+# Any process of any version must take the same lock, so the number is fixed for good.
+_LOCK = 7_306_095_128_417_266
+_NAME = re.compile(r"^\d{4}_[a-z0-9_]+\.sql$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """One numbered file."""
+
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file's text."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaState:
+    """How the database stands to this version's files, by file name."""
+
+    pending: tuple[str, ...]
+    unknown: tuple[str, ...]
+    edited: tuple[str, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether every file is applied, unedited, and nothing else is."""
+        return not (self.pending or self.unknown or self.edited)
+
+
+def migrations() -> tuple[Migration, ...]:
+    """Return this version's migrations in order. Raises SchemaMismatch for a badly named file."""
+    found = [
+        Migration(name=entry.name, sql=entry.read_text(encoding="utf-8"))
+        for entry in resources.files("shared").joinpath("migrations").iterdir()
+        if entry.name.endswith(".sql")
+    ]
+    found.sort(key=lambda migration: migration.name)
+    numbers = [migration.name[:4] for migration in found]
+    bad = [m.name for m in found if not _NAME.match(m.name) or numbers.count(m.name[:4]) > 1]
+    if bad:
+        raise SchemaMismatch(f"migrations named badly or numbered twice: {', '.join(bad)}")
+    return tuple(found)
+
+
+def schema_state(
+    connection: psycopg.Connection[Any], files: Sequence[Migration] | None = None
+) -> SchemaState:
+    """Compare the database with this version's files. Needs no more than read permission."""
+    files = migrations() if files is None else files
+    known = connection.execute("SELECT to_regclass('stripe.schema_migrations')").fetchone()
+    applied: dict[str, str] = {}
+    if known is not None and known[0] is not None:
+        query = "SELECT name, checksum FROM stripe.schema_migrations"
+        applied = dict(connection.execute(query).fetchall())
+    named = {migration.name: migration for migration in files}
+    return SchemaState(
+        pending=tuple(name for name in named if name not in applied),
+        unknown=tuple(sorted(name for name in applied if name not in named)),
+        edited=tuple(n for n, m in named.items() if applied.get(n, m.checksum) != m.checksum),
+    )
+
+
+def require_current(connection: psycopg.Connection[Any]) -> None:
+    """Raise SchemaMismatch, saying what to run, unless the schema is this version's."""
+    state = schema_state(connection)
+    if state.unknown:
+        raise SchemaMismatch(
+            f"the schema is ahead of this version ({', '.join(state.unknown)} unknown here):"
+            " deploy the version that made it"
+        )
+    if state.edited:
+        raise SchemaMismatch(f"migrations were edited after use: {', '.join(state.edited)}")
+    if state.pending:
+        raise SchemaMismatch(
+            f"the schema is behind ({', '.join(state.pending)} pending): run `migrate`"
+        )
+
+
+def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ...]:
+    """Apply all pending migrations in one transaction and return their names.
+
+    Two at once: the second waits and finds nothing to do. Raises SchemaMismatch when an applied
+    file was edited or is unknown here; psycopg.Error when a file fails. Nothing is half applied.
+    """
+    import psycopg
+
+    files = migrations() if files is None else files
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        encoding = connection.execute("SHOW server_encoding").fetchone()
+        if encoding is None or encoding[0] != "UTF8":
+            raise SchemaMismatch("the database is not encoded in UTF8: create one that is")
+        state = schema_state(connection, files)
+        if state.unknown or state.edited:
+            gone = ", ".join((*state.unknown, *state.edited))
+            raise SchemaMismatch(f"applied migrations are unknown here or were edited: {gone}")
+        # CREATE SCHEMA IF NOT EXISTS asks for the privilege even where the schema exists.
+        if connection.execute("SELECT to_regnamespace('stripe')").fetchone() == (None,):
+            connection.execute("CREATE SCHEMA stripe")
+        connection.execute(
+            """
+            CREATE TABLE IF NOT EXISTS stripe.schema_migrations (
+                name text PRIMARY KEY,
+                checksum text NOT NULL,
+                applied_at timestamptz NOT NULL DEFAULT now()
+            )
+            """
+        )
+        for migration in files:
+            if migration.name in state.pending:
+                connection.execute(migration.sql.encode())
+                connection.execute(
+                    "INSERT INTO stripe.schema_migrations (name, checksum) VALUES (%s, %s)",
+                    (migration.name, migration.checksum),
+                )
+    return state.pending
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command `migrate`: 0 done, 1 failed or (with --check) something pending, 2 usage."""
+    parser = argparse.ArgumentParser(
+        prog="migrate",
+        description="Bring the schema `stripe` of DATABASE_URL to this version.",
+        epilog="Environment: DATABASE_URL or DATABASE_URL_FILE. Exit status: 0 done or current,"
+        " 1 failed or pending, 2 wrong usage or settings.",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 when something is pending"
+    )
+    arguments = parser.parse_args(argv)
+    import psycopg
+
+    from shared import settings
+    from shared.database import describe
+
+    try:
+        url = settings.load_migrate(os.environ).database_url.reveal()
+        if arguments.check:
+            with psycopg.connect(url, connect_timeout=10) as connection:
+                require_current(connection)
+            print("the schema is current")
+            return 0
+        applied = migrate(url)
+    except SettingsError as error:
+        print(f"migrate: {error}", file=sys.stderr)
+        return 2
+    except (SchemaMismatch, DatabaseUnavailable) as error:
+        print(f"migrate: {error}", file=sys.stderr)
+        return 1
+    except psycopg.Error as error:
+        print(f"migrate: nothing was changed: {_explain(error) or describe(error)}", file=sys.stderr)
+        return 1
+    for name in applied:
+        print(f"applied {name}")
+    print("the schema is current")
+    return 0
+
+
+def _explain(error: psycopg.Error) -> str | None:
+    """Return the server's own sentence on a failed file: it speaks of SQL, not of customers."""
+    return error.diag.message_primary
+
+
+if __name__ == "__main__":
+    sys.exit(main())

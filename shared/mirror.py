@@ -1,0 +1,248 @@
+"""The heart: decide, ask, write.
+
+Both containers change an object through this and nothing else. An event takes one read (the ledger
+row, the held row), a decision without I/O, and one write that holds only while the row is the one
+that was read. Whoever loses that race reads and decides again; no lock is held while Stripe is asked.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from shared import log, truth
+from shared.database import Database, describe
+from shared.errors import (
+    DatabaseUnavailable,
+    ObjectMissing,
+    UnreadableObject,
+    WrongAccount,
+)
+from shared.event import Event
+from shared.mirrored import Content, Held, MirroredObject
+from shared.repository import ledger, mirror_rows
+from shared.repository.account import Account, claim_account
+from shared.repository.ledger import Entry
+from shared.repository.mirror_rows import Write
+from shared.stripe_api import StripeApi
+from shared.truth import Verdict
+
+_log = logging.getLogger(__name__)
+
+
+class Outcome(enum.StrEnum):
+    """What became of an event."""
+
+    APPLIED = "applied"
+    STALE = "stale"
+    UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What became of an event, for the answer and the log.
+
+    `asked`: questions to Stripe. `retries`: races lost against other writers of the same row.
+    """
+
+    outcome: Outcome
+    event_id: str
+    event_type: str
+    object_id: str | None = None
+    asked: int = 0
+    retries: int = 0
+    error: str | None = None
+
+
+class Mirror:
+    """Applies events to the database; threads share it."""
+
+    def __init__(self, database: Database, stripe: StripeApi, *, source: str = "webhook") -> None:
+        """`source` is entered in the ledger: `webhook` or `reconcile`."""
+        self._database = database
+        self._stripe = stripe
+        self._source = source
+        self._account: Account | None = None
+
+    def apply_event(self, event: Event, payload: bytes, deadline: float) -> Receipt:
+        """Apply an event once and return what became of it, committed.
+
+        An object that cannot be read, or that breaks a rule of the database, ends as FAILED in the
+        ledger, with its payload. Raises WrongAccount; DatabaseUnavailable and StripeUnavailable
+        (also past `deadline`, on time.monotonic()), after which nothing was written.
+        """
+        self._require_our_account(event, deadline)
+        mirrored = event.mirrored
+        if mirrored is None:
+            return Receipt(outcome=Outcome.IGNORED, event_id=event.id, event_type=event.type)
+        work = _Work(self._database, self._stripe, event, mirrored, payload, deadline)
+        work.source = self._source
+        try:
+            return work.apply()
+        except UnreadableObject as error:
+            return work.fail(str(error))
+        except ObjectMissing as error:
+            return work.fail(str(error))
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            return work.fail(describe(error))
+
+    def _require_our_account(self, event: Event, deadline: float) -> None:
+        """Refuse an event of another mode or account; claim a database that is nobody's yet."""
+        if self._account is None:
+            wanted = Account(None, self._stripe.livemode)
+            self._account = self._database.read(lambda c: claim_account(c, wanted), deadline)
+        ours = self._account
+        if event.livemode != ours.livemode:
+            raise WrongAccount(
+                f"the event is of {_mode(event.livemode)} mode,"
+                f" the database mirrors {_mode(ours.livemode)} mode"
+            )
+        if event.account is not None and event.account != ours.id:
+            raise WrongAccount("the event is of another (connected) account")
+
+
+class _Work:
+    """One event on its way."""
+
+    def __init__(
+        self,
+        database: Database,
+        stripe: StripeApi,
+        event: Event,
+        mirrored: MirroredObject,
+        payload: bytes,
+        deadline: float,
+    ) -> None:
+        self.source = "webhook"
+        self._database = database
+        self._stripe = stripe
+        self._event = event
+        self._mirrored = mirrored
+        self._payload = payload
+        self._deadline = deadline
+        self._object_id: str | None = None
+        self._asked = 0
+        self._retries = 0
+
+    def apply(self) -> Receipt:
+        """Read, decide and write until one write holds."""
+        content = self._event.content(self._mirrored)
+        self._object_id = content.id
+        while True:
+            done, held = self._database.read(self._read, self._deadline)
+            if done is not None and done != Outcome.FAILED:
+                return self._receipt(Outcome.DUPLICATE)
+            outcome = self._try(content, held)
+            if outcome is not None:
+                return self._receipt(outcome)
+            self._retries += 1
+            if time.monotonic() >= self._deadline:
+                raise DatabaseUnavailable(f"lost {self._retries} races for one row")
+
+    def fail(self, error: str) -> Receipt:
+        """Keep the event in the ledger with its payload and why it could not be applied."""
+        log.event(
+            _log,
+            "event.failed",
+            level=logging.ERROR,
+            event_id=self._event.id,
+            event_type=self._event.type,
+            object_id=self._object_id,
+            error=error,
+        )
+        if not self._enter(Outcome.FAILED, error):
+            return self._receipt(Outcome.DUPLICATE)
+        return self._receipt(Outcome.FAILED, error)
+
+    def _read(self, connection: psycopg.Connection[object]) -> tuple[str | None, Held | None]:
+        assert self._object_id is not None
+        return mirror_rows.read_held(
+            connection, self._mirrored, self._object_id, self._event.id
+        )
+
+    def _try(self, content: Content, held: Held | None) -> Outcome | None:
+        """Decide once and write once; None where another writer was first."""
+        incoming = self._event.interval
+        content = self._mirrored.completed(content, held)
+        verdict = self._decide(content, held, incoming)
+        if verdict is Verdict.STALE:
+            return Outcome.STALE if self._enter(Outcome.STALE) else None
+        if verdict is Verdict.ASK:
+            self._asked += 1
+            retrieved = self._stripe.retrieve(self._mirrored, content.id, self._deadline)
+            content = self._mirrored.completed(retrieved.content, held)
+            as_of = truth.after_answer(held.as_of if held else None, retrieved.as_of)
+        else:
+            as_of = truth.after_event(held.as_of if held else None, incoming)
+        return self._write(content, held, as_of)
+
+    def _decide(self, content: Content, held: Held | None, incoming: truth.Interval) -> Verdict:
+        """Apply the rule; a snapshot without all its items may be old, but is never the answer."""
+        partial = content.items is None
+        equal = held is not None and not partial
+        if held is not None and equal:
+            equal = not self._mirrored.differences(held, content)
+        verdict = truth.decide(
+            held.as_of if held else None,
+            incoming,
+            equal=equal,
+            held_is_terminal=held is not None and self._mirrored.is_terminal(held.row),
+            incoming_is_terminal=self._mirrored.is_terminal(content.row),
+        )
+        return Verdict.ASK if partial and verdict is not Verdict.STALE else verdict
+
+    def _write(self, content: Content, held: Held | None, as_of: truth.Interval) -> Outcome | None:
+        fields = self._mirrored.differences(held, content)
+        outcome = Outcome.APPLIED if fields else Outcome.UNCHANGED
+        write = Write(content, as_of, held.revision if held else None, fields)
+        entry = self._entry(outcome)
+        try:
+            with self._database.connection(self._deadline) as connection:
+                written = mirror_rows.write_for_event(connection, self._mirrored, write, entry)
+        except psycopg.errors.UniqueViolation:
+            return None
+        return outcome if written else None
+
+    def _enter(self, outcome: Outcome, error: str | None = None) -> bool:
+        """Write the ledger row alone; False where another process has done the event."""
+        try:
+            with self._database.connection(self._deadline) as connection:
+                ledger.enter(connection, self._entry(outcome, error))
+        except psycopg.errors.UniqueViolation:
+            return False
+        return True
+
+    def _entry(self, outcome: Outcome, error: str | None = None) -> Entry:
+        return Entry(
+            event_id=self._event.id,
+            type=self._event.type,
+            object_id=self._object_id,
+            created=self._event.created,
+            api_version=self._event.api_version,
+            source=self.source,
+            outcome=outcome,
+            error=error,
+            payload=self._payload,
+        )
+
+    def _receipt(self, outcome: Outcome, error: str | None = None) -> Receipt:
+        return Receipt(
+            outcome=outcome,
+            event_id=self._event.id,
+            event_type=self._event.type,
+            object_id=self._object_id,
+            asked=self._asked,
+            retries=self._retries,
+            error=error,
+        )
+
+
+def _mode(livemode: bool) -> str:
+    return "live" if livemode else "test"

@@ -1,0 +1,288 @@
+"""A mirrored object: its declaration, its content, and how two contents differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shared.columns import Column, Columns, Row, Type, Value
+from shared.errors import UnreadableObject
+from shared.truth import Interval
+
+Fields = dict[str, tuple[Any, Any]]
+"""Differences by field: (before, after), or (in the database, in Stripe)."""
+
+
+class Content(NamedTuple):
+    """What one snapshot says: the object's row and the rows of its items, by id.
+
+    `items` is empty for objects without items and None where the snapshot does not carry all.
+    """
+
+    id: str
+    row: Row
+    items: tuple[Row, ...] | None
+
+
+class Held(NamedTuple):
+    """What the database holds of one object."""
+
+    row: Row
+    items: tuple[Row, ...]
+    as_of: Interval
+    revision: int
+    missing_in_stripe_since: int | None
+
+
+class Page(NamedTuple):
+    """A page of a list, in Stripe's order (newest first).
+
+    `oldest` is the `created` of its last object, None for an empty page. `unreadable` names the
+    objects that could not be read: id and reason.
+    """
+
+    contents: list[Content]
+    has_more: bool
+    oldest: int | None
+    unreadable: list[tuple[str, UnreadableObject]]
+
+
+class _Stub(msgspec.Struct):
+    """What must be readable of every listed object: without it a list cannot be walked."""
+
+    id: str
+    created: int
+
+
+class _RawPage(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """The embedded list of a mirrored object, kept in a table of its own.
+
+    `parent` is the column that names the object; it is not read from Stripe's JSON.
+    """
+
+    table: str
+    parent: str
+    path: str
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def decoded(self) -> Columns:
+        """The columns that Stripe fills."""
+        return Columns(self.table, self.columns)
+
+
+def _as_read(_: Any, row: list[Value], items: list[list[Value]] | None) -> None:
+    """Leave what was read as it is."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MirroredObject:
+    """One object of Stripe's, declared once.
+
+    `name` is Stripe's own word (`object` in its JSON), `path` its list in the API. `terminal` says
+    of a row whether Stripe never changes its state again. `settle` may complete row and items in
+    place from the decoded object (fields that moved between API versions). `extra`: further
+    fields that `settle` needs decoded. `list_parameters`: what makes the API's list complete.
+    """
+
+    name: str
+    table: str
+    path: str
+    columns: tuple[Column, ...]
+    items: Items | None = None
+    terminal: Callable[[Row, Columns], bool] = lambda row, columns: False
+    settle: Callable[[Any, list[Value], list[list[Value]] | None], None] = _as_read
+    extra: Sequence[tuple[str, Any, Any]] = ()
+    list_parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def decoded(self) -> Columns:
+        """The columns that Stripe fills, and the Struct they are read from."""
+        extra: list[Any] = list(self.extra)
+        if self.items is not None:
+            inner = self.items.decoded.struct
+            page = msgspec.defstruct("items", [("data", list[inner]), ("has_more", bool, False)])
+            extra.append(("items", page | None, None))
+        return Columns(self.name, self.columns, extra)
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[Any]:
+        return msgspec.json.Decoder(self.decoded.struct)
+
+    @cached_property
+    def _page_decoder(self) -> msgspec.json.Decoder[Any]:
+        page = msgspec.defstruct("page", [("data", list[self.decoded.struct]), ("has_more", bool)])
+        return msgspec.json.Decoder(page)
+
+    @cached_property
+    def _items_decoder(self) -> msgspec.json.Decoder[Any]:
+        inner = self.items.decoded.struct if self.items else dict[str, Any]
+        page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
+        return msgspec.json.Decoder(page)
+
+    def decode(self, body: bytes | msgspec.Raw, items: list[Any] | None = None) -> Content:
+        """Read one object from its JSON, in the shape of either side of basil.
+
+        `items`: the object's items as decoded by `decode_items`, in place of the embedded list.
+        Raises UnreadableObject, with the JSON path of what cannot be read.
+        """
+        return self._content(_decode(self._decoder, body), items)
+
+    def decode_page(self, body: bytes) -> Page:
+        """Read a list page. Raises UnreadableObject where it is no list page at all."""
+        created = self.decoded.index["created"]
+        try:
+            page = _decode(self._page_decoder, body)
+            contents = [self._content(one, None) for one in page.data]
+        except UnreadableObject:
+            return self._decode_singly(_decode(_raw_page, body))
+        oldest = contents[-1].row[created] if contents else None
+        return Page(contents, page.has_more, None if oldest is None else int(oldest), [])
+
+    def _decode_singly(self, page: _RawPage) -> Page:
+        """Read the page's objects one by one, so that one bad object does not hide the others."""
+        contents: list[Content] = []
+        unreadable: list[tuple[str, UnreadableObject]] = []
+        oldest = None
+        for raw in page.data:
+            stub = _decode(_stub, raw)
+            oldest = stub.created
+            try:
+                contents.append(self.decode(raw))
+            except UnreadableObject as error:
+                unreadable.append((stub.id, error))
+        return Page(contents, page.has_more, oldest, unreadable)
+
+    def decode_items(self, body: bytes) -> tuple[list[Any], bool]:
+        """Read a page of the items' own list: decoded items, and whether there are more."""
+        page = _decode(self._items_decoder, body)
+        return page.data, page.has_more
+
+    def _content(self, one: Any, listed: list[Any] | None) -> Content:
+        row = self.decoded.row(one)
+        items: list[list[Value]] | None = []
+        if self.items is not None:
+            if listed is None:
+                embedded = one.items
+                listed = None if embedded is None or embedded.has_more else embedded.data
+            items = None if listed is None else [self.items.decoded.row(item) for item in listed]
+        self.settle(one, row, items)
+        if items is None:
+            return Content(one.id, tuple(row), None)
+        if len(items) > 1:
+            items.sort(key=_id)
+            if any(one[0] == other[0] for one, other in zip(items, items[1:], strict=False)):
+                raise UnreadableObject("$.items.data", "two items have one id")
+        return Content(one.id, tuple(row), tuple(map(tuple, items)))
+
+    def value(self, row: Row, name: str) -> Value:
+        """Return one column's value of a row."""
+        return row[self.decoded.index[name]]
+
+    def is_terminal(self, row: Row) -> bool:
+        """Return whether Stripe never changes the state of this row again."""
+        return self.terminal(row, self.decoded)
+
+    def completed(self, content: Content, held: Held | None) -> Content:
+        """Return the content with what Stripe leaves out of it kept from the row."""
+        if held is None or not self._keeping:
+            return content
+        row = list(content.row)
+        for position in self._keeping:
+            if row[position] is None:
+                row[position] = held.row[position]
+        return content._replace(row=tuple(row))
+
+    @cached_property
+    def _keeping(self) -> tuple[int, ...]:
+        return tuple(i for i, column in enumerate(self.columns) if column.keeps)
+
+    def differences(self, held: Held | None, content: Content) -> Fields:
+        """Return the fields in which Stripe's content differs from what is held, empty if none.
+
+        Keys: column names; `items.<id>` for an item that only one side has (None on the other);
+        `items.<id>.<column>`; `missing_in_stripe_since`. Values as Stripe gives them: epoch
+        seconds, minor units, JSON. Without a row every field that is not null differs from null.
+        """
+        before: Row = (None,) * len(content.row) if held is None else held.row
+        fields = dict(_differing(self.columns, before, content.row))
+        items = () if held is None else held.items
+        if self.items is not None and content.items is not None and items != content.items:
+            fields.update(self._item_differences(self.items.columns, items, content.items))
+        if held is not None and held.missing_in_stripe_since is not None:
+            fields["missing_in_stripe_since"] = (held.missing_in_stripe_since, None)
+        return fields
+
+    def _item_differences(
+        self, columns: tuple[Column, ...], before: tuple[Row, ...], after: tuple[Row, ...]
+    ) -> Fields:
+        fields: Fields = {}
+        old = {row[0]: row for row in before}
+        new = {row[0]: row for row in after}
+        for item in sorted(old.keys() | new.keys(), key=str):
+            if item not in old:
+                fields[f"items.{item}"] = (None, presented(columns, new[item]))
+            elif item not in new:
+                fields[f"items.{item}"] = (presented(columns, old[item]), None)
+            else:
+                for name, pair in _differing(columns, old[item], new[item]):
+                    fields[f"items.{item}.{name}"] = pair
+        return fields
+
+
+_raw_page = msgspec.json.Decoder(_RawPage)
+_stub = msgspec.json.Decoder(_Stub)
+
+
+def presented(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
+    """Return a row as a JSON object for people and programs: nulls left out, JSON as JSON."""
+    return {
+        column.name: _presented(column, value)
+        for column, value in zip(columns, row, strict=True)
+        if value is not None
+    }
+
+
+def _presented(column: Column, value: Value) -> Any:
+    if column.type in {Type.METADATA, Type.JSON} and value is not None:
+        return json.loads(str(value))
+    return value
+
+
+def _differing(
+    columns: tuple[Column, ...], before: Row, after: Row
+) -> list[tuple[str, tuple[Any, Any]]]:
+    if before == after:
+        return []
+    found = []
+    for column, old, new in zip(columns, before, after, strict=True):
+        if old != new:
+            pair = (_presented(column, old), _presented(column, new))
+            if pair[0] != pair[1]:
+                found.append((column.name, pair))
+    return found
+
+
+def _id(row: list[Value]) -> str:
+    return str(row[0])
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at ")
+        raise UnreadableObject(path.strip("`") or "$", reason) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableObject("$", f"not readable JSON ({type(error).__name__})") from None

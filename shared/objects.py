@@ -1,0 +1,193 @@
+"""What is mirrored, declared once.
+
+To mirror one more field: one migration that adds the column, one line here. The next nightly run
+fills it for every row. To mirror one more object: one declaration here and a migration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.columns import (
+    Column,
+    Columns,
+    Concern,
+    Expanded,
+    Row,
+    Type,
+    Value,
+    canonical_json,
+)
+from shared.mirrored import Content, Items, MirroredObject
+
+TERMINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
+"""Statuses that Stripe never leaves (docs.stripe.com/billing/subscriptions/overview)."""
+
+_ITEM_COLUMNS = (
+    Column("id", Type.TEXT, required=True),
+    Column("price_id", Type.TEXT, "price.id", required=True, concern=Concern.MONEY),
+    Column("product_id", Type.REFERENCE, "price.product", concern=Concern.MONEY),
+    Column("quantity", Type.INTEGER, concern=Concern.MONEY),
+    Column("unit_amount", Type.INTEGER, "price.unit_amount", concern=Concern.MONEY),
+    Column("unit_amount_decimal", Type.DECIMAL, "price.unit_amount_decimal", concern=Concern.MONEY),
+    Column("currency", Type.TEXT, "price.currency", required=True, concern=Concern.MONEY),
+    Column("interval", Type.TEXT, "price.recurring.interval", concern=Concern.MONEY),
+    Column("interval_count", Type.INTEGER, "price.recurring.interval_count", concern=Concern.MONEY),
+    Column("usage_type", Type.TEXT, "price.recurring.usage_type", concern=Concern.MONEY),
+    Column("current_period_start", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("current_period_end", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("created", Type.TIMESTAMP),
+    Column("metadata", Type.METADATA),
+)
+_ITEM_START = [column.name for column in _ITEM_COLUMNS].index("current_period_start")
+_ITEM_END = [column.name for column in _ITEM_COLUMNS].index("current_period_end")
+
+_SUBSCRIPTION_COLUMNS = (
+    Column("id", Type.TEXT, required=True),
+    Column("customer_id", Type.REFERENCE, "customer", required=True, concern=Concern.ACCESS),
+    Column("status", Type.TEXT, required=True, concern=Concern.ACCESS),
+    Column("currency", Type.TEXT, required=True, concern=Concern.MONEY),
+    Column("collection_method", Type.TEXT, required=True, concern=Concern.MONEY),
+    Column("cancel_at_period_end", Type.BOOLEAN, required=True, concern=Concern.MONEY),
+    Column("cancel_at", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("canceled_at", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("ended_at", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("trial_start", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("trial_end", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("current_period_start", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("current_period_end", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("billing_cycle_anchor", Type.TIMESTAMP, concern=Concern.MONEY),
+    Column("created", Type.TIMESTAMP, required=True),
+    Column("start_date", Type.TIMESTAMP, required=True, concern=Concern.MONEY),
+    Column("days_until_due", Type.INTEGER, concern=Concern.MONEY),
+    Column("pause_collection", Type.JSON, concern=Concern.MONEY),
+    Column("discounts", Type.JSON, concern=Concern.MONEY),
+    Column("default_payment_method", Type.REFERENCE),
+    Column("latest_invoice", Type.REFERENCE),
+    Column("schedule", Type.REFERENCE),
+    Column("test_clock", Type.REFERENCE),
+    Column("livemode", Type.BOOLEAN, required=True),
+    Column("metadata", Type.METADATA),
+)
+_NAMES = [column.name for column in _SUBSCRIPTION_COLUMNS]
+_START, _END = _NAMES.index("current_period_start"), _NAMES.index("current_period_end")
+_DISCOUNTS = _NAMES.index("discounts")
+
+
+def _settle_subscription(
+    decoded: Any, row: list[Value], items: list[list[Value]] | None
+) -> None:
+    """Bring both sides of 2025-03-31.basil to one shape.
+
+    Since then the billing period is on each item, before it was on the subscription and held for
+    all items; `discount` became `discounts` (docs.stripe.com/changelog/basil). The subscription's
+    own period here is that of the item that ends last.
+    """
+    listed = decoded.discounts or ([decoded.discount.id] if decoded.discount else [])
+    ids = [one.get("id") if isinstance(one, dict) else one for one in listed]
+    row[_DISCOUNTS] = canonical_json(ids) if ids else "[]"
+    if not items:
+        return
+    start, end = row[_START], row[_END]
+    for item in items:
+        if item[_ITEM_END] is None:
+            item[_ITEM_START], item[_ITEM_END] = start, end
+    last = max(items, key=lambda item: (item[_ITEM_END] or 0, item[_ITEM_START] or 0))
+    row[_START], row[_END] = last[_ITEM_START], last[_ITEM_END]
+
+
+def _has_ended(row: Row, columns: Columns) -> bool:
+    return row[columns.index["status"]] in TERMINAL_STATUSES
+
+
+SUBSCRIPTION = MirroredObject(
+    name="subscription",
+    table="subscriptions",
+    path="/v1/subscriptions",
+    columns=_SUBSCRIPTION_COLUMNS,
+    items=Items(
+        table="subscription_items",
+        parent="subscription_id",
+        path="/v1/subscription_items",
+        columns=_ITEM_COLUMNS,
+    ),
+    terminal=_has_ended,
+    settle=_settle_subscription,
+    extra=(("discount", Expanded | None, None),),
+    # Without it the list leaves out canceled subscriptions (docs.stripe.com/api/subscriptions/list).
+    list_parameters={"status": "all"},
+)
+
+_CUSTOMER_COLUMNS = (
+    Column("id", Type.TEXT, required=True),
+    Column("email", Type.TEXT),
+    Column("name", Type.TEXT),
+    Column("created", Type.TIMESTAMP, keeps=True),
+    Column("deleted", Type.BOOLEAN),
+    Column("test_clock", Type.REFERENCE, keeps=True),
+    Column("metadata", Type.METADATA),
+)
+_EMAIL, _NAME, _DELETED, _METADATA = (
+    [column.name for column in _CUSTOMER_COLUMNS].index(name)
+    for name in ("email", "name", "deleted", "metadata")
+)
+
+
+def _settle_customer(_: Any, row: list[Value], __: list[list[Value]] | None) -> None:
+    """Empty what Stripe no longer tells of a deleted customer.
+
+    Its event still carries the last e-mail address, its answer only the id and `deleted`
+    (docs.stripe.com/api/customers/delete); both are to give one content.
+    """
+    row[_DELETED] = bool(row[_DELETED])
+    if row[_DELETED]:
+        _empty(row)
+
+
+def _empty(row: list[Value]) -> None:
+    row[_EMAIL], row[_NAME], row[_METADATA] = None, None, "{}"
+
+
+def as_deleted(content: Content) -> Content:
+    """Return a customer's content after its deletion, which `customer.deleted` itself shows as before."""
+    row = list(content.row)
+    row[_DELETED] = True
+    _empty(row)
+    return content._replace(row=tuple(row))
+
+
+def _is_deleted(row: Row, columns: Columns) -> bool:
+    return row[columns.index["deleted"]] is True
+
+
+CUSTOMER = MirroredObject(
+    name="customer",
+    table="customers",
+    path="/v1/customers",
+    columns=_CUSTOMER_COLUMNS,
+    terminal=_is_deleted,
+    settle=_settle_customer,
+)
+
+MIRRORED = (CUSTOMER, SUBSCRIPTION)
+"""Every mirrored object, in the order in which the nightly run compares them."""
+
+EVENT_TYPES: dict[str, MirroredObject] = {
+    **{
+        f"customer.subscription.{what}": SUBSCRIPTION
+        for what in (
+            "created",
+            "updated",
+            "deleted",
+            "paused",
+            "resumed",
+            "trial_will_end",
+            "pending_update_applied",
+            "pending_update_expired",
+        )
+    },
+    "customer.created": CUSTOMER,
+    "customer.updated": CUSTOMER,
+    "customer.deleted": CUSTOMER,
+}
+"""The event types that are applied, with the object that each carries."""

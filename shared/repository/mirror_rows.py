@@ -1,0 +1,160 @@
+"""Rows of the mirrored objects: read them with their revision, write them at that revision.
+
+The caller owns the transaction (a single statement in autocommit mode is one); nothing here commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from psycopg import Connection
+
+from shared.columns import Column, Row, Type
+from shared.mirrored import Content, Fields, Held, MirroredObject
+from shared.repository.ledger import Entry
+from shared.repository.statements import statements
+from shared.truth import Interval
+
+
+class Write(NamedTuple):
+    """One row to write: at the revision that was read before, or None where there was no row.
+
+    `fields`: the change to record, empty for a confirmation.
+    """
+
+    content: Content
+    as_of: Interval
+    at_revision: int | None
+    fields: Fields
+
+
+_items_decoder = msgspec.json.Decoder(tuple[tuple[str | int | bool | None, ...], ...])
+
+
+def read_held(
+    connection: Connection[Any], mirrored: MirroredObject, object_id: str, event_id: str | None
+) -> tuple[str | None, Held | None]:
+    """Return what the ledger says of the event (its outcome) and what is held of the object."""
+    row = connection.execute(
+        statements(mirrored).held, {"id": object_id, "event_id": event_id}
+    ).fetchone()
+    assert row is not None
+    return row[0], _held(mirrored, row[1:]) if row[1] is not None else None
+
+
+def read_window(
+    connection: Connection[Any], mirrored: MirroredObject, gte: int, lt: int
+) -> Iterator[Held]:
+    """Yield all rows whose `created` lies in `[gte, lt)`, in no order, streamed."""
+    with connection.cursor() as cursor:
+        cursor.execute(statements(mirrored).window, {"gte": gte, "lt": lt})
+        for row in cursor:
+            yield _held(mirrored, row)
+
+
+def _held(mirrored: MirroredObject, row: Sequence[Any]) -> Held:
+    count = len(mirrored.columns)
+    items = row[count]
+    lower, upper, revision, missing = row[count + 1 :]
+    return Held(
+        row=tuple(row[:count]),
+        items=_items_decoder.decode(items) if items is not None else (),
+        as_of=Interval(lower, upper),
+        revision=revision,
+        missing_in_stripe_since=missing,
+    )
+
+
+def write_for_event(
+    connection: Connection[Any], mirrored: MirroredObject, write: Write, entry: Entry
+) -> bool:
+    """Write one row with its items, its change and its event's ledger row, all or nothing.
+
+    Returns False, with nothing written, where the row is no longer the one that was read. Raises
+    psycopg.errors.UniqueViolation, with nothing written, where the event is done already;
+    psycopg.DataError or IntegrityError where the content breaks a rule of the database.
+    """
+    parameters = {
+        "rows": encode([write], mirrored),
+        "event_id": entry.event_id,
+        "run_id": None,
+        "type": entry.type,
+        "created": entry.created,
+        "api_version": entry.api_version,
+        "source": entry.source,
+        "outcome": entry.outcome,
+        "payload": entry.payload,
+    }
+    return connection.execute(statements(mirrored).write, parameters).fetchone() is not None
+
+
+def write_for_run(
+    connection: Connection[Any], mirrored: MirroredObject, rows: bytes, run_id: str
+) -> set[str]:
+    """Write encoded rows for a run and return the ids that were written.
+
+    The ids that are not returned were changed, or inserted, by somebody else since they were read.
+    """
+    parameters = {
+        "rows": rows.decode(),
+        "event_id": None,
+        "run_id": run_id,
+        "type": None,
+        "created": None,
+        "api_version": None,
+        "source": None,
+        "outcome": None,
+        "payload": None,
+    }
+    written = connection.execute(statements(mirrored).write, parameters).fetchall()
+    return {row[0] for row in written}
+
+
+def mark_missing(
+    connection: Connection[Any],
+    mirrored: MirroredObject,
+    object_id: str,
+    at_revision: int,
+    *,
+    since: int,
+    run_id: str,
+) -> bool:
+    """Mark a row whose id Stripe does not know; False where it was changed since it was read."""
+    parameters = {"id": object_id, "at_revision": at_revision, "since": since, "run_id": run_id}
+    found = connection.execute(statements(mirrored).mark_missing, parameters).fetchone()
+    return found is not None
+
+
+def encode(writes: Iterable[Write], mirrored: MirroredObject) -> str:
+    """Return rows as the JSON that the write statement takes."""
+    return msgspec.json.encode([encoded(write, mirrored) for write in writes]).decode()
+
+
+def encoded(write: Write, mirrored: MirroredObject) -> dict[str, Any]:
+    """Return one row as the JSON object that the write statement takes.
+
+    Items are left out where they are as they were: they are then not touched.
+    """
+    content, fields = write.content, write.fields
+    row = _object(mirrored.columns, content.row)
+    row["lower"], row["upper"] = write.as_of
+    row["at_revision"] = write.at_revision
+    row["fields"] = fields or None
+    touched = write.at_revision is None or any(name.startswith("items.") for name in fields)
+    if mirrored.items is not None and content.items is not None and touched:
+        row["items"] = [_object(mirrored.items.columns, item) for item in content.items]
+    return row
+
+
+def _object(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
+    return {
+        column.name: msgspec.Raw(value.encode())
+        if column.type in _JSON and isinstance(value, str)
+        else value
+        for column, value in zip(columns, row, strict=True)
+    }
+
+
+_JSON = frozenset({Type.METADATA, Type.JSON})

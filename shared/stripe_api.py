@@ -1,0 +1,115 @@
+"""What we ask of Stripe: one object, one page of a list, the account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shared import truth
+from shared.errors import ObjectMissing, StripeRefused, StripeUnreadable, UnreadableObject
+from shared.mirrored import Content, MirroredObject, Page
+from shared.stripe_http import StripeHttp
+from shared.truth import Interval
+
+PAGE = 100
+"""Objects a page, the most that Stripe gives."""
+
+_MOST_ITEM_PAGES = 50
+
+
+class Retrieved(NamedTuple):
+    """One object as Stripe has it, complete, and the interval in which it was read."""
+
+    content: Content
+    as_of: Interval
+
+
+class ListedPage(NamedTuple):
+    """One page, the interval of its objects (a list may lag), and when it was answered."""
+
+    page: Page
+    as_of: Interval
+    answered: Interval
+
+
+class _Account(msgspec.Struct):
+    id: str
+
+
+class StripeApi:
+    """Stripe's API as far as it is needed here: read-only."""
+
+    def __init__(self, http: StripeHttp, *, livemode: bool) -> None:
+        """`livemode` is that of the key."""
+        self._http = http
+        self.livemode = livemode
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent, retries among them."""
+        return self._http.requests
+
+    def retrieve(
+        self, mirrored: MirroredObject, object_id: str, deadline: float | None = None
+    ) -> Retrieved:
+        """Ask for one object, and for the rest of its items where it embeds only the first.
+
+        Raises ObjectMissing, UnreadableObject, StripeRefused, StripeUnavailable, StripeUnreadable.
+        """
+        endpoint = f"{mirrored.path}/:id"
+        path = f"{mirrored.path}/{object_id}"
+        answer = self._http.get(path, endpoint=endpoint, deadline=deadline)
+        content = mirrored.decode(answer.body)
+        if content.id != object_id:
+            raise StripeUnreadable(f"GET {endpoint}: answered another object")
+        if content.items is not None:
+            return Retrieved(content, answer.as_of)
+        items, until = self._all_items(mirrored, object_id, deadline)
+        whole = mirrored.decode(answer.body, items)
+        return Retrieved(whole, Interval(answer.as_of.lower, max(answer.as_of.upper, until)))
+
+    def _all_items(
+        self, mirrored: MirroredObject, object_id: str, deadline: float | None
+    ) -> tuple[list[Any], int]:
+        assert mirrored.items is not None
+        items: list[Any] = []
+        parameters: dict[str, str | int] = {mirrored.name: object_id, "limit": PAGE}
+        for _ in range(_MOST_ITEM_PAGES):
+            answer = self._http.get(mirrored.items.path, parameters, deadline=deadline)
+            page, has_more = mirrored.decode_items(answer.body)
+            items.extend(page)
+            if not has_more or not page:
+                return items, answer.as_of.upper
+            parameters["starting_after"] = page[-1].id
+        raise UnreadableObject("$.items", f"more than {_MOST_ITEM_PAGES * PAGE} items")
+
+    def page(
+        self,
+        mirrored: MirroredObject,
+        parameters: Mapping[str, str | int],
+        deadline: float | None = None,
+    ) -> ListedPage:
+        """Ask for one page of a list, newest first.
+
+        Raises StripeRefused, StripeUnavailable, StripeUnreadable. Objects that cannot be read do
+        not spoil the page: they are named in it.
+        """
+        asked = {**parameters, "limit": PAGE, **mirrored.list_parameters}
+        answer = self._http.get(mirrored.path, asked, deadline=deadline)
+        try:
+            page = mirrored.decode_page(answer.body)
+        except UnreadableObject as error:
+            raise StripeUnreadable(f"GET {mirrored.path}: not a list ({error})") from None
+        return ListedPage(page, truth.of_page(answer.as_of), answer.as_of)
+
+    def account_id(self) -> str | None:
+        """Return the account's id, None where the key may not read it."""
+        try:
+            answer = self._http.get("/v1/account")
+            return msgspec.json.decode(answer.body, type=_Account).id
+        except (StripeRefused, ObjectMissing):
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StripeUnreadable(f"GET /v1/account: {type(error).__name__}") from None

@@ -7,7 +7,7 @@ venv := .venv
 run := $(venv)/bin/python
 locked := $(venv)/.locked
 ready := $(venv)/.ready
-uv_compile = $(run) -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	$(UPGRADE)
 
@@ -46,9 +46,10 @@ format: $(ready) ## let ruff put files in order
 	@$(run) -m ruff check --fix-only --quiet .
 	@$(run) -m ruff format .
 
-lock: $(ready) ## write both requirements locks anew; UPGRADE=--upgrade takes newer versions
-	@$(uv_compile) --output-file requirements.lock
-	@$(uv_compile) --extra dev --output-file requirements-dev.lock
+lock: $(ready) ## write the three requirements locks anew; UPGRADE=--upgrade takes newer versions
+	@$(uv_compile) --output-file requirements.lock pyproject.toml
+	@$(uv_compile) --output-file requirements-dev.lock --extra dev pyproject.toml
+	@$(uv_compile) --output-file requirements-build.lock --group build
 
 clean: ## remove .venv and every cache
 	rm -rf $(venv) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,56 @@
+"""A stateful double of the part of Stripe that subscription-sync uses, over real HTTP.
+
+    with StripeDouble.start() as double:
+        name = double.control.create_subscription(price="pro")
+        double.control.deliver("http://127.0.0.1:8080/webhook", ["whsec_test"])
+
+As a process: `python -m sandbox.stripe_double --port 12111 --seed-subscriptions 1000`.
+
+`double.control` (see `Control` and the classes it is made of) has, by subject:
+
+- changes: create_/update_/delete_customer, create_/update_subscription, add_item, remove_item,
+  change_item, activate, pause, resume, pause_collection, cancel, expire, renew, emit, emit_object,
+  seed (many, without events), churn (random lawful life);
+- the truth: truth, truths, history, ids, events, prices;
+- delivery: deliver, redeliver, redeliver_until_accepted, outbox, undelivered, lost, requeue, drop,
+  event_body, thin_body; what goes wrong on the way is a `DeliveryPlan`;
+- time: now, advance, set_clock;
+- trouble: switch (the quirks: `Switches`), fault, hold, hook, clear_faults, clear_interventions,
+  add_key, revoke_key;
+- what was asked: requests, request_counts, clear_requests;
+- realm: the same for another account or for live mode.
+
+From other processes, JSON over HTTP: `POST /_control/call` with `{"method", "args", "keywords",
+"realm": {"account", "livemode"}}` answers `{"result"}` (400 `{"error"}`) for each of these but
+hold and hook; `POST /_control/hold` (a number), `GET /_control/hold/N/reached?timeout=`,
+`POST /_control/hold/N/release`, `POST /_control/reset`, `GET /_control/clock`,
+`GET /_control/truth/ID`, `GET /_control/history/ID`, `GET /_control/truths/subscription` (NDJSON).
+
+Keys from the start: sk_test_double, sk_live_double (everything), rk_test_double, rk_live_double
+(not the account), and the same four of another account, ending in `other`.
+"""
+
+from sandbox.stripe_double.control import Control
+from sandbox.stripe_double.delivery import Delivery, DeliveryPlan, Reply
+from sandbox.stripe_double.double import StripeDouble
+from sandbox.stripe_double.interventions import Hold
+from sandbox.stripe_double.keys import MAIN_ACCOUNT, OTHER_ACCOUNT
+from sandbox.stripe_double.server import RequestLine
+from sandbox.stripe_double.signature import sign
+from sandbox.stripe_double.switches import Switches
+from sandbox.stripe_double.truth import Seen
+
+__all__ = [
+    "MAIN_ACCOUNT",
+    "OTHER_ACCOUNT",
+    "Control",
+    "Delivery",
+    "DeliveryPlan",
+    "Hold",
+    "Reply",
+    "RequestLine",
+    "Seen",
+    "StripeDouble",
+    "Switches",
+    "sign",
+]

@@ -1,0 +1,137 @@
+"""Stripe's Event objects: what they keep, how they are rendered, the list of them."""
+
+from bisect import bisect_left
+from datetime import UTC, datetime
+
+import msgspec
+
+from sandbox.stripe_double.bodies import Style, render
+from sandbox.stripe_double.ids import IdScheme
+from sandbox.stripe_double.states import JsonObject, State
+
+KEPT_SECONDS = 30 * 86_400
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One Event object. `account_version`: the account's API version when it happened.
+
+    Its object is a state, rendered for whoever reads, or a body given as it is.
+    """
+
+    id: str
+    number: int
+    type: str
+    created: int
+    at: float
+    livemode: bool
+    account_version: str
+    object_id: str
+    request_id: str | None
+    state: State | None = None
+    before: State | None = None
+    body: JsonObject | None = None
+    extra: JsonObject = {}
+
+
+def event_body(event: Event, style: Style, *, pending: int, drop_items: bool) -> JsonObject:
+    """An event as its endpoint or the event list shows it; `pending`: endpoints still to answer."""
+    data: JsonObject = {"object": event.body if event.state is None else render(event.state, style)}
+    if drop_items and event.type.endswith((".paused", ".resumed")):
+        del data["object"]["items"]
+    if event.before is not None and event.state is not None:
+        data["previous_attributes"] = _previous(
+            render(event.before, style), render(event.state, style)
+        )
+    return {
+        "id": event.id,
+        "object": "event",
+        "api_version": style.version,
+        "created": event.created,
+        "data": data,
+        "livemode": event.livemode,
+        "pending_webhooks": pending,
+        "request": {"id": event.request_id, "idempotency_key": None},
+        "type": event.type,
+        **event.extra,
+    }
+
+
+def _previous(before: JsonObject, after: JsonObject) -> JsonObject:
+    changed: JsonObject = {}
+    for field in before.keys() | after.keys():
+        old, new = before.get(field), after.get(field)
+        if old == new:
+            continue
+        if field == "items" and isinstance(old, dict):
+            changed[field] = {"data": old["data"]}
+        elif isinstance(old, dict) and isinstance(new, dict):
+            changed[field] = _previous(old, new)
+        else:
+            changed[field] = old
+    return dict(sorted(changed.items()))
+
+
+def thin_body(event: Event, ids: IdScheme) -> JsonObject:
+    """The thin twin of a snapshot event: an object of Stripe's second API, without the object."""
+    moment = datetime.fromtimestamp(event.at, tz=UTC).isoformat(timespec="milliseconds")
+    kind = event.type.removeprefix("customer.").split(".")[0]
+    path = "subscriptions" if kind == "subscription" else "customers"
+    return {
+        "id": ids.make(event.number),
+        "object": "v2.core.event",
+        "type": f"v1.{event.type}",
+        "livemode": event.livemode,
+        "created": moment.replace("+00:00", "Z"),
+        "context": None,
+        "reason": {"type": "request", "request": {"id": event.request_id, "idempotency_key": ""}},
+        "related_object": {
+            "id": event.object_id,
+            "type": "subscription" if path == "subscriptions" else "customer",
+            "url": f"/v1/{path}/{event.object_id}",
+        },
+        "snapshot_event": event.id,
+    }
+
+
+class EventLog:
+    """Every event ever, oldest first; Stripe shows those of the last 30 days."""
+
+    def __init__(self, ids: IdScheme, thin_ids: IdScheme) -> None:
+        self.thin_ids = thin_ids
+        self._ids = ids
+        self._events: list[Event] = []
+        # Event ids that no endpoint has accepted; all others have been.
+        self.unaccepted: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def next_id(self) -> str:
+        return self._ids.make(len(self._events))
+
+    def append(self, event: Event) -> None:
+        self._events.append(event)
+        self.unaccepted.add(event.id)
+
+    def all(self) -> list[Event]:
+        return list(self._events)
+
+    def find(self, name: str) -> Event | None:
+        number = self._ids.number(name)
+        if number is None or number >= len(self._events):
+            return None
+        return self._events[number]
+
+    def span(self, lower: int, upper: int) -> tuple[int, int]:
+        """The places [first, last) of events created in the seconds [lower, upper)."""
+        return (
+            bisect_left(self._events, lower, key=_created),
+            bisect_left(self._events, upper, key=_created),
+        )
+
+    def at(self, place: int) -> Event:
+        return self._events[place]
+
+
+def _created(event: Event) -> int:
+    return event.created

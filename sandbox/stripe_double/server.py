@@ -1,0 +1,185 @@
+"""The double's front door: from a request to an answer, with everything that may go wrong."""
+
+import math
+import threading
+from email.utils import formatdate
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from sandbox.stripe_double.api import Call, Endpoint, answer_call, find_endpoint
+from sandbox.stripe_double.bodies import to_json
+from sandbox.stripe_double.changes import Changes
+from sandbox.stripe_double.clock import Clock
+from sandbox.stripe_double.interventions import Fault, Interventions, pass_stops
+from sandbox.stripe_double.keys import Key, first_keys, secret_of
+from sandbox.stripe_double.limits import Limits
+from sandbox.stripe_double.realm import Realm
+from sandbox.stripe_double.refusals import (
+    Refusal,
+    no_key,
+    rate_limited,
+    troubled,
+    unknown_key,
+)
+from sandbox.stripe_double.switches import Switches
+from sandbox.stripe_double.wire import Answer, Break, Request
+
+_HTML = b"<html><head><title>Maintenance</title></head><body>Back soon.</body></html>"
+
+
+class RequestLine(Struct, frozen=True, kw_only=True):
+    """One request that was answered, or broken (`status` None)."""
+
+    method: str
+    path: str
+    query: list[tuple[str, str]]
+    endpoint: str
+    status: int | None
+    at: float
+
+
+class World:
+    """Everything that a reset forgets."""
+
+    def __init__(
+        self, *, clock: Clock, switches: Switches, stopping: threading.Event, seed: int
+    ) -> None:
+        self.clock = clock
+        self.switches = switches
+        self.stopping = stopping
+        self.lock = threading.RLock()
+        self.keys = first_keys()
+        self.limits = Limits(switches)
+        self.interventions = Interventions(stopping, seed)
+        self.requests: list[RequestLine] = []
+        self._realms: dict[tuple[str, bool], Realm] = {}
+
+    def realm(self, account: str, *, livemode: bool) -> Realm:
+        with self.lock:
+            found = self._realms.get((account, livemode))
+            if found is None:
+                found = self._realms[account, livemode] = Realm(
+                    account,
+                    livemode=livemode,
+                    clock=self.clock,
+                    switches=self.switches,
+                    lock=self.lock,
+                )
+            return found
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request for the API."""
+        name = ""
+        try:
+            key = self._key(request)
+            endpoint, rest = find_endpoint(request)
+            name = endpoint.name
+            call = Call(
+                request=request,
+                realm=self.realm(key.account, livemode=key.livemode),
+                key=key,
+                name=rest,
+            )
+            answer = self._within_limits(endpoint, call)
+        except Refusal as refusal:
+            answer = refusal.answer
+        moment = self.clock.now()
+        self._stamp(answer, request, moment)
+        silent = answer.broken is not None and answer.broken.kind in {"reset", "hang"}
+        self.requests.append(
+            RequestLine(
+                method=request.method,
+                path=request.path,
+                query=request.query,
+                endpoint=name,
+                status=None if silent else answer.status,
+                at=moment,
+            )
+        )
+        return answer
+
+    def _key(self, request: Request) -> Key:
+        secret = secret_of(request)
+        if not secret:
+            raise no_key()
+        key = self.keys.get(secret)
+        if key is None:
+            raise unknown_key(secret)
+        return key
+
+    def _within_limits(self, endpoint: Endpoint, call: Call) -> Answer:
+        owner = f"{call.key.account} {call.key.livemode}"
+        reason = self.limits.enter(owner, endpoint.name, livemode=call.key.livemode)
+        if reason is not None:
+            return rate_limited(reason, None)
+        try:
+            return self._attempt(endpoint, call)
+        finally:
+            self.limits.leave(owner, endpoint.name)
+
+    def _attempt(self, endpoint: Endpoint, call: Call) -> Answer:
+        fault = self.interventions.fault(call.request, endpoint.name)
+        stops = self.interventions.stops(call.request, endpoint.name)
+        pass_stops(stops.get("before_read", []))
+        self._wait(self.switches.latency / 2)
+        if fault is not None and fault.kind in {"status", "html", "reset", "hang"}:
+            return _fail(fault)
+        if self.switches.churn_on_list and endpoint.name == "subscriptions.list":
+            # A walk must bear objects that were not there when it began.
+            Changes(lambda: call.realm).create_subscription()
+        try:
+            answer = answer_call(endpoint, call)
+        except Refusal as refusal:
+            answer = refusal.answer
+        pass_stops(stops.get("after_read", []))
+        self._wait(self.switches.latency / 2)
+        if fault is not None:
+            _spoil(answer, fault)
+        return answer
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            self.stopping.wait(seconds)
+
+    def _stamp(self, answer: Answer, request: Request, moment: float) -> None:
+        account = self.switches.account_version
+        answer.headers = {
+            "Server": "nginx",
+            "Date": formatdate(math.floor(moment), usegmt=True),
+            "Request-Id": f"req_{len(self.requests):014d}",
+            "Stripe-Version": request.headers.get("stripe-version", account),
+            "Cache-Control": "no-cache, no-store",
+            **answer.headers,
+        }
+
+
+def _fail(fault: Fault) -> Answer:
+    if fault.kind == "html":
+        status = 200 if fault.status == 500 else fault.status
+        return Answer(status=status, body=_HTML, content_type="text/html; charset=utf-8")
+    if fault.kind == "status" and fault.status == 429:
+        answer = rate_limited(fault.reason, fault.should_retry)
+        if fault.retry_after is not None:
+            answer.headers["Retry-After"] = str(fault.retry_after)
+        return answer
+    answer = troubled(fault.status, fault.should_retry, fault.retry_after)
+    if fault.kind != "status":
+        answer.broken = Break(
+            kind="hang" if fault.kind == "hang" else "reset", seconds=fault.seconds
+        )
+    return answer
+
+
+def _spoil(answer: Answer, fault: Fault) -> None:
+    if fault.kind in {"half_body", "slow_body"}:
+        answer.broken = Break(
+            kind="half_body" if fault.kind == "half_body" else "slow_body", seconds=fault.seconds
+        )
+        return
+    page: Any = msgspec.json.decode(answer.body)
+    if page.get("object") == "list":
+        page["data"] = page["data"][: fault.keep if fault.kind == "truncated_list" else 0]
+        page["has_more"] = False
+        answer.body = to_json(page)

@@ -1,0 +1,45 @@
+"""What a test or a scenario can set about the double as a whole."""
+
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from sandbox.stripe_double.states import NEWEST_VERSION
+
+
+class Switches(Struct, kw_only=True):
+    """Real time is in seconds of the host, lags are in seconds of the double's clock.
+
+    `cursor_in_range`: what a cursor does whose object lies inside the `created` range of the same
+    request. Stripe's engineers saw it return an empty page or lose the rest of the cursor's
+    second (stripe/sync-engine-fork, pull request 378).
+    """
+
+    account_version: str = NEWEST_VERSION
+    churn_on_list: bool = False
+    compact: bool = False
+    cursor_in_range: Literal["empty", "skips_second", "works"] = "empty"
+    embedded_items: int = 10
+    endpoint_concurrency: int | None = None
+    endpoint_rate: float = 25.0
+    expand_customer: bool = False
+    global_concurrency: int | None = None
+    gzip_level: int = 1
+    lag: float = 0.0
+    lag_events: float = 0.0
+    lag_items: float = 0.0
+    latency: float = 0.0
+    live_rate: float = 100.0
+    paused_without_items: bool = False
+    rate_limits: bool = False
+    sandbox_rate: float = 25.0
+
+    def set(self, values: dict[str, object]) -> None:
+        unknown = values.keys() - set(self.__struct_fields__)
+        if unknown:
+            raise ValueError(f"no such switch: {', '.join(sorted(unknown))}")
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def copy(self) -> "Switches":
+        return structs.replace(self)

@@ -4,8 +4,6 @@ A message carries the numbers and the next step, and never a secret, a payload o
 system's own text: it may be logged. No message is ever sent to a caller over HTTP.
 """
 
-# ruff: noqa: N818 - a class is named for what has happened, as the code that catches it reads it
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -115,17 +113,24 @@ class LeaseLost(SubscriptionSyncError):
 class RepairRefused(SubscriptionSyncError):
     """Print the report and exit 1, nothing written: the repair exceeds the limit."""
 
-    def __init__(self, *, what: str, concerned: int, rows: int, limit_percent: float) -> None:
-        self.what = what
+    def __init__(self, *, what: str, concerned: int, rows: int, limit: str, allowed: int) -> None:
         self.concerned = concerned
         self.rows = rows
-        self.limit_percent = limit_percent
-        self.percent = 100 * concerned / rows if rows else 100.0
+        self.allowed = allowed
+        percent = 100 * concerned / rows if rows else 100.0
         super().__init__(
-            f"{concerned:,} of {rows:,} rows ({self.percent:.2f} %) would {what}, "
-            f"the limit is {limit_percent:g} %: read the report, "
-            "and if it is right run again with a higher --max-repairs"
+            f"{concerned:,} of {rows:,} rows ({percent:.2f} %) would {what}, --max-repairs {limit}"
+            f" allows {allowed:,}: nothing was written; read the report, and if it is right run"
+            f" again with --max-repairs {concerned}"
         )
+
+
+class ListingBroken(SubscriptionSyncError):
+    """Print the report and exit 1, no row changed: Stripe's list left out what Stripe has."""
+
+
+class Interrupted(SubscriptionSyncError):
+    """Stop where you are, keep the cursor, exit 1: SIGTERM came."""
 
 
 class DeadlineReached(SubscriptionSyncError):

@@ -108,9 +108,9 @@ def database_url(text: str) -> Secret:
 
     Raises ValueError without libpq's own message, which can quote the password.
     """
-    import psycopg  # noqa: PLC0415 - half of a command's start-up time, and --help needs none of it
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415
-    from psycopg.pq import Conninfo  # noqa: PLC0415
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.pq import Conninfo
 
     try:
         given = conninfo_to_dict(text)

@@ -1,0 +1,1 @@
+"""Stripe's endpoint: applies each subscription event once, whatever the order of arrival."""

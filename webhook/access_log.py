@@ -1,0 +1,58 @@
+"""gunicorn's logger as the house's: one JSON line a request, and its own messages as JSON."""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from shared import log
+from webhook.app import FIELDS
+
+_log = logging.getLogger("webhook.request")
+
+
+class RequestLog(Logger):  # type: ignore[misc]
+    """Writes one line a request: method, path, status, duration, and the fields the route left."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave every handler to the root logger, which redacts."""
+        self.cfg = cfg
+        for logger in (self.error_log, self.access_log):
+            logger.handlers.clear()
+            logger.propagate = True
+
+    def access(
+        self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
+    ) -> None:
+        """Log one request; gunicorn calls this after the answer is sent."""
+        status = int(str(resp.status or "500")[:3])
+        path = environ.get("PATH_INFO") or getattr(req, "path", None)
+        fields: dict[str, Any] = environ.get(FIELDS, {})
+        log.event(
+            _log,
+            event_name(path, status, fields.get("outcome")),
+            level=level(status, fields.get("outcome")),
+            method=environ.get("REQUEST_METHOD"),
+            path=path,
+            status=status,
+            duration_ms=round(request_time.total_seconds() * 1000, 2),
+            **fields,
+        )
+
+
+def event_name(path: str | None, status: int, outcome: str | None) -> str:
+    """Name the line: `event.<outcome>`, `event.refused` (4xx), `event.postponed` (5xx)."""
+    if path != "/webhook":
+        return "request.done"
+    if outcome is not None:
+        return f"event.{outcome}"
+    return "event.postponed" if status >= 500 else "event.refused"  # noqa: PLR2004
+
+
+def level(status: int, outcome: str | None) -> int:
+    """Error for what an operator must look at, warning for what a caller did wrong."""
+    if outcome == "failed" or status >= 500:  # noqa: PLR2004
+        return logging.ERROR
+    return logging.WARNING if status >= 400 else logging.INFO  # noqa: PLR2004

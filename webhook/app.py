@@ -1,0 +1,136 @@
+"""The routes: translate between HTTP and the mirror, nothing more.
+
+Bodies are fixed words. What went wrong is in the log, which is written by the access log from the
+fields that a route leaves in the request's environment.
+"""
+
+import json
+import time
+from typing import Final
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from shared.errors import (
+    BadSignature,
+    DatabaseUnavailable,
+    NotAnEvent,
+    SchemaMismatch,
+    StripeError,
+    WrongAccount,
+)
+from shared.event import decode_event
+from shared.mirror import Mirror
+from shared.settings import WebhookSettings
+from webhook.readiness import READY_SECONDS, Readiness
+from webhook.signature import verify
+
+ANSWER_SECONDS: Final = 4.5
+"""From the whole request to the answer: below every time-out that Stripe is said to have."""
+
+RETRY_AFTER: Final = 30
+
+FIELDS: Final = "subscription_sync.fields"
+"""Where in the WSGI environment a request's log fields are (dict[str, object])."""
+
+ANSWERS: Final[dict[type[Exception], tuple[int, str]]] = {
+    BadSignature: (400, "bad_signature"),
+    NotAnEvent: (400, "not_an_event"),
+    WrongAccount: (400, "wrong_account"),
+    DatabaseUnavailable: (503, "database_unavailable"),
+    SchemaMismatch: (503, "schema_mismatch"),
+    StripeError: (503, "stripe_unavailable"),
+}
+"""Status and body by error; a subclass answers as its nearest base does."""
+
+HTTP_WORDS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) -> Flask:
+    """Return the WSGI application; it touches neither network nor database before a request."""
+    app = Flask(__name__, static_folder=None)
+    # One more than allowed: a body without Content-Length is cut there without a word.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
+    # A redirect would fail the delivery: Stripe follows none.
+    app.url_map.merge_slashes = False
+
+    def receive() -> Response:
+        body = request.get_data(cache=False)
+        deadline = time.monotonic() + ANSWER_SECONDS
+        if len(body) > settings.max_body_bytes:
+            raise RequestEntityTooLarge
+        verify(
+            body,
+            request.headers.get("Stripe-Signature"),
+            settings.stripe_webhook_secret,
+            settings.signature_tolerance,
+            time.time,
+        )
+        event = decode_event(body)
+        note(event_id=event.id, event_type=event.type)
+        readiness.require(deadline)
+        receipt = mirror.apply_event(event, body, deadline)
+        note(
+            object_id=receipt.object_id,
+            outcome=receipt.outcome,
+            asked=receipt.asked,
+            retries=receipt.retries,
+        )
+        if receipt.error is not None:
+            note(error=receipt.error)
+        return answer(200, {"outcome": receipt.outcome})
+
+    def healthz() -> Response:
+        return answer(200, {"healthy": True})
+
+    def readyz() -> Response:
+        try:
+            readiness.check(time.monotonic() + READY_SECONDS)
+        except (DatabaseUnavailable, SchemaMismatch) as error:
+            note(error=describe(error))
+            reason = "schema" if isinstance(error, SchemaMismatch) else "database"
+            return answer(503, {"ready": False, "reason": reason})
+        return answer(200, {"ready": True})
+
+    app.add_url_rule(
+        "/webhook", view_func=receive, methods=["POST"], provide_automatic_options=False
+    )
+    app.add_url_rule("/healthz", view_func=healthz, provide_automatic_options=False)
+    app.add_url_rule("/readyz", view_func=readyz, provide_automatic_options=False)
+    app.register_error_handler(Exception, refuse)
+    return app
+
+
+def note(**fields: object) -> None:
+    """Add fields to the request's line in the log."""
+    request.environ.setdefault(FIELDS, {}).update(fields)
+
+
+def describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def refuse(error: Exception) -> Response:
+    """Answer an error: the one catch-all of this edge."""
+    if isinstance(error, HTTPException):
+        status = error.code or 500
+        refusal = answer(status, {"error": HTTP_WORDS.get(status, "bad_request")})
+        if "Allow" in (headers := dict(error.get_headers())):
+            refusal.headers["Allow"] = headers["Allow"]
+        return refusal
+    for kind in type(error).__mro__:
+        if kind in ANSWERS:
+            status, word = ANSWERS[kind]
+            note(error=describe(error))
+            return answer(status, {"error": word})
+    # A product error without a row above is as unexpected here as any other.
+    note(error=error)
+    return answer(500, {"error": "internal"})
+
+
+def answer(status: int, body: dict[str, object]) -> Response:
+    """Return `body` as JSON; 503 asks for another try."""
+    response = Response(json.dumps(body), status, content_type="application/json")
+    if status == 503:  # noqa: PLR2004 - HTTP's own number
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response

@@ -1,0 +1,107 @@
+"""The service under gunicorn: its configuration, and what each worker is made of.
+
+The master imports, the workers inherit; connections are made after the fork, at first use.
+"""
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from shared import log
+from shared.database import Database
+from shared.mirror import Mirror
+from shared.settings import WebhookSettings
+from shared.stripe_api import StripeApi
+from shared.stripe_http import WEBHOOK_PATIENCE, StripeHttp
+from webhook.access_log import RequestLog
+from webhook.app import ANSWER_SECONDS, create_app
+from webhook.readiness import READY_SECONDS, Readiness
+from webhook.worker import Worker
+
+GRACEFUL_SECONDS: Final = 8
+"""Given to requests in hand at SIGTERM: Docker and Scaleway kill after ten."""
+
+KEEPALIVE_SECONDS: Final = 15
+
+_log = logging.getLogger(__name__)
+
+
+class Service(BaseApplication):  # type: ignore[misc]
+    """gunicorn with our settings and nothing else: no file, no flags, no GUNICORN_CMD_ARGS."""
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        self._settings = settings
+        self._database: Database | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults."""
+        for name, value in configuration(self._settings).items():
+            self.cfg.set(name, value)
+        self.cfg.set("worker_exit", self._close)
+
+    def load(self) -> Flask:
+        """Return the application of one worker; called after the fork."""
+        settings = self._settings
+        database = Database(
+            settings.database_url.reveal(),
+            max_connections=settings.web_threads,
+            statement_seconds=ANSWER_SECONDS,
+            application_name="subscription-sync webhook",
+        )
+        self._database = database
+        http = StripeHttp(
+            settings.stripe_api_base,
+            settings.stripe_secret_key.reveal(),
+            patience=WEBHOOK_PATIENCE,
+        )
+        mirror = Mirror(database, StripeApi(http, livemode=settings.livemode), source="webhook")
+        readiness = Readiness(database)
+        # Beside the first requests, not before them: the database may take its time to answer.
+        threading.Thread(
+            target=readiness.announce, args=(time.monotonic() + READY_SECONDS,), daemon=True
+        ).start()
+        return create_app(settings, mirror, readiness)
+
+    def _close(self, _: object, __: object) -> None:
+        if self._database is not None:
+            self._database.close()
+
+
+def configuration(settings: WebhookSettings) -> dict[str, Any]:
+    """Return gunicorn's settings by name."""
+    # For the workers' heartbeat, a file without a name: it must never wait for a disk.
+    memory = Path("/dev/shm")  # noqa: S108
+
+    def announce_start(_: object) -> None:
+        log.event(
+            _log,
+            "webhook.started",
+            port=settings.port,
+            workers=settings.web_concurrency,
+            threads=settings.web_threads,
+            livemode=settings.livemode,
+            stripe_api_base=settings.stripe_api_base,
+            signing_secrets=len(settings.stripe_webhook_secret),
+        )
+
+    return {
+        "bind": f"0.0.0.0:{settings.port}",
+        "workers": settings.web_concurrency,
+        "worker_class": Worker,
+        "threads": settings.web_threads,
+        "keepalive": KEEPALIVE_SECONDS,
+        "graceful_timeout": GRACEFUL_SECONDS,
+        "limit_request_line": 1024,
+        "limit_request_fields": 64,
+        "limit_request_field_size": 8190,
+        "worker_tmp_dir": str(memory) if memory.is_dir() else None,
+        "control_socket_disable": True,
+        "logger_class": RequestLog,
+        "when_ready": announce_start,
+    }

@@ -130,9 +130,11 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = _exception(record.exc_info[1], record.exc_info[2])
         try:
-            return _ENCODER.encode(line).decode()
+            encoded = _ENCODER.encode(line)
         except (UnicodeError, OverflowError):  # a lone surrogate, an integer beyond 64 bits
             return json.dumps(line)
+        # Unicode has line breaks of its own, and a viewer may take one for the end of the line.
+        return encoded.decode() if encoded.isascii() else json.dumps(line)
 
 
 def _timestamp(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """The part of Stripe's API that reads subscriptions, items, customers, events, the account."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -11,6 +11,7 @@ from sandbox.stripe_double.bodies import (
     customer_body,
     deleted_customer_body,
     item_body,
+    render,
     subscription_body,
     to_json,
 )
@@ -26,8 +27,9 @@ from sandbox.stripe_double.listing import (
 )
 from sandbox.stripe_double.realm import Realm
 from sandbox.stripe_double.refusals import Refusal, forbidden, missing
-from sandbox.stripe_double.shelf import LATEST, S, Shelf
+from sandbox.stripe_double.shelf import LATEST, S, Shelf, Sketch
 from sandbox.stripe_double.states import Customer, Item, JsonObject, Subscription
+from sandbox.stripe_double.stencils import in_list
 from sandbox.stripe_double.wire import Answer, Request
 
 _VERSION = re.compile(r"\d{4}-\d\d-\d\d(\.[a-z]+)?")
@@ -105,9 +107,23 @@ def _one(body: JsonObject, call: Call) -> Answer:
     return Answer(status=200, body=to_json(body, compact=call.realm.switches.compact))
 
 
-def _many(bodies: list[JsonObject], call: Call, *, has_more: bool) -> Answer:
+def _many(bodies: Sequence[JsonObject], call: Call, *, has_more: bool) -> Answer:
     compact = call.realm.switches.compact
-    return envelope(call.request.path, bodies, has_more=has_more, compact=compact)
+    texts = [in_list(to_json(body, compact=compact), compact=compact) for body in bodies]
+    return envelope(call.request.path, texts, has_more=has_more, compact=compact)
+
+
+def _page_of(page: Page[S | Sketch[S]], call: Call) -> Answer:
+    """Seeded objects go the quick way, unless their customers are to be shown whole."""
+    style, compact = call.style, call.realm.switches.compact
+    texts = []
+    for found in page.items:
+        if isinstance(found, Sketch) and style.customers is None:
+            texts.append(call.realm.stencils.fill(found, style, compact=compact))
+        else:
+            state = found.state() if isinstance(found, Sketch) else found
+            texts.append(in_list(to_json(render(state, style), compact=compact), compact=compact))
+    return envelope(call.request.path, texts, has_more=page.has_more, compact=compact)
 
 
 def _retrieve_subscription(call: Call) -> Answer:
@@ -124,7 +140,7 @@ def _list_subscriptions(call: Call) -> Answer:
     customer = call.request.value("customer")
     test_clock = call.request.value("test_clock")
 
-    def wanted(state: Subscription) -> bool:
+    def wanted(state: Subscription | Sketch[Subscription]) -> bool:
         if test_clock is not None and state.test_clock != test_clock:
             return False
         if test_clock is None and customer is None and state.test_clock is not None:
@@ -141,10 +157,9 @@ def _list_subscriptions(call: Call) -> Answer:
             found = (realm.subscriptions.state(n, at) for n in realm.subscriptions_of(customer))
             states = [state for state in found if state is not None and wanted(state)]
             inside = [s for s in states[::-1] if query.lower <= s.created < query.upper]
-            page = cut_sequence(inside, _id_of, query, "subscription")
-    style = call.style
-    bodies = [subscription_body(state, style) for state in page.items]
-    return _many(bodies, call, has_more=page.has_more)
+            few = cut_sequence(inside, _id_of, query, "subscription")
+            page = Page([*few.items], few.has_more)
+    return _page_of(page, call)
 
 
 def _has_status(status: str, asked: str | None) -> bool:
@@ -156,8 +171,12 @@ def _has_status(status: str, asked: str | None) -> bool:
 
 
 def _page(
-    shelf: Shelf[S], query: ListQuery, wanted: Callable[[S], bool], kind: str, call: Call
-) -> Page[S]:
+    shelf: Shelf[S],
+    query: ListQuery,
+    wanted: Callable[[S | Sketch[S]], bool],
+    kind: str,
+    call: Call,
+) -> Page[S | Sketch[S]]:
     """A page in Stripe's order, newest first, with Stripe's traps for cursors."""
     at = call.past(call.realm.switches.lag)
     quirk = call.realm.switches.cursor_in_range
@@ -183,8 +202,8 @@ def _page(
         else:
             first = max(first, newer)
 
-    def read(place: int) -> S | None:
-        state = shelf.state(shelf.number_at(place), at)
+    def read(place: int) -> S | Sketch[S] | None:
+        state = shelf.look(shelf.number_at(place), at)
         return state if state is not None and wanted(state) else None
 
     return cut_page(read, first, last, query.limit, backwards=query.ending_before is not None)
@@ -219,14 +238,14 @@ def _list_customers(call: Call) -> Answer:
     email = call.request.value("email")
     test_clock = call.request.value("test_clock")
 
-    def wanted(state: Customer) -> bool:
+    def wanted(state: Customer | Sketch[Customer]) -> bool:
         if state.deleted or state.test_clock != test_clock:
             return False
         return email is None or state.email == email
 
     with call.realm.lock:
         page = _page(call.realm.customers, query, wanted, "customer", call)
-    return _many([customer_body(state) for state in page.items], call, has_more=page.has_more)
+    return _page_of(page, call)
 
 
 def _retrieve_event(call: Call) -> Answer:

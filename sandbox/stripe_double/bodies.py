@@ -37,7 +37,7 @@ _TAX_RATE = {
     "active": True,
     "country": "FR",
     "created": 1_600_000_000,
-    "description": "Taxe sur la valeur ajoutée",
+    "description": "Value added tax",
     "display_name": "TVA",
     "effective_percentage": 20.0,
     "flat_amount": None,
@@ -276,7 +276,7 @@ def customer_body(state: Customer) -> JsonObject:
         "discount": None,
         "email": state.email,
         "individual_name": None,
-        "invoice_prefix": state.id[-8:].upper(),
+        "invoice_prefix": state.invoice_prefix,
         "invoice_settings": {
             "custom_fields": None,
             "default_payment_method": None,

@@ -37,6 +37,7 @@ class Changes(RealmPart):
             given = {"email": f"customer{number}@example.com", "name": f"Customer {number}"}
             known, extra = _split(Customer, {**given, **fields})
             known.setdefault("created", realm.second())
+            known.setdefault("invoice_prefix", f"INV{number:05d}")
             state = Customer(
                 id=id or realm.customers.name(number), livemode=realm.livemode, extra=extra, **known
             )

@@ -5,9 +5,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from sandbox.stripe_double.bodies import to_json
 from sandbox.stripe_double.refusals import Refusal, missing
-from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.wire import Answer, Request
 
 T = TypeVar("T")
@@ -122,6 +120,17 @@ def cut_sequence(
     return Page(list(items[first : min(last, first + query.limit)]), last - first > query.limit)
 
 
-def envelope(url: str, bodies: list[JsonObject], *, has_more: bool, compact: bool) -> Answer:
-    page = {"object": "list", "url": url, "has_more": has_more, "data": bodies}
-    return Answer(status=200, body=to_json(page, compact=compact))
+def envelope(url: str, elements: Sequence[str], *, has_more: bool, compact: bool) -> Answer:
+    """Stripe's list object around JSON texts that are indented to stand in it."""
+    more = "true" if has_more else "false"
+    if compact:
+        data = ",".join(elements)
+        text = f'{{"object":"list","url":"{url}","has_more":{more},"data":[{data}]}}'
+    else:
+        data = ",\n    ".join(elements)
+        inside = f"\n    {data}\n  " if elements else ""
+        text = (
+            f'{{\n  "object": "list",\n  "url": "{url}",\n  "has_more": {more},\n'
+            f'  "data": [{inside}]\n}}'
+        )
+    return Answer(status=200, body=text.encode())

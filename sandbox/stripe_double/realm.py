@@ -12,6 +12,7 @@ from sandbox.stripe_double.prices import price_list
 from sandbox.stripe_double.seeds import CustomerSeeds, SeedPlan, SubscriptionSeeds
 from sandbox.stripe_double.shelf import Shelf
 from sandbox.stripe_double.states import Customer, JsonObject, Price, State, Subscription
+from sandbox.stripe_double.stencils import Stencils
 from sandbox.stripe_double.switches import Switches
 
 
@@ -41,6 +42,7 @@ class Realm:
         self.customers: Shelf[Customer] = Shelf(self.customer_ids)
         self.events = EventLog(IdScheme("evt_1", name, 23), IdScheme("evt_65", name, 32))
         self.outbox = Outbox()
+        self.stencils = Stencils()
         self.prices = price_list(name, livemode=livemode)
         self._subscriptions_of: dict[str, list[int]] = {}
         self._seeded: list[CustomerSeeds] = []

@@ -1,31 +1,34 @@
 """Seeded subscriptions and customers, computed from their number whenever one is looked at."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from sandbox.stripe_double.ids import IdScheme
-from sandbox.stripe_double.states import Customer, Item, Price, Subscription
+from sandbox.stripe_double.shelf import Sketch
+from sandbox.stripe_double.states import TERMINAL_STATUSES, Customer, Item, Price, Subscription
 
 _DAY = 86_400
 _LENGTHS = {"day": _DAY, "week": 7 * _DAY, "month": 30 * _DAY, "year": 365 * _DAY}
 _WORD = 2**64 - 1
 ITEM_STRIDE = 4_096
 
-# Upper bounds in a thousand.
+# Out of a thousand.
 _STATUSES = (
-    (820, "active"),
-    (870, "trialing"),
-    (910, "past_due"),
-    (965, "canceled"),
-    (975, "unpaid"),
-    (985, "incomplete_expired"),
-    (1_000, "paused"),
+    ["active"] * 820
+    + ["trialing"] * 50
+    + ["past_due"] * 40
+    + ["canceled"] * 55
+    + ["unpaid"] * 10
+    + ["incomplete_expired"] * 10
+    + ["paused"] * 15
 )
 _FIRST_NAMES = ("Ada", "Björn", "Chiara", "Dimitri", "Élodie", "Femi", "Grace", "Håkon", "Ines")
 _LAST_NAMES = ("Lovelace", "Nakamura", "O'Neil", "Petrović", "Quintana", "Rossi", "Sørensen")
 
 
 class SeedPlan(Struct, frozen=True, kw_only=True):
-    """What the seeds of one call share. Creation times are even over [start, end]."""
+    """What the seeds of one call share. Creation times are even over [start, end)."""
 
     first_subscription: int
     first_customer: int
@@ -68,45 +71,67 @@ class SubscriptionSeeds:
     def created(self, number: int) -> int:
         return self._plan.created(number - self.first)
 
-    def state(self, number: int) -> Subscription:
+    def sketch(self, number: int) -> Sketch[Subscription]:
         plan = self._plan
         index = number - self.first
         chance = plan.chance(index)
         created = plan.created(index)
-        price = plan.prices[(chance >> 10) % len(plan.prices)]
-        status = next(name for bound, name in _STATUSES if chance % 1_000 < bound)
-        start, end = period_around(price, created, plan.now)
-        ended = status in {"canceled", "incomplete_expired"}
-        trial_end = plan.now + _DAY * (1 + (chance >> 24) % 14) if status == "trialing" else None
+        place = (chance >> 10) % len(plan.prices)
+        status = _STATUSES[chance % 1_000]
+        start, end = period_around(plan.prices[place], created, plan.now)
         name = plan.subscription_ids.make(number)
+        facts: dict[str, str | int] = {
+            "id": name,
+            "customer": plan.customer_ids.make(plan.first_customer + index),
+            "created": created,
+            "start": start,
+            "end": end,
+            "quantity": 1 + (chance >> 32) % 5,
+            "ended": max(created, plan.now - (chance >> 40) % _DAY),
+            "trial_end": plan.now + _DAY * (1 + (chance >> 24) % 14),
+            "payment_method": f"pm_1{name[5:]}",
+            "invoice": f"in_1{name[5:]}",
+            "user": f"usr_{number:07d}",
+        }
+        for item in range(plan.items):
+            facts[f"item{item}"] = plan.item_ids.make(number * ITEM_STRIDE + item)
+        return Sketch(batch=self, variant=(status, place), facts=facts)
+
+    def build(self, sketch: Sketch[Subscription]) -> Subscription:
+        facts: dict[str, Any] = sketch.facts
+        plan = self._plan
+        status, place = sketch.variant
+        price = plan.prices[place]
+        ended = facts["ended"] if status in TERMINAL_STATUSES else None
+        trial = status == "trialing"
         return Subscription(
-            id=name,
-            customer=plan.customer_ids.make(plan.first_customer + index),
+            id=facts["id"],
+            customer=facts["customer"],
             status=status,
             items=tuple(
                 Item(
-                    id=plan.item_ids.make(number * ITEM_STRIDE + place),
+                    id=facts[f"item{item}"],
                     price=price,
-                    quantity=1 + (chance >> 32) % 5,
-                    created=created,
-                    current_period_start=start,
-                    current_period_end=end,
+                    quantity=None if price.usage_type == "metered" else facts["quantity"],
+                    created=facts["created"],
+                    current_period_start=facts["start"],
+                    current_period_end=facts["end"],
                 )
-                for place in range(plan.items)
+                for item in range(plan.items)
             ),
-            created=created,
-            start_date=created,
-            billing_cycle_anchor=created,
+            created=facts["created"],
+            start_date=facts["created"],
+            billing_cycle_anchor=facts["created"],
             currency=price.currency,
             livemode=plan.livemode,
-            canceled_at=max(created, plan.now - (chance >> 40) % _DAY) if ended else None,
-            ended_at=max(created, plan.now - (chance >> 40) % _DAY) if ended else None,
+            canceled_at=ended,
+            ended_at=ended,
             cancellation_reason="cancellation_requested" if status == "canceled" else None,
-            default_payment_method=f"pm_1{name[5:]}",
-            latest_invoice=f"in_1{name[5:]}",
-            metadata={"user_id": f"usr_{number:07d}", "tier": price.name},
-            trial_start=created if trial_end else None,
-            trial_end=trial_end,
+            default_payment_method=facts["payment_method"],
+            latest_invoice=facts["invoice"],
+            metadata={"user_id": facts["user"], "tier": price.name},
+            trial_start=facts["created"] if trial else None,
+            trial_end=facts["trial_end"] if trial else None,
         )
 
 
@@ -119,19 +144,33 @@ class CustomerSeeds:
     def created(self, number: int) -> int:
         return self._plan.created(number - self.first)
 
-    def state(self, number: int) -> Customer:
+    def sketch(self, number: int) -> Sketch[Customer]:
         plan = self._plan
         chance = plan.chance(number - self.first)
         first = _FIRST_NAMES[(chance >> 8) % len(_FIRST_NAMES)]
         last = _LAST_NAMES[(chance >> 16) % len(_LAST_NAMES)]
+        name = plan.customer_ids.make(number)
+        facts: dict[str, str | int] = {
+            "id": name,
+            "created": self.created(number),
+            "email": f"user{number:07d}@example.com",
+            "name": f"{first} {last}",
+            "user": f"usr_{number:07d}",
+            "prefix": name[-8:].upper(),
+        }
+        return Sketch(batch=self, variant=("", 0), facts=facts)
+
+    def build(self, sketch: Sketch[Customer]) -> Customer:
+        facts: dict[str, Any] = sketch.facts
         return Customer(
-            id=plan.customer_ids.make(number),
-            created=self.created(number),
-            livemode=plan.livemode,
-            email=f"user{number:07d}@example.com",
-            name=f"{first} {last}",
-            metadata={"user_id": f"usr_{number:07d}"},
+            id=facts["id"],
+            created=facts["created"],
+            livemode=self._plan.livemode,
+            email=facts["email"],
+            name=facts["name"],
+            metadata={"user_id": facts["user"]},
             currency="eur",
+            invoice_prefix=facts["prefix"],
         )
 
     def subscription_number(self, number: int) -> int | None:

@@ -14,20 +14,51 @@ from sandbox.stripe_double.ids import IdScheme
 from sandbox.stripe_double.states import State
 
 S = TypeVar("S", bound=State)
-S_co = TypeVar("S_co", bound=State, covariant=True)
 
 LATEST = float("inf")
 
 
-class Batch(Protocol[S_co]):
-    """Objects with the numbers `first` to `first + count - 1`, never younger than the next."""
+class Batch(Protocol[S]):
+    """Objects with the numbers `first` to `first + count - 1`, none younger than the next."""
 
     first: int
     count: int
 
     def created(self, number: int) -> int: ...
 
-    def state(self, number: int) -> S_co: ...
+    def sketch(self, number: int) -> "Sketch[S]": ...
+
+    def build(self, sketch: "Sketch[S]") -> S: ...
+
+
+class Sketch(Struct, Generic[S], frozen=True, kw_only=True):
+    """A seeded object that nobody has changed: what is its own, and what it shares.
+
+    Two of the same batch and variant (status, place of the price) differ only in their facts.
+    """
+
+    batch: Batch[S]
+    variant: tuple[str, int]
+    facts: dict[str, str | int]
+
+    @property
+    def status(self) -> str:
+        return self.variant[0]
+
+    @property
+    def email(self) -> object:
+        return self.facts["email"]
+
+    @property
+    def deleted(self) -> bool:
+        return False
+
+    @property
+    def test_clock(self) -> None:
+        return None
+
+    def state(self) -> S:
+        return self.batch.build(self)
 
 
 class Moment(Struct, Generic[S], frozen=True):
@@ -99,9 +130,14 @@ class Shelf(Generic[S]):
 
     def state(self, number: int, at: float = LATEST) -> S | None:
         """What the object was at a time, None before it was there."""
+        found = self.look(number, at)
+        return found.state() if isinstance(found, Sketch) else found
+
+    def look(self, number: int, at: float = LATEST) -> S | Sketch[S] | None:
+        """The same, but a seeded object that nobody has changed comes as its sketch."""
         history = self._histories.get(number)
         if history is None:
-            return self._seeded(number)
+            return self._sketch(number)
         if at >= history[-1].at:
             return history[-1].state
         place = bisect_right(history, at, key=_when)
@@ -119,11 +155,13 @@ class Shelf(Generic[S]):
         """The places [first, last) of objects created in the seconds [lower, upper)."""
         return bisect_left(self._created, lower), bisect_left(self._created, upper)
 
+    def created(self, number: int) -> int:
+        history = self._histories.get(number)
+        return self._seeded(number).created if history is None else history[0].state.created
+
     def place(self, number: int) -> int:
-        state = self.state(number)
-        if state is None:
-            raise LookupError(number)
-        first, last = self.span(state.created, state.created + 1)
+        created = self.created(number)
+        first, last = self.span(created, created + 1)
         return bisect_left(self._numbers, number, first, last)
 
     def number_at(self, place: int) -> int:
@@ -133,11 +171,14 @@ class Shelf(Generic[S]):
         """All ids, oldest first."""
         return map(self.name, list(self._numbers))
 
-    def _seeded(self, number: int) -> S:
+    def _sketch(self, number: int) -> Sketch[S]:
         for batch in self._batches:
             if batch.first <= number < batch.first + batch.count:
-                return batch.state(number)
+                return batch.sketch(number)
         raise LookupError(number)
+
+    def _seeded(self, number: int) -> S:
+        return self._sketch(number).state()
 
 
 def _when(moment: Moment[S]) -> float:

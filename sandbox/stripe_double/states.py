@@ -81,6 +81,7 @@ class Customer(Struct, frozen=True, kw_only=True):
     deleted: bool = False
     currency: str | None = None
     description: str | None = None
+    invoice_prefix: str | None = None
     phone: str | None = None
     test_clock: str | None = None
     extra: JsonObject = {}

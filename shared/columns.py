@@ -105,7 +105,7 @@ def _ordered(value: Any) -> Any:
 
 
 def _reference(value: Any) -> Value:
-    return value.id if value.__class__ is Expanded else value  # type: ignore[no-any-return]
+    return value.id if value.__class__ is Expanded else value
 
 
 def _metadata(value: Any) -> Value:

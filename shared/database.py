@@ -29,9 +29,7 @@ class Connection(psycopg.Connection[Any]):
     seconds: float = 30.0
     deadline: float | None = None
 
-    def wait(
-        self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None
-    ) -> T:
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the server, at most as long as the connection allows."""
         limit = self.seconds if timeout is None else timeout
         if self.deadline is not None:
@@ -53,11 +51,15 @@ class Database:
         max_connections: int = 4,
         statement_seconds: float = 30.0,
         application_name: str = "subscription-sync",
+        read_only: bool = False,
     ) -> None:
-        """Prepare the pool without touching the network; the first use connects."""
+        """Prepare the pool without touching the network; the first use connects.
+
+        `read_only`: the server itself refuses every write.
+        """
         self._seconds = statement_seconds
         self._pool = ConnectionPool(
-            conninfo(url, statement_seconds, application_name),
+            conninfo(url, statement_seconds, application_name, read_only=read_only),
             connection_class=Connection,
             kwargs={"autocommit": True},
             configure=self._configure,
@@ -116,13 +118,16 @@ class Database:
         connection.seconds = self._seconds
 
 
-def conninfo(url: str, statement_seconds: float, application_name: str) -> str:
+def conninfo(
+    url: str, statement_seconds: float, application_name: str, *, read_only: bool = False
+) -> str:
     """Return the connection string with time-outs; what `url` sets itself wins."""
     given = conninfo_to_dict(url)
     options = (
         f"-c statement_timeout={int(statement_seconds * 1000)}"
         f" -c idle_in_transaction_session_timeout={int(statement_seconds * 2000)}"
         " -c default_transaction_isolation=read\\ committed"
+        + (" -c default_transaction_read_only=on" if read_only else "")
     )
     defaults: dict[str, Any] = {
         "connect_timeout": CONNECT_SECONDS,

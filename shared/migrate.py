@@ -1,5 +1,7 @@
 """Migrations: numbered plain-SQL files, applied by the command `migrate` and by nothing else."""
 
+# ruff: noqa: T201 - a command speaks to a person
+
 from __future__ import annotations
 
 import argparse
@@ -170,7 +172,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"migrate: {error}", file=sys.stderr)
         return 1
     except psycopg.Error as error:
-        print(f"migrate: nothing was changed: {_explain(error) or describe(error)}", file=sys.stderr)
+        print(
+            f"migrate: nothing was changed: {_explain(error) or describe(error)}", file=sys.stderr
+        )
         return 1
     for name in applied:
         print(f"applied {name}")

@@ -1,8 +1,8 @@
 """The heart: decide, ask, write.
 
-Both containers change an object through this and nothing else. An event takes one read (the ledger
-row, the held row), a decision without I/O, and one write that holds only while the row is the one
-that was read. Whoever loses that race reads and decides again; no lock is held while Stripe is asked.
+An event takes one read (its ledger row, the held row), a decision without I/O, and one write that
+holds only while the row is the one that was read. Whoever loses that race reads and decides again;
+no lock is held while Stripe is asked.
 """
 
 from __future__ import annotations
@@ -163,9 +163,7 @@ class _Work:
 
     def _read(self, connection: psycopg.Connection[object]) -> tuple[str | None, Held | None]:
         assert self._object_id is not None
-        return mirror_rows.read_held(
-            connection, self._mirrored, self._object_id, self._event.id
-        )
+        return mirror_rows.read_held(connection, self._mirrored, self._object_id, self._event.id)
 
     def _try(self, content: Content, held: Held | None) -> Outcome | None:
         """Decide once and write once; None where another writer was first."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -82,6 +83,11 @@ class Items:
         return Columns(self.table, self.columns)
 
 
+def _never(_: Row, __: Columns) -> bool:
+    """Say that Stripe may always change the object again."""
+    return False
+
+
 def _as_read(_: Any, row: list[Value], items: list[list[Value]] | None) -> None:
     """Leave what was read as it is."""
 
@@ -101,7 +107,7 @@ class MirroredObject:
     path: str
     columns: tuple[Column, ...]
     items: Items | None = None
-    terminal: Callable[[Row, Columns], bool] = lambda row, columns: False
+    terminal: Callable[[Row, Columns], bool] = _never
     settle: Callable[[Any, list[Value], list[list[Value]] | None], None] = _as_read
     extra: Sequence[tuple[str, Any, Any]] = ()
     list_parameters: Mapping[str, str] = field(default_factory=dict)
@@ -111,8 +117,10 @@ class MirroredObject:
         """The columns that Stripe fills, and the Struct they are read from."""
         extra: list[Any] = list(self.extra)
         if self.items is not None:
-            inner = self.items.decoded.struct
-            page = msgspec.defstruct("items", [("data", list[inner]), ("has_more", bool, False)])
+            inner: Any = self.items.decoded.struct
+            page: Any = msgspec.defstruct(
+                "items", [("data", list[inner]), ("has_more", bool, False)]
+            )
             extra.append(("items", page | None, None))
         return Columns(self.name, self.columns, extra)
 
@@ -122,12 +130,13 @@ class MirroredObject:
 
     @cached_property
     def _page_decoder(self) -> msgspec.json.Decoder[Any]:
-        page = msgspec.defstruct("page", [("data", list[self.decoded.struct]), ("has_more", bool)])
+        inner: Any = self.decoded.struct
+        page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
         return msgspec.json.Decoder(page)
 
     @cached_property
     def _items_decoder(self) -> msgspec.json.Decoder[Any]:
-        inner = self.items.decoded.struct if self.items else dict[str, Any]
+        inner: Any = self.items.decoded.struct if self.items else dict[str, Any]
         page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
         return msgspec.json.Decoder(page)
 
@@ -182,7 +191,7 @@ class MirroredObject:
             return Content(one.id, tuple(row), None)
         if len(items) > 1:
             items.sort(key=_id)
-            if any(one[0] == other[0] for one, other in zip(items, items[1:], strict=False)):
+            if any(one[0] == other[0] for one, other in pairwise(items)):
                 raise UnreadableObject("$.items.data", "two items have one id")
         return Content(one.id, tuple(row), tuple(map(tuple, items)))
 
@@ -193,6 +202,11 @@ class MirroredObject:
     def is_terminal(self, row: Row) -> bool:
         """Return whether Stripe never changes the state of this row again."""
         return self.terminal(row, self.decoded)
+
+    def is_deleted(self, row: Row) -> bool:
+        """Return whether the row says that Stripe has deleted the object, which lists then omit."""
+        position = self.decoded.index.get("deleted")
+        return position is not None and row[position] is True
 
     def completed(self, content: Content, held: Held | None) -> Content:
         """Return the content with what Stripe leaves out of it kept from the row."""

@@ -74,9 +74,7 @@ _START, _END = _NAMES.index("current_period_start"), _NAMES.index("current_perio
 _DISCOUNTS = _NAMES.index("discounts")
 
 
-def _settle_subscription(
-    decoded: Any, row: list[Value], items: list[list[Value]] | None
-) -> None:
+def _settle_subscription(decoded: Any, row: list[Value], items: list[list[Value]] | None) -> None:
     """Bring both sides of 2025-03-31.basil to one shape.
 
     Since then the billing period is on each item, before it was on the subscription and held for
@@ -114,7 +112,7 @@ SUBSCRIPTION = MirroredObject(
     terminal=_has_ended,
     settle=_settle_subscription,
     extra=(("discount", Expanded | None, None),),
-    # Without it the list leaves out canceled subscriptions (docs.stripe.com/api/subscriptions/list).
+    # Else canceled subscriptions are left out (docs.stripe.com/api/subscriptions/list).
     list_parameters={"status": "all"},
 )
 
@@ -149,7 +147,7 @@ def _empty(row: list[Value]) -> None:
 
 
 def as_deleted(content: Content) -> Content:
-    """Return a customer's content after its deletion, which `customer.deleted` itself shows as before."""
+    """Return a customer's content after its deletion; `customer.deleted` carries it as before."""
     row = list(content.row)
     row[_DELETED] = True
     _empty(row)

@@ -36,3 +36,8 @@ class RateLimit:
             self._next[""] = slot + self._all
             self._next[endpoint] = slot + self._each
             return slot - now
+
+    @classmethod
+    def for_mode(cls, *, livemode: bool) -> RateLimit:
+        """Return the limit that keeps a little below Stripe's for this mode."""
+        return cls(90.0 if livemode else 24.5, 24.5)

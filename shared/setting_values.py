@@ -46,11 +46,12 @@ def whole_number(text: str, *, least: int, most: int) -> int:
     return int(text)
 
 
-def percentage(text: str) -> float:
-    """Return "12.5%" as 12.5."""
-    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?\s*%", text) or float(text[:-1]) > 100:  # noqa: PLR2004
-        raise ValueError("must be a percentage from 0% to 100%, such as 10%")
-    return float(text[:-1])
+def share(text: str) -> str:
+    """Return a share of rows, "12.5%", or a number of them, "50", as it stands."""
+    percent = re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?\s*%", text)
+    if not (percent and float(text[:-1]) <= 100) and not re.fullmatch(r"[0-9]{1,12}", text):  # noqa: PLR2004
+        raise ValueError("must be a percentage from 0% to 100%, such as 10%, or a number of rows")
+    return text
 
 
 def log_level(text: str) -> str:

@@ -16,7 +16,7 @@ from shared.setting_values import (
     api_base,
     database_url,
     log_level,
-    percentage,
+    share,
     stripe_key,
     web_address,
     webhook_secrets,
@@ -123,11 +123,9 @@ class ReconcileSettings(StripeSettings):
             "GRACE_SECONDS", "10", _GRACE, "how old a difference must be to count, not in flight"
         ),
     ]
-    max_repairs_percent: Annotated[
-        float,
-        Setting(
-            "MAX_REPAIRS", "10%", percentage, "the share of existing rows that a run may change"
-        ),
+    max_repairs: Annotated[
+        str,
+        Setting("MAX_REPAIRS", "10%", share, "how many existing rows a run may change, 10% or 50"),
     ]
     deadline_seconds: Annotated[
         int,

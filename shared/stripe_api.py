@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared import truth
-from shared.errors import ObjectMissing, StripeRefused, StripeUnreadable, UnreadableObject
+from shared.errors import (
+    ObjectMissing,
+    StripeRefused,
+    StripeUnavailable,
+    StripeUnreadable,
+    UnreadableObject,
+)
 from shared.mirrored import Content, MirroredObject, Page
 from shared.stripe_http import StripeHttp
 from shared.truth import Interval
@@ -97,12 +103,19 @@ class StripeApi:
         not spoil the page: they are named in it.
         """
         asked = {**parameters, "limit": PAGE, **mirrored.list_parameters}
-        answer = self._http.get(mirrored.path, asked, deadline=deadline)
+        try:
+            answer = self._http.get(mirrored.path, asked, deadline=deadline)
+        except ObjectMissing:
+            raise StripeUnavailable(f"GET {mirrored.path}: the cursor's object is gone") from None
         try:
             page = mirrored.decode_page(answer.body)
         except UnreadableObject as error:
             raise StripeUnreadable(f"GET {mirrored.path}: not a list ({error})") from None
         return ListedPage(page, truth.of_page(answer.as_of), answer.as_of)
+
+    def now(self, mirrored: MirroredObject) -> int:
+        """Return Stripe's time, by asking for one object: the key must be able to list them."""
+        return self._http.get(mirrored.path, {"limit": 1}).as_of.lower
 
     def account_id(self) -> str | None:
         """Return the account's id, None where the key may not read it."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from math import ceil, floor
 from urllib.parse import urlencode
 
@@ -28,6 +29,7 @@ API_VERSION = "2026-10-28.endive"
 
 _MOST_BYTES = 64 * 1024 * 1024
 _CHUNK = 256 * 1024
+_PASSING = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -158,7 +160,7 @@ class StripeHttp:
                 f"GET {endpoint}: {type(error).__name__}, no whole answer"
             ) from None
         took = time.monotonic() - began
-        if response.status != 200:
+        if response.status != HTTPStatus.OK:
             raise _failure(response, body, endpoint, url)
         kind = response.headers.get("Content-Type", "")
         if "json" not in kind:
@@ -166,7 +168,7 @@ class StripeHttp:
         return Answer(body, _interval(response.headers.get("Date"), took, endpoint))
 
 
-class _Final(Exception):  # noqa: N818 (carries an error, is none)
+class _Final(Exception):
     """An answer that asking again cannot better."""
 
     def __init__(self, error: StripeError) -> None:
@@ -201,18 +203,16 @@ def _interval(date: str | None, took: float, endpoint: str) -> Interval:
     return Interval(floor(seconds - took), ceil(seconds + 1 + took))
 
 
-def _failure(
-    response: urllib3.BaseHTTPResponse, body: bytes, endpoint: str, url: str
-) -> Exception:
+def _failure(response: urllib3.BaseHTTPResponse, body: bytes, endpoint: str, url: str) -> Exception:
     """Translate an answer that is not 200; Stripe's own words stay out, they name keys."""
     status = response.status
     request = response.headers.get("Request-Id", "without id")
     what = f"GET {endpoint}: {status} (request {request})"
-    if status == 404 and _code(body) == "resource_missing":
+    if status == HTTPStatus.NOT_FOUND and _code(body) == "resource_missing":
         return _Final(ObjectMissing(url.rpartition("/")[2].partition("?")[0]))
-    if status == 401:
+    if status == HTTPStatus.UNAUTHORIZED:
         return _Final(StripeRefused(f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"))
-    if status == 403:
+    if status == HTTPStatus.FORBIDDEN:
         return _Final(StripeRefused(f"{what}: the key lacks the permission to read {endpoint}"))
     reason = response.headers.get("Stripe-Rate-Limited-Reason")
     if reason:
@@ -221,7 +221,7 @@ def _failure(
     error = StripeUnavailable(what, retry_after=_seconds(response.headers.get("Retry-After")))
     if advice == "false":
         return _Final(error)
-    if advice == "true" or status in {409, 429} or status >= 500:
+    if advice == "true" or status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return error
     return _Final(StripeUnreadable(f"{what}: not an answer that the API promises"))
 

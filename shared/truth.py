@@ -56,7 +56,7 @@ def overlap(one: Interval, other: Interval) -> bool:
     return one.lower < other.upper and other.lower < one.upper
 
 
-def decide(
+def decide(  # noqa: PLR0911 (one return a case of the rule)
     held: Interval | None,
     incoming: Interval,
     *,

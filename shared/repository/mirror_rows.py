@@ -1,6 +1,6 @@
 """Rows of the mirrored objects: read them with their revision, write them at that revision.
 
-The caller owns the transaction (a single statement in autocommit mode is one); nothing here commits.
+The caller owns the transaction (a statement in autocommit mode is one); nothing here commits.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ def read_held(
     connection: Connection[Any], mirrored: MirroredObject, object_id: str, event_id: str | None
 ) -> tuple[str | None, Held | None]:
     """Return what the ledger says of the event (its outcome) and what is held of the object."""
-    row = connection.execute(
-        statements(mirrored).held, {"id": object_id, "event_id": event_id}
-    ).fetchone()
+    parameters = {"id": object_id, "event_id": event_id}
+    row = statements(mirrored).held.execute(connection, parameters).fetchone()
     assert row is not None
     return row[0], _held(mirrored, row[1:]) if row[1] is not None else None
 
@@ -47,11 +46,29 @@ def read_held(
 def read_window(
     connection: Connection[Any], mirrored: MirroredObject, gte: int, lt: int
 ) -> Iterator[Held]:
-    """Yield all rows whose `created` lies in `[gte, lt)`, in no order, streamed."""
-    with connection.cursor() as cursor:
-        cursor.execute(statements(mirrored).window, {"gte": gte, "lt": lt})
-        for row in cursor:
-            yield _held(mirrored, row)
+    """Yield all rows whose `created` lies in `[gte, lt)`, in no order."""
+    for row in statements(mirrored).window.execute(connection, {"gte": gte, "lt": lt}):
+        yield _held(mirrored, row)
+
+
+def read_many(
+    connection: Connection[Any], mirrored: MirroredObject, ids: Sequence[str]
+) -> dict[str, Held]:
+    """Return what is held of these ids; an id without a row is left out."""
+    rows = statements(mirrored).many.execute(connection, {"ids": list(ids)})
+    return {row[0]: _held(mirrored, row) for row in rows}
+
+
+def boundaries(connection: Connection[Any], mirrored: MirroredObject, every: int) -> list[int]:
+    """Return the `created` (epoch) of every so-manieth row, ascending: where windows may be cut."""
+    rows = statements(mirrored).boundaries.execute(connection, {"every": every})
+    return [row[0] for row in rows]
+
+
+def newest_ids(connection: Connection[Any], mirrored: MirroredObject, count: int) -> list[str]:
+    """Return the ids of the newest rows that Stripe is believed to know."""
+    rows = statements(mirrored).newest.execute(connection, {"count": count})
+    return [row[0] for row in rows]
 
 
 def _held(mirrored: MirroredObject, row: Sequence[Any]) -> Held:
@@ -79,7 +96,6 @@ def write_for_event(
     parameters = {
         "rows": encode([write], mirrored),
         "event_id": entry.event_id,
-        "run_id": None,
         "type": entry.type,
         "created": entry.created,
         "api_version": entry.api_version,
@@ -87,28 +103,19 @@ def write_for_event(
         "outcome": entry.outcome,
         "payload": entry.payload,
     }
-    return connection.execute(statements(mirrored).write, parameters).fetchone() is not None
+    written = statements(mirrored).write.execute(connection, parameters)
+    return written.fetchone() is not None
 
 
 def write_for_run(
-    connection: Connection[Any], mirrored: MirroredObject, rows: bytes, run_id: str
+    connection: Connection[Any], mirrored: MirroredObject, rows: str, run_id: str
 ) -> set[str]:
     """Write encoded rows for a run and return the ids that were written.
 
     The ids that are not returned were changed, or inserted, by somebody else since they were read.
     """
-    parameters = {
-        "rows": rows.decode(),
-        "event_id": None,
-        "run_id": run_id,
-        "type": None,
-        "created": None,
-        "api_version": None,
-        "source": None,
-        "outcome": None,
-        "payload": None,
-    }
-    written = connection.execute(statements(mirrored).write, parameters).fetchall()
+    parameters = {"rows": rows, "run_id": run_id}
+    written = statements(mirrored).write.execute(connection, parameters)
     return {row[0] for row in written}
 
 
@@ -123,8 +130,8 @@ def mark_missing(
 ) -> bool:
     """Mark a row whose id Stripe does not know; False where it was changed since it was read."""
     parameters = {"id": object_id, "at_revision": at_revision, "since": since, "run_id": run_id}
-    found = connection.execute(statements(mirrored).mark_missing, parameters).fetchone()
-    return found is not None
+    marked = statements(mirrored).mark_missing.execute(connection, parameters)
+    return marked.fetchone() is not None
 
 
 def encode(writes: Iterable[Write], mirrored: MirroredObject) -> str:

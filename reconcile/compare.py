@@ -1,0 +1,111 @@
+"""Two sides of a window -> what is in sync, what differs, what must be asked for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from reconcile.listing import Listed
+from shared import truth
+from shared.mirrored import Content, Fields, Held, MirroredObject
+from shared.truth import Interval
+
+Kind = Literal["missing_in_database", "missing_in_stripe", "differs"]
+
+
+class Difference(NamedTuple):
+    """One object on which the two sides differ.
+
+    `content` is None where Stripe does not know the id, `held` where the database has no row.
+    `as_of` is the interval of Stripe's side. `fields`: {field: (in the database, in Stripe)}.
+    """
+
+    id: str
+    kind: Kind
+    held: Held | None
+    content: Content | None
+    as_of: Interval
+    fields: Fields
+
+
+class Comparison(NamedTuple):
+    """What a window's two sides say.
+
+    `doubtful` are ids of which the list may not speak: rows younger than a list may lag, items
+    that are not all embedded. `absent` are rows that the list leaves out. Both must be asked for.
+    """
+
+    in_sync: int
+    differences: list[Difference]
+    doubtful: list[str]
+    absent: list[str]
+
+
+def compare_window(
+    mirrored: MirroredObject, held: Mapping[str, Held], listed: Mapping[str, Listed]
+) -> Comparison:
+    """Compare the rows of a window, read before it was listed, with what Stripe lists of it."""
+    in_sync = 0
+    differences: list[Difference] = []
+    doubtful: list[str] = []
+    for object_id, (content, as_of) in listed.items():
+        row = held.get(object_id)
+        if content.items is None:
+            doubtful.append(object_id)
+            continue
+        if row is not None and _same(row, content):
+            in_sync += 1
+            continue
+        difference = compare_one(mirrored, object_id, row, content, as_of)
+        if difference is None:
+            in_sync += 1
+        elif row is not None and truth.overlap(row.as_of, as_of):
+            doubtful.append(object_id)
+        elif row is not None and row.as_of.lower >= as_of.upper:
+            # The row is newer than the page: a webhook was quicker.
+            doubtful.append(object_id)
+        else:
+            differences.append(difference)
+    absent: list[str] = []
+    for object_id, row in held.items():
+        if object_id in listed:
+            continue
+        if _may_be_absent(mirrored, row):
+            in_sync += 1
+        else:
+            absent.append(object_id)
+    return Comparison(in_sync, differences, doubtful, absent)
+
+
+def compare_one(
+    mirrored: MirroredObject,
+    object_id: str,
+    held: Held | None,
+    content: Content | None,
+    as_of: Interval,
+) -> Difference | None:
+    """Compare one row with Stripe's whole answer; None where they agree."""
+    if content is None:
+        if held is None or held.missing_in_stripe_since is not None:
+            return None
+        fields: Fields = {"missing_in_stripe_since": (None, as_of.lower)}
+        return Difference(object_id, "missing_in_stripe", held, None, as_of, fields)
+    content = mirrored.completed(content, held)
+    fields = mirrored.differences(held, content)
+    if not fields:
+        return None
+    kind: Kind = "missing_in_database" if held is None else "differs"
+    return Difference(object_id, kind, held, content, as_of, fields)
+
+
+def _same(held: Held, content: Content) -> bool:
+    return (
+        held.row == content.row
+        and held.items == content.items
+        and held.missing_in_stripe_since is None
+    )
+
+
+def _may_be_absent(mirrored: MirroredObject, row: Held) -> bool:
+    """Return whether Stripe's list rightly leaves a row out: known missing, or deleted."""
+    return row.missing_in_stripe_since is not None or mirrored.is_deleted(row.row)

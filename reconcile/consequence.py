@@ -1,0 +1,117 @@
+"""What a difference means for a customer, and the money that hangs on it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from typing import Literal
+
+from reconcile.compare import Difference
+from shared.columns import Concern, Row
+from shared.mirrored import Content, Held, MirroredObject
+from shared.objects import SUBSCRIPTION
+
+Consequence = Literal["leak", "lockout", "money", "cosmetic"]
+
+_MONTHS = {
+    "day": Fraction(12, 365),
+    "week": Fraction(12 * 7, 365),
+    "month": Fraction(1),
+    "year": Fraction(12),
+}
+"""Length of a billing interval in months."""
+
+
+def consequence(
+    mirrored: MirroredObject, difference: Difference, access_statuses: Collection[str]
+) -> Consequence:
+    """Say what a difference does to the customer while it stands.
+
+    `leak`: the database grants access that Stripe does not; `lockout`: the reverse; `money`: a
+    field that decides an amount or a date of billing; `cosmetic`: anything else.
+    """
+    if mirrored is SUBSCRIPTION:
+        here = difference.held is not None and grants(difference.held, access_statuses)
+        there = difference.content is not None and _stripe_grants(
+            difference.content.row, access_statuses
+        )
+        if here != there:
+            return "leak" if here else "lockout"
+    if difference.kind == "differs" and _touches_money(mirrored, difference):
+        return "money"
+    return "cosmetic"
+
+
+def grants(held: Held, access_statuses: Collection[str]) -> bool:
+    """Return whether an application lets a customer in on the strength of this row."""
+    return held.missing_in_stripe_since is None and _stripe_grants(held.row, access_statuses)
+
+
+def ends_access(
+    mirrored: MirroredObject, difference: Difference, access_statuses: Collection[str]
+) -> bool:
+    """Return whether repairing the difference would lock somebody out who is let in today."""
+    return consequence(mirrored, difference, access_statuses) == "leak"
+
+
+def monthly_amount(
+    mirrored: MirroredObject, difference: Difference, meaning: Consequence
+) -> dict[str, int]:
+    """Return the amount a month that is concerned, in minor units by currency.
+
+    The side that has the subscription says it: of a leak the database (what is given away), of
+    everything else Stripe (what is paid, or billed). Discounts, taxes and metered usage are not
+    in it; amounts are rounded half up.
+    """
+    if mirrored is not SUBSCRIPTION or meaning == "cosmetic":
+        return {}
+    if (meaning == "leak" or difference.content is None) and difference.held is not None:
+        items = difference.held.items
+    else:
+        content: Content | None = difference.content
+        items = (content.items or ()) if content is not None else ()
+    totals: dict[str, Fraction] = {}
+    for item in items:
+        currency, amount = _monthly(item)
+        totals[currency] = totals.get(currency, Fraction(0)) + amount
+    return {currency: _rounded(total) for currency, total in sorted(totals.items()) if total}
+
+
+def _stripe_grants(row: Row, access_statuses: Collection[str]) -> bool:
+    return row[SUBSCRIPTION.decoded.index["status"]] in access_statuses
+
+
+def _touches_money(mirrored: MirroredObject, difference: Difference) -> bool:
+    concern = {column.name: column.concern for column in mirrored.columns}
+    items = mirrored.items.columns if mirrored.items is not None else ()
+    item_concern = {column.name: column.concern for column in items}
+    for name in difference.fields:
+        if name.startswith("items."):
+            parts = name.rsplit(".", 1)
+            # A whole item is `items.<id>`, and ids have no dots.
+            whole = name.count(".") == 1
+            if whole or item_concern.get(parts[1]) is not Concern.COSMETIC:
+                return True
+        elif concern.get(name, Concern.COSMETIC) is not Concern.COSMETIC:
+            return True
+    return False
+
+
+def _monthly(item: Row) -> tuple[str, Fraction]:
+    assert SUBSCRIPTION.items is not None
+    index = SUBSCRIPTION.items.decoded.index
+    decimal = item[index["unit_amount_decimal"]]
+    whole = item[index["unit_amount"]]
+    each = Fraction(str(decimal)) if decimal is not None else Fraction(int(whole or 0))
+    months = _MONTHS.get(str(item[index["interval"]]))
+    count = int(item[index["interval_count"]] or 1)
+    quantity = int(item[index["quantity"]] or 0)
+    if months is None or count <= 0:
+        return str(item[index["currency"]]), Fraction(0)
+    return str(item[index["currency"]]), each * quantity / (months * count)
+
+
+def _rounded(amount: Fraction) -> int:
+    exact = Decimal(amount.numerator) / Decimal(amount.denominator)
+    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))

@@ -1,0 +1,105 @@
+"""A difference as it is kept and reported, and what its repair needs."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from reconcile import consequence
+from reconcile.compare import Difference
+from shared import truth
+from shared.columns import Row
+from shared.mirrored import Content, MirroredObject
+from shared.objects import MIRRORED
+from shared.repository.drifts import DriftRow
+from shared.repository.mirror_rows import Write
+from shared.truth import Interval
+
+OBJECTS: dict[str, MirroredObject] = {mirrored.name: mirrored for mirrored in MIRRORED}
+"""The mirrored objects by name."""
+
+
+class Spooled(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits for repair: Stripe's side, and the row's revision that was read before asking.
+
+    `row` is None where Stripe does not know the id, `at_revision` where there was no row. `as_of`
+    is the interval of Stripe's side, `held_as_of` that of the row.
+    """
+
+    row: tuple[str | int | bool | None, ...] | None
+    items: tuple[tuple[str | int | bool | None, ...], ...]
+    as_of: tuple[int, int]
+    held_as_of: tuple[int, int] | None
+    at_revision: int | None
+
+    def content(self) -> Content | None:
+        """Return Stripe's side."""
+        row: Row | None = self.row
+        return None if row is None else Content(str(row[0]), row, self.items)
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of Stripe's side."""
+        return Interval(*self.as_of)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Spooled)
+
+
+def drift(
+    mirrored: MirroredObject, difference: Difference, access: frozenset[str], action: str
+) -> DriftRow:
+    """Return a difference as it is kept; `action`: pending, repaired, refused."""
+    meaning = consequence.consequence(mirrored, difference, access)
+    held, content = difference.held, difference.content
+    spooled = Spooled(
+        row=content.row if content else None,
+        items=(content.items or ()) if content else (),
+        as_of=difference.as_of,
+        held_as_of=held.as_of if held else None,
+        at_revision=held.revision if held else None,
+    )
+    return DriftRow(
+        object=mirrored.name,
+        object_id=difference.id,
+        kind=difference.kind,
+        consequence=meaning,
+        fields=difference.fields,
+        monthly_amount=consequence.monthly_amount(mirrored, difference, meaning),
+        ends_access=consequence.ends_access(mirrored, difference, access),
+        action=action,
+        spooled=_encoder.encode(spooled) if action == "pending" else None,
+        found_at=int(time.time()),
+    )
+
+
+def settled(row: DriftRow, action: str) -> DriftRow:
+    """Return a drift with its last word; nothing waits any more."""
+    return msgspec.structs.replace(row, action=action, spooled=None)
+
+
+def spooled(row: DriftRow) -> Spooled:
+    """Return what a pending drift's repair needs."""
+    assert row.spooled is not None
+    return _decoder.decode(row.spooled)
+
+
+def write_of(difference: Difference) -> Write:
+    """Return the write that gives the database Stripe's side, at the revision that was read."""
+    assert difference.content is not None
+    held = difference.held
+    as_of = truth.after_answer(held.as_of if held else None, difference.as_of)
+    revision = held.revision if held else None
+    return Write(difference.content, as_of, revision, difference.fields)
+
+
+def write_of_spooled(row: DriftRow) -> Write:
+    """Return the same for a drift that waited."""
+    waiting = spooled(row)
+    content = waiting.content()
+    assert content is not None
+    held_as_of = Interval(*waiting.held_as_of) if waiting.held_as_of else None
+    as_of = truth.after_answer(held_as_of, waiting.interval)
+    return Write(content, as_of, waiting.at_revision, row.fields)

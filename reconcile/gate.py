@@ -1,0 +1,77 @@
+"""How much a run may change at once. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shared.errors import RepairRefused
+
+FLOOR = 20
+"""Repairs that a percentage never forbids: a tenth of thirty rows is an ordinary morning."""
+
+
+class Limit(NamedTuple):
+    """`--max-repairs`: a share of the rows (`percent`) or a plain number (`rows`)."""
+
+    percent: float | None
+    rows: int | None
+
+    def allowed(self, rows: int) -> int:
+        """Return how many of so many rows may be changed."""
+        if self.rows is not None:
+            return self.rows
+        return max(FLOOR, int(rows * (self.percent or 0.0) / 100))
+
+    def __str__(self) -> str:
+        """Return it as it is written on the command line."""
+        return f"{self.percent:g}%" if self.percent is not None else str(self.rows)
+
+
+class Tally(NamedTuple):
+    """The whole plan for one object: rows compared, rows that grant access, changes to rows."""
+
+    object: str
+    rows: int
+    granting: int
+    changes: int
+    ending_access: int
+
+
+def parse(text: str) -> Limit:
+    """Read `10%` or `50`. Raises ValueError with the reason."""
+    number = text.removesuffix("%").strip()
+    try:
+        if text.endswith("%"):
+            percent = float(number)
+            if not 0 <= percent <= 100:  # noqa: PLR2004 (per cent)
+                raise ValueError
+            return Limit(percent, None)
+        rows = int(number)
+        if rows < 0:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a percentage (10%) nor a number of rows") from None
+    return Limit(None, rows)
+
+
+def check(tallies: list[Tally], limit: Limit) -> None:
+    """Pass the whole plan, or raise RepairRefused: then none of it is written."""
+    for tally in tallies:
+        allowed = limit.allowed(tally.rows)
+        if tally.changes > allowed:
+            raise RepairRefused(
+                what=f"change ({tally.object}s)",
+                concerned=tally.changes,
+                rows=tally.rows,
+                limit=str(limit),
+                allowed=allowed,
+            )
+        allowed = limit.allowed(tally.granting)
+        if tally.ending_access > allowed:
+            raise RepairRefused(
+                what=f"lose access ({tally.object}s that grant it)",
+                concerned=tally.ending_access,
+                rows=tally.granting,
+                limit=str(limit),
+                allowed=allowed,
+            )

@@ -1,0 +1,66 @@
+"""Whose database, whose key: a run of the wrong one stops before it compares anything."""
+
+from __future__ import annotations
+
+from shared.database import Database
+from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
+from shared.objects import MIRRORED
+from shared.repository import mirror_rows
+from shared.repository.account import Account, claim_account, read_account
+from shared.stripe_api import StripeApi
+
+_PROBES = 3
+
+
+def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) -> Account:
+    """Return the account that both sides belong to. Raises WrongAccount.
+
+    The mode is told by the key itself. The account's id needs a permission that a restricted key
+    may lack, so rows of the database vouch for it too: a subscription never vanishes from Stripe,
+    and a key that knows none of the newest ones is another account's. `claim`: enter whose
+    database this is, where that is not known yet.
+    """
+    held = database.read(read_account)
+    if held is not None and held.livemode != stripe.livemode:
+        raise WrongAccount(
+            f"the key is of {_mode(stripe.livemode)} mode, the database mirrors"
+            f" {_mode(held.livemode)} mode: set STRIPE_SECRET_KEY or DATABASE_URL to match"
+        )
+    account_id = stripe.account_id()
+    known = held.id if held else None
+    if known is not None and account_id is not None and known != account_id:
+        raise WrongAccount(f"the key is of account {account_id}, the database mirrors {known}")
+    if known is None or account_id is None:
+        _probe(database, stripe)
+    account = Account(account_id or known, stripe.livemode)
+    if claim and (held is None or (held.id is None and account_id is not None)):
+        with database.connection() as connection:
+            return claim_account(connection, account)
+    return account
+
+
+def _probe(database: Database, stripe: StripeApi) -> None:
+    """Ask Stripe for the newest rows; at least one of them must be known to it."""
+    for mirrored in reversed(MIRRORED):
+        ids = database.read(
+            lambda connection, mirrored=mirrored: mirror_rows.newest_ids(  # type: ignore[misc]
+                connection, mirrored, _PROBES
+            )
+        )
+        for object_id in ids:
+            try:
+                stripe.retrieve(mirrored, object_id)
+            except ObjectMissing:
+                continue
+            except UnreadableObject:
+                return
+            return
+        if ids:
+            raise WrongAccount(
+                f"this key's account knows none of {', '.join(ids)}, which the database holds:"
+                " it is the key of another account"
+            )
+
+
+def _mode(livemode: bool) -> str:
+    return "live" if livemode else "test"

@@ -1,0 +1,142 @@
+"""After the last window: the second look, the gate, the repairs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from reconcile import gate
+from reconcile.compare import compare_one
+from reconcile.drift import OBJECTS, drift, settled, spooled
+from reconcile.gate import Limit, Tally
+from reconcile.inspection import Inspector
+from reconcile.journal import Journal, RunJournal
+from shared import log
+from shared.database import Database
+from shared.errors import UnreadableObject
+from shared.mirrored import Held
+from shared.repository import mirror_rows
+from shared.repository.drifts import DriftRow
+
+_log = logging.getLogger(__name__)
+
+_ROUNDS = 5
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What stands after the second look, by object name."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    ending_access: Counter[str] = field(default_factory=Counter)
+
+
+class Second:
+    """The second look: what the webhook has brought in the meantime is no drift."""
+
+    def __init__(
+        self,
+        database: Database,
+        inspector: Inspector,
+        journal: Journal,
+        access: frozenset[str],
+    ) -> None:
+        self._database = database
+        self._inspector = inspector
+        self._journal = journal
+        self._access = access
+
+    def look(self) -> Plan:
+        """Look at everything that waits once more, and return what stands.
+
+        A difference whose row is untouched stands as it was found. Where somebody has written the
+        row since, Stripe is asked again.
+        """
+        plan = Plan()
+        for before in self._journal.pending():
+            held = self._held(before)
+            after = [self._again(row, held[row.object].get(row.object_id)) for row in before]
+            self._journal.amend(before, after)
+            for row in after:
+                if row.action == "pending" and row.kind != "missing_in_database":
+                    plan.changes[row.object] += 1
+                    plan.ending_access[row.object] += row.ends_access
+        return plan
+
+    def ask(self, row: DriftRow) -> DriftRow:
+        """Ask Stripe for one object again and return what is now to be said of it."""
+        mirrored = OBJECTS[row.object]
+        try:
+            _, _, difference = self._inspector.one(mirrored, row.object_id, int(time.time()))
+        except UnreadableObject as error:
+            log.event(
+                _log,
+                "object.unreadable",
+                level=logging.ERROR,
+                object=row.object,
+                object_id=row.object_id,
+                error=str(error),
+            )
+            return settled(row, "refused")
+        if difference is None:
+            return settled(row, "in_flight")
+        return drift(mirrored, difference, self._access, "pending")
+
+    def _held(self, rows: list[DriftRow]) -> dict[str, dict[str, Held]]:
+        held: dict[str, dict[str, Held]] = {}
+        for name, mirrored in OBJECTS.items():
+            ids = [row.object_id for row in rows if row.object == name]
+            held[name] = self._database.read(
+                lambda connection, mirrored=mirrored, ids=ids: mirror_rows.read_many(  # type: ignore[misc]
+                    connection, mirrored, ids
+                )
+            )
+        return held
+
+    def _again(self, row: DriftRow, held: Held | None) -> DriftRow:
+        found = spooled(row)
+        mirrored = OBJECTS[row.object]
+        now = compare_one(mirrored, row.object_id, held, found.content(), found.interval)
+        if now is None:
+            return settled(row, "in_flight")
+        if (held.revision if held else None) == found.at_revision:
+            return row
+        return self.ask(row)
+
+
+def check(plan: Plan, counts: dict[str, dict[str, int]], limit: Limit) -> None:
+    """Hold the whole plan against the limit; raises RepairRefused."""
+    gate.check(
+        [
+            Tally(
+                object=name,
+                rows=counts.get(name, {}).get("database", 0),
+                granting=counts.get(name, {}).get("granting", 0),
+                changes=plan.changes[name],
+                ending_access=plan.ending_access[name],
+            )
+            for name in OBJECTS
+        ],
+        limit,
+    )
+
+
+def repair(journal: RunJournal, second: Second) -> None:
+    """Write everything that waits, each at the revision that was read before Stripe was asked.
+
+    What loses its revision is asked for again and tried again; a row that somebody keeps writing
+    is in flight, and theirs.
+    """
+    for batch in journal.pending():
+        left = batch
+        for _ in range(_ROUNDS):
+            lost = journal.repair(left)
+            if not lost:
+                break
+            after = [second.ask(row) for row in lost]
+            journal.amend(lost, after)
+            left = [row for row in after if row.action == "pending"]
+        else:
+            journal.amend(left, [settled(row, "in_flight") for row in left])

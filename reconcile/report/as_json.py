@@ -1,0 +1,70 @@
+"""The report as one JSON object, for programs. The names are a contract."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from reconcile.report.model import Report, Totals
+from shared.repository.drifts import DriftRow
+
+
+def write(report: Report, totals: Totals, stream: IO[str]) -> None:
+    """Write the object, one difference a line, without holding the differences in memory."""
+    head = {
+        "run": {
+            "id": report.run.id,
+            "mode": report.run.mode,
+            "started_at": _time(report.run.started_at),
+            "finished_at": _time(report.run.finished_at),
+            "account": report.run.account,
+            "livemode": report.run.livemode,
+            "outcome": report.run.outcome,
+            "reason": report.run.reason,
+        },
+        "counts": {
+            "stripe": totals.stripe,
+            "database": totals.database,
+            "in_sync": totals.in_sync,
+            "in_flight": totals.in_flight,
+            "drift": totals.drift,
+            "repaired": totals.repaired,
+            "stripe_requests": totals.stripe_requests,
+            "by_object": totals.by_object,
+        },
+    }
+    stream.write("{\n")
+    for name, value in head.items():
+        stream.write(f" {json.dumps(name)}: {json.dumps(value)},\n")
+    stream.write(' "drift": [')
+    separator = "\n"
+    for row in report.drift():
+        stream.write(f"{separator}  {json.dumps(_drift(row))}")
+        separator = ",\n"
+    stream.write("\n ],\n" if separator != "\n" else "],\n")
+    events = {
+        "listed": None,
+        "missed": None,
+        "failed": report.events_failed,
+        "oldest_unprocessed": _time(report.events_oldest),
+    }
+    stream.write(f' "events": {json.dumps(events)}\n}}\n')
+
+
+def _drift(row: DriftRow) -> dict[str, Any]:
+    return {
+        "object": row.object,
+        "id": row.object_id,
+        "kind": row.kind,
+        "consequence": row.consequence,
+        "fields": {name: list(pair) for name, pair in row.fields.items()},
+        "monthly_amount": row.monthly_amount,
+        "action": row.action,
+    }
+
+
+def _time(epoch: int | None) -> str | None:
+    if epoch is None:
+        return None
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,137 @@
+"""The report for people at a terminal."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from reconcile.drift import OBJECTS
+from reconcile.report.model import Outcome, Report, Totals
+from shared.columns import Type
+from shared.repository.drifts import DriftRow
+
+_MOST_ROWS = 25
+_MOST_FIELDS = 12
+
+_MEANING = {
+    "leak": "let in, though Stripe does not",
+    "lockout": "locked out, though Stripe lets them in",
+    "money": "amounts or billing dates differ",
+    "cosmetic": "nothing that decides access or money",
+}
+_KIND = {
+    "missing_in_database": "missing in the database",
+    "missing_in_stripe": "missing in Stripe",
+    "differs": "differs",
+}
+
+
+def write(report: Report, totals: Totals, stream: IO[str]) -> None:
+    """Write the report; with very many differences it shows the first and says so."""
+    run = report.run
+    mode = "live" if run.livemode else "test"
+    stream.write(
+        f"subscription-sync {run.mode}  {_time(run.started_at)}"
+        f"  account {run.account or '(unknown)'} ({mode})\n\n"
+    )
+    stream.write(
+        f"{'':<14}{'Stripe':>10}{'database':>10}{'in sync':>10}{'in flight':>11}{'drift':>8}"
+    )
+    stream.write(f"{'repaired':>10}\n" if run.mode == "repair" else "\n")
+    for name, counts in totals.by_object.items():
+        stream.write(
+            f"{name + 's':<14}{counts['stripe']:>10,}{counts['database']:>10,}"
+            f"{counts['in_sync']:>10,}{counts['in_flight']:>11,}{counts['drift']:>8,}"
+        )
+        stream.write(f"{counts['repaired']:>10,}\n" if run.mode == "repair" else "\n")
+    stream.write("\n")
+    for name, meaning in _MEANING.items():
+        count = totals.by_consequence.get(name, 0)
+        if count:
+            amount = _amounts(totals.monthly_amount.get(name, {}))
+            stream.write(f"{name:<9}{count:>7,}  {meaning}{amount}\n")
+    for name in _MEANING:
+        _write_rows(report, name, stream)
+    if report.events_failed:
+        stream.write(
+            f"\n{report.events_failed:,} events in the ledger could not be applied,"
+            f" the oldest of {_time(report.events_oldest)}\n"
+        )
+    stream.write(f"\n{_verdict(report, totals)}\n")
+
+
+def _write_rows(report: Report, consequence: str, stream: IO[str]) -> None:
+    shown_rows = left = 0
+    for row in report.drift():
+        if row.consequence != consequence:
+            continue
+        if shown_rows >= _MOST_ROWS:
+            left += 1
+            continue
+        shown_rows += 1
+        stream.write(
+            f"\n{row.consequence.upper()}  {row.object} {row.object_id}"
+            f"  {_KIND[row.kind]}{_amounts(row.monthly_amount)}  [{row.action}]\n"
+        )
+        if row.kind == "missing_in_database":
+            shown = {name: row.fields[name] for name in ("status",) if name in row.fields}
+        else:
+            shown = row.fields
+        for name, (here, there) in list(shown.items())[:_MOST_FIELDS]:
+            stream.write(f"    {name}: {_value(row, name, here)} -> {_value(row, name, there)}\n")
+        if len(shown) > _MOST_FIELDS:
+            stream.write(f"    and {len(shown) - _MOST_FIELDS} fields more\n")
+    if left:
+        stream.write(f"\nand {left:,} {consequence} more: --format json lists them all\n")
+
+
+def _verdict(report: Report, totals: Totals) -> str:
+    run = report.run
+    spent = f"{totals.stripe_requests:,} requests to Stripe, {run.finished_at - run.started_at} s"
+    if run.outcome is not Outcome.SUCCESS:
+        return f"{run.outcome.upper()}: {run.reason} ({spent})"
+    if not totals.drift:
+        return f"IN SYNC: no drift ({spent})"
+    if run.mode == "report":
+        return f"DRIFT: {totals.drift:,} differences, nothing was written ({spent})"
+    return f"REPAIRED: {totals.repaired:,} of {totals.drift:,} differences ({spent})"
+
+
+def _amounts(amounts: dict[str, int]) -> str:
+    if not amounts:
+        return ""
+    return ", " + ", ".join(f"{value:,} {name} a month" for name, value in amounts.items())
+
+
+def _value(row: DriftRow, name: str, value: Any) -> str:
+    """Show a value; times, which are epoch seconds, as dates."""
+    if isinstance(value, int) and not isinstance(value, bool) and _is_time(row, name):
+        return _time(value)
+    if isinstance(value, dict) and name.startswith("items."):
+        return _item(value)
+    return str(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _item(item: dict[str, Any]) -> str:
+    """Show a whole item in short: what it is, how many, at what price."""
+    quantity = item.get("quantity")
+    amount = item.get("unit_amount_decimal", "metered or tiered")
+    every = f"{item.get('interval_count', 1)} {item.get('interval', '?')}"
+    count = f"{quantity} x " if quantity is not None else ""
+    return f"{count}{item['price_id']} at {amount} {item['currency']} every {every}"
+
+
+def _is_time(row: DriftRow, name: str) -> bool:
+    mirrored = OBJECTS[row.object]
+    columns = list(mirrored.columns)
+    if name.startswith("items.") and mirrored.items is not None:
+        columns, name = list(mirrored.items.columns), name.rsplit(".", 1)[1]
+    times = {column.name for column in columns if column.type is Type.TIMESTAMP}
+    return name in times or name == "missing_in_stripe_since"
+
+
+def _time(epoch: int | None) -> str:
+    if epoch is None:
+        return "-"
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,105 @@
+"""What a report says, before it is rendered."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import msgspec
+
+from shared.repository.drifts import DriftRow
+
+
+class Outcome(enum.StrEnum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    INCOMPLETE = "incomplete"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The run itself; times in epoch seconds, `reason` where the outcome is no success."""
+
+    id: str
+    mode: Literal["report", "repair"]
+    started_at: int
+    finished_at: int
+    account: str | None
+    livemode: bool
+    outcome: Outcome
+    reason: str | None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a run has to say.
+
+    `counts` by object name: stripe, database, in_sync and what was unusual. `drift` yields the
+    differences anew at each call, from where they are spooled.
+    """
+
+    run: RunFacts
+    counts: dict[str, dict[str, int]]
+    stripe_requests: int
+    drift: Callable[[], Iterator[DriftRow]]
+    events_failed: int
+    events_oldest: int | None
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """A report's counts over both objects, and by object.
+
+    `drift` are the differences that are none of the webhook's work in flight; those among them
+    that this run has put right are `repaired`.
+    """
+
+    stripe: int
+    database: int
+    in_sync: int
+    in_flight: int
+    drift: int
+    repaired: int
+    stripe_requests: int
+    by_object: dict[str, dict[str, int]]
+    by_consequence: dict[str, int]
+    monthly_amount: dict[str, dict[str, int]]
+
+
+_NAMES = ("stripe", "database", "in_sync", "in_flight", "drift", "repaired")
+
+
+def totals(report: Report) -> Totals:
+    """Count the report's differences, reading them once."""
+    by_object = {
+        name: Counter({key: counts.get(key, 0) for key in _NAMES})
+        for name, counts in sorted(report.counts.items())
+    }
+    by_consequence: Counter[str] = Counter()
+    amounts: dict[str, Counter[str]] = {}
+    for row in report.drift():
+        mine = by_object.setdefault(row.object, Counter())
+        if row.action == "in_flight":
+            mine["in_flight"] += 1
+            continue
+        mine["drift"] += 1
+        mine["repaired"] += row.action == "repaired"
+        by_consequence[row.consequence] += 1
+        amounts.setdefault(row.consequence, Counter()).update(row.monthly_amount)
+    whole: Counter[str] = Counter()
+    for mine in by_object.values():
+        whole.update(mine)
+    return Totals(
+        stripe=whole["stripe"],
+        database=whole["database"],
+        in_sync=whole["in_sync"],
+        in_flight=whole["in_flight"],
+        drift=whole["drift"],
+        repaired=whole["repaired"],
+        stripe_requests=report.stripe_requests,
+        by_object={name: {key: mine[key] for key in _NAMES} for name, mine in by_object.items()},
+        by_consequence=dict(by_consequence),
+        monthly_amount={name: dict(sums) for name, sums in amounts.items()},
+    )

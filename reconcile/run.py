@@ -1,0 +1,253 @@
+"""One run, from lease to outcome."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from reconcile.gate import Limit
+from reconcile.identity import require_same_account
+from reconcile.inspection import Inspected, Inspector
+from reconcile.journal import FileJournal, Journal, RunJournal
+from reconcile.repair import Second, check, repair
+from reconcile.report.model import Outcome, Report, RunFacts
+from reconcile.windows import Window, plan
+from shared import log
+from shared.database import Database
+from shared.errors import (
+    DeadlineReached,
+    Interrupted,
+    ListingBroken,
+    RepairRefused,
+    SubscriptionSyncError,
+)
+from shared.migrate import require_current
+from shared.mirrored import MirroredObject
+from shared.objects import MIRRORED, SUBSCRIPTION
+from shared.repository import ledger, mirror_rows, runs
+from shared.repository.account import Account
+from shared.stripe_api import StripeApi
+
+_log = logging.getLogger(__name__)
+
+WINDOW_ROWS = 1000
+"""Rows of the database a window is planned for: ten pages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a run is asked to do. `deadline` on time.monotonic(), None for none; seconds else."""
+
+    writes: bool
+    subscription: str | None
+    limit: Limit
+    grace: int
+    deadline: float | None
+    lease_seconds: int
+    access: frozenset[str]
+
+
+class Run:
+    """One run of reconcile."""
+
+    def __init__(
+        self, database: Database, stripe: StripeApi, order: Order, stop: threading.Event
+    ) -> None:
+        """`stop` is set by SIGTERM."""
+        self._database = database
+        self._stripe = stripe
+        self._order = order
+        self._stop = stop
+        self._last_found = 0.0
+        self._inspector = Inspector(database, stripe, grace=order.grace, access=order.access)
+
+    def execute(self) -> Report:
+        """Compare, repair where that is ordered, and return the report.
+
+        What stops a run half-way is in the report's outcome and reason; raised is only what keeps
+        it from beginning: LeaseHeld, WrongAccount, SchemaMismatch, DatabaseUnavailable,
+        StripeRefused, StripeUnavailable.
+        """
+        self._database.read(require_current)
+        account = require_same_account(self._database, self._stripe, claim=self._order.writes)
+        run_id = str(uuid.uuid4())
+        if not self._order.writes:
+            journal = FileJournal(self._order.access)
+            return self._carry_out(run_id, account, journal, int(time.time()))
+        with self._lease(run_id) as started:
+            run_journal = RunJournal(
+                self._database, started, self._order.access, self._order.lease_seconds
+            )
+            return self._carry_out(run_id, account, run_journal, started.started_at)
+
+    @contextmanager
+    def _lease(self, run_id: str) -> Iterator[runs.Started]:
+        with self._database.connection() as connection, connection.transaction():
+            started = runs.start(
+                connection,
+                run_id=run_id,
+                scope=self._order.subscription or "all",
+                holder=f"{socket.gethostname()}:{os.getpid()}",
+                lease_seconds=self._order.lease_seconds,
+            )
+        log.event(_log, "run.started", run_id=run_id, resumes=started.resumes)
+        try:
+            yield started
+        except BaseException:
+            # A fault of ours must not hold the lease until it expires.
+            with suppress(SubscriptionSyncError), self._database.connection() as connection:
+                runs.finish(connection, run_id, Outcome.FAILED)
+            raise
+
+    def _carry_out(
+        self, run_id: str, account: Account, journal: Journal, started_at: int
+    ) -> Report:
+        outcome, reason = Outcome.SUCCESS, None
+        try:
+            self._compare(journal)
+            self._settle(journal)
+        except (DeadlineReached, Interrupted) as error:
+            outcome, reason = Outcome.INCOMPLETE, str(error)
+        except (RepairRefused, ListingBroken) as error:
+            outcome, reason = Outcome.REFUSED, str(error)
+        except SubscriptionSyncError as error:
+            outcome, reason = Outcome.FAILED, f"{type(error).__name__}: {error}"
+        if outcome is Outcome.SUCCESS:
+            outcome, reason = _judge(journal)
+        failed, oldest = 0, None
+        try:
+            if isinstance(journal, RunJournal):
+                journal.finish(outcome)
+            failed, oldest = self._database.read(ledger.failed)
+        except SubscriptionSyncError as error:
+            outcome, reason = Outcome.FAILED, reason or str(error)
+        facts = RunFacts(
+            id=run_id,
+            mode="repair" if self._order.writes else "report",
+            started_at=started_at,
+            finished_at=int(time.time()),
+            account=account.id,
+            livemode=account.livemode,
+            outcome=outcome,
+            reason=reason,
+        )
+        return Report(
+            run=facts,
+            counts=journal.progress.counts,
+            stripe_requests=self._stripe.requests,
+            drift=journal.all,
+            events_failed=failed,
+            events_oldest=oldest,
+        )
+
+    def _compare(self, journal: Journal) -> None:
+        """Compare every window, oldest first; the cursor stands behind each that is done."""
+        if self._order.subscription is not None:
+            self._keep(journal, self._inspector.single(SUBSCRIPTION, self._order.subscription))
+            return
+        for mirrored in MIRRORED:
+            windows = self._windows(mirrored, journal)
+            planned = len(windows)
+            while windows:
+                self._require_time(f"{planned - len(windows)} of {planned} {mirrored.name} windows")
+                window = windows.pop(0)
+                found = self._inspector.window(mirrored, window)
+                self._keep(journal, found)
+                if found.window.gte > window.gte:
+                    windows.insert(0, Window(window.gte, found.window.gte))
+                    planned += 1
+
+    def _windows(self, mirrored: MirroredObject, journal: Journal) -> list[Window]:
+        end = self._stripe.now(mirrored)
+        cuts = self._database.read(
+            lambda connection: mirror_rows.boundaries(connection, mirrored, WINDOW_ROWS)
+        )
+        return plan(end, cuts, journal.progress.done.get(mirrored.name, []))
+
+    def _keep(self, journal: Journal, found: Inspected) -> None:
+        if found.waiting or (found.missing and not self._order.writes):
+            self._last_found = time.monotonic()
+        journal.keep(found)
+        log.event(
+            _log,
+            "window.compared",
+            level=logging.DEBUG,
+            object=found.mirrored.name,
+            gte=found.window.gte,
+            lt=found.window.lt,
+            counts=dict(found.counts),
+        )
+
+    def _settle(self, journal: Journal) -> None:
+        """Let events in flight arrive, look again, and repair what is left if it may be."""
+        self._await_grace(journal)
+        second = Second(self._database, self._inspector, journal, self._order.access)
+        plan = second.look()
+        counts = journal.progress.counts
+        left_out = sum(count.get("left_out", 0) for count in counts.values())
+        if not isinstance(journal, RunJournal):
+            if left_out:
+                raise _broken(left_out)
+            return
+        try:
+            if left_out:
+                raise _broken(left_out)
+            if self._order.subscription is None:
+                check(plan, counts, self._order.limit)
+        except (ListingBroken, RepairRefused):
+            journal.refuse()
+            raise
+        repair(journal, second)
+
+    def _await_grace(self, journal: Journal) -> None:
+        """Wait until the youngest difference is older than the grace time, the lease kept."""
+        until = self._last_found + self._order.grace
+        while self._last_found and (left := until - time.monotonic()) > 0:
+            self._require_time("every window, but not the second look")
+            if isinstance(journal, RunJournal):
+                journal.alive()
+            self._stop.wait(min(left, self._order.lease_seconds / 4))
+
+    def _require_time(self, how_far: str) -> None:
+        if self._stop.is_set():
+            raise Interrupted(
+                f"stopped by a signal after {how_far}; the next run goes on from there"
+            )
+        if self._order.deadline is not None and time.monotonic() >= self._order.deadline:
+            raise DeadlineReached(
+                f"the deadline came after {how_far}; the next run goes on from there"
+            )
+
+
+def interruptible(stop: threading.Event) -> Callable[[float], None]:
+    """Return a pause that raises Interrupted when `stop` is set."""
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Interrupted("stopped by a signal while waiting for Stripe")
+
+    return pause
+
+
+def _judge(journal: Journal) -> tuple[Outcome, str | None]:
+    """A run that went through has failed all the same where it could not read or write a row."""
+    for what in ("unreadable", "unwritable"):
+        count = sum(counts.get(what, 0) for counts in journal.progress.counts.values())
+        if count:
+            verb = "read" if what == "unreadable" else "written"
+            return Outcome.FAILED, f"{count} objects could not be {verb}; the log names each"
+    return Outcome.SUCCESS, None
+
+
+def _broken(left_out: int) -> ListingBroken:
+    return ListingBroken(
+        f"Stripe's list left out {left_out} objects that Stripe has, so it is not to be trusted:"
+        " no row was changed; run again"
+    )

@@ -1,4 +1,4 @@
-# The version check and the paths are relative on purpose: a clone may lie under a path with spaces.
+# Every path is relative on purpose: a clone may lie under a path with spaces.
 SHELL := /bin/sh
 PYTHON ?= python3
 ARGS ?=

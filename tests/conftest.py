@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hypothesis
 import psycopg
@@ -20,10 +19,8 @@ from pytest_postgresql.executors import NoopExecutor
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from sandbox.postgres import EmbeddedPostgres
+from sandbox.stripe_double import StripeDouble
 from shared.migrate import migrate
-
-if TYPE_CHECKING:
-    from sandbox.stripe_double import StripeDouble
 
 TESTS = Path(__file__).parent
 FAST_FIRST = ("unit", "integration", "e2e")
@@ -94,10 +91,8 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def stripe_double() -> "Iterator[StripeDouble]":
+def stripe_double() -> Iterator[StripeDouble]:
     """A Stripe of the test's own: `.url` for the product, `.control` for the test."""
-    from sandbox.stripe_double import StripeDouble
-
     with StripeDouble.start() as double:
         yield double
 

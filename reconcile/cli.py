@@ -79,6 +79,7 @@ def _run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: threa
     from shared.stripe_http import RUN_PATIENCE, StripeHttp
 
     began = time.monotonic()
+    deadline = began + settings.deadline_seconds if settings.deadline_seconds else None
     database = Database(
         settings.database_url.reveal(), application_name="reconcile", read_only=arguments.report
     )
@@ -87,6 +88,7 @@ def _run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: threa
         settings.stripe_secret_key.reveal(),
         patience=RUN_PATIENCE,
         limit=RateLimit.for_mode(livemode=settings.livemode),
+        deadline=deadline,
         pause=interruptible(stop),
     )
     order = Order(
@@ -94,7 +96,7 @@ def _run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: threa
         subscription=arguments.subscription,
         limit=parse(settings.max_repairs),
         grace=settings.grace_seconds,
-        deadline=began + settings.deadline_seconds if settings.deadline_seconds else None,
+        deadline=deadline,
         lease_seconds=settings.lease_seconds,
         access=settings.access_statuses,
     )
@@ -112,7 +114,7 @@ def _run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: threa
     log.event(
         _log,
         "run.finished",
-        level=logging.INFO if status == OK else logging.ERROR,
+        level=logging.ERROR if status == FAILED else logging.INFO,
         run_id=report.run.id,
         mode=report.run.mode,
         outcome=report.run.outcome,

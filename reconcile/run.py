@@ -118,7 +118,9 @@ class Run:
         except (RepairRefused, ListingBroken) as error:
             outcome, reason = Outcome.REFUSED, str(error)
         except SubscriptionSyncError as error:
-            outcome, reason = Outcome.FAILED, f"{type(error).__name__}: {error}"
+            late = self._order.deadline is not None and time.monotonic() >= self._order.deadline
+            outcome = Outcome.INCOMPLETE if late else Outcome.FAILED
+            reason = f"{type(error).__name__}: {error}"
         if outcome is Outcome.SUCCESS:
             outcome, reason = _judge(journal)
         failed, oldest = 0, None

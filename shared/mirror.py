@@ -8,13 +8,12 @@ no lock is held while Stripe is asked.
 from __future__ import annotations
 
 import enum
-import logging
 import time
 from dataclasses import dataclass
 
 import psycopg
 
-from shared import log, truth
+from shared import truth
 from shared.database import Database, describe
 from shared.errors import (
     DatabaseUnavailable,
@@ -30,8 +29,6 @@ from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write
 from shared.stripe_api import StripeApi
 from shared.truth import Verdict
-
-_log = logging.getLogger(__name__)
 
 
 class Outcome(enum.StrEnum):
@@ -148,15 +145,6 @@ class _Work:
 
     def fail(self, error: str) -> Receipt:
         """Keep the event in the ledger with its payload and why it could not be applied."""
-        log.event(
-            _log,
-            "event.failed",
-            level=logging.ERROR,
-            event_id=self._event.id,
-            event_type=self._event.type,
-            object_id=self._object_id,
-            error=error,
-        )
         if not self._enter(Outcome.FAILED, error):
             return self._receipt(Outcome.DUPLICATE)
         return self._receipt(Outcome.FAILED, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
@@ -65,7 +66,7 @@ class StripeApi:
         Raises ObjectMissing, UnreadableObject, StripeRefused, StripeUnavailable, StripeUnreadable.
         """
         endpoint = f"{mirrored.path}/:id"
-        path = f"{mirrored.path}/{object_id}"
+        path = f"{mirrored.path}/{quote(object_id, safe='')}"
         answer = self._http.get(path, endpoint=endpoint, deadline=deadline)
         content = mirrored.decode(answer.body)
         if content.id != object_id:

@@ -74,13 +74,19 @@ class StripeHttp:
         *,
         patience: Patience,
         limit: RateLimit | None = None,
+        deadline: float | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Connect at the first request. `pause` waits out limits and retries; it may raise."""
+        """Connect at the first request.
+
+        `deadline`, on time.monotonic(), holds for every request that has none of its own. `pause`
+        waits out limits and retries; it may raise.
+        """
         self.requests = 0
         self._base = base.rstrip("/")
         self._patience = patience
         self._limit = limit
+        self._deadline = deadline
         self._pause = pause
         self._headers = {
             "Authorization": f"Bearer {key}",
@@ -106,6 +112,7 @@ class StripeHttp:
         """
         url = self._base + path + ("?" + urlencode(parameters) if parameters else "")
         name = endpoint or path
+        deadline = self._deadline if deadline is None else deadline
         for attempt in range(1, self._patience.attempts + 1):
             self._keep_to_limit(name, deadline)
             try:

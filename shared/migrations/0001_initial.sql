@@ -194,7 +194,6 @@ CREATE TABLE stripe.drifts (
     found_at timestamptz NOT NULL,
     PRIMARY KEY (run_id, object, object_id)
 );
-CREATE INDEX drifts_pending_idx ON stripe.drifts (run_id, object, object_id) WHERE action = 'pending';
 COMMENT ON TABLE stripe.drifts IS
     'One difference between Stripe and this database found by a run, what it means, and what was done about it.';
 COMMENT ON COLUMN stripe.drifts.fields IS

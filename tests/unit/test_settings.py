@@ -51,7 +51,7 @@ def test_defaults_of_reconcile_are_the_documented_ones() -> None:
     settings = load_reconcile(GOOD)
     assert settings.heartbeat_url is None
     assert (settings.lease_seconds, settings.grace_seconds) == (120, 10)
-    assert (settings.max_repairs_percent, settings.deadline_seconds) == (10.0, 270)
+    assert (settings.max_repairs, settings.deadline_seconds) == ("10%", 270)
     assert settings.access_statuses == {"active", "trialing", "past_due"}
 
 
@@ -125,15 +125,13 @@ def test_number_is_taken_within_its_range_and_refused_one_beyond(
         assert fault_of(**{name: text}) == f"{name} must be a whole number from {least} to {most}"
 
 
-@pytest.mark.parametrize(
-    "text, percent", [("0%", 0.0), ("10%", 10.0), ("12.5 %", 12.5), ("100%", 100.0)]
-)
-def test_largest_repair_is_a_percentage(text: str, percent: float) -> None:
-    assert load_reconcile(GOOD | {"MAX_REPAIRS": text}).max_repairs_percent == percent
+@pytest.mark.parametrize("text", ["0%", "10%", "12.5 %", "100%", "0", "50"])
+def test_largest_repair_is_a_percentage_or_a_number_of_rows(text: str) -> None:
+    assert load_reconcile(GOOD | {"MAX_REPAIRS": text}).max_repairs == text
 
 
-@pytest.mark.parametrize("text", ["10", "100.1%", "-1%", "1e1%", "%", "nan%"])
-def test_what_is_no_percentage_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["ten", "100.1%", "-1%", "-1", "1e1%", "%", "nan%", "1.5"])
+def test_what_is_neither_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="MAX_REPAIRS must be a percentage"):
         load_reconcile(GOOD | {"MAX_REPAIRS": text})
 

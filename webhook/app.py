@@ -6,10 +6,10 @@ fields that a route leaves in the request's environment.
 
 import json
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from shared.errors import (
     BadSignature,
@@ -24,6 +24,9 @@ from shared.mirror import Mirror
 from shared.settings import WebhookSettings
 from webhook.readiness import READY_SECONDS, Readiness
 from webhook.signature import verify
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 ANSWER_SECONDS: Final = 4.5
 """From the whole request to the answer: below every time-out that Stripe is said to have."""
@@ -49,19 +52,15 @@ HTTP_WORDS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_larg
 def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) -> Flask:
     """Return the WSGI application; it touches neither network nor database before a request."""
     app = Flask(__name__, static_folder=None)
-    # One more than allowed: a body without Content-Length is cut there without a word.
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     # A redirect would fail the delivery: Stripe follows none.
     app.url_map.merge_slashes = False
 
     def receive() -> Response:
-        body = request.get_data(cache=False)
+        body = read_body(request.environ, settings.max_body_bytes)
         deadline = time.monotonic() + ANSWER_SECONDS
-        if len(body) > settings.max_body_bytes:
-            raise RequestEntityTooLarge
         verify(
             body,
-            request.headers.get("Stripe-Signature"),
+            request.environ.get("HTTP_STRIPE_SIGNATURE"),
             settings.stripe_webhook_secret,
             settings.signature_tolerance,
             time.time,
@@ -99,6 +98,23 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
     app.add_url_rule("/readyz", view_func=readyz, provide_automatic_options=False)
     app.register_error_handler(Exception, refuse)
     return app
+
+
+def read_body(environ: "WSGIEnvironment", limit: int) -> bytes:
+    """Return the raw body. Raises 413 beyond `limit` bytes, with or without Content-Length.
+
+    Read from the server itself, for Werkzeug cuts a body without Content-Length at its limit and
+    says nothing. The server must end the stream where the body ends, as gunicorn's does.
+    """
+    announced = int(environ.get("CONTENT_LENGTH") or 0)
+    if announced > limit:
+        raise RequestEntityTooLarge
+    body: bytes = environ["wsgi.input"].read(limit + 1)
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    if len(body) < announced:
+        raise ClientDisconnected
+    return body
 
 
 def note(**fields: object) -> None:

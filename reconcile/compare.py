@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 from reconcile.listing import Listed
 from shared import truth
-from shared.mirrored import Content, Fields, Held, MirroredObject
+from shared.differences import Fields
+from shared.mirrored import Content, Held, MirroredObject
 from shared.truth import Interval
 
 Kind = Literal["missing_in_database", "missing_in_stripe", "differs"]

@@ -79,7 +79,7 @@ _WIRE: dict[Type, Any] = {
     Type.REFERENCE: str | Expanded,
     Type.BOOLEAN: bool,
     Type.INTEGER: int,
-    Type.DECIMAL: str,
+    Type.DECIMAL: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,20}([.][0-9]{1,20})?$")],
     Type.TIMESTAMP: int,
     Type.METADATA: dict[str, str],
     Type.JSON: Any,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,12 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.columns import Column, Columns, Row, Type, Value
+from shared.columns import Column, Columns, Row, Value
+from shared.differences import Fields, between_items, between_rows
 from shared.errors import UnreadableObject
 from shared.truth import Interval
-
-Fields = dict[str, tuple[Any, Any]]
-"""Differences by field: (before, after), or (in the database, in Stripe)."""
 
 
 class Content(NamedTuple):
@@ -230,62 +227,17 @@ class MirroredObject:
         seconds, minor units, JSON. Without a row every field that is not null differs from null.
         """
         before: Row = (None,) * len(content.row) if held is None else held.row
-        fields = dict(_differing(self.columns, before, content.row))
+        fields = between_rows(self.columns, before, content.row)
         items = () if held is None else held.items
         if self.items is not None and content.items is not None and items != content.items:
-            fields.update(self._item_differences(self.items.columns, items, content.items))
+            fields.update(between_items(self.items.columns, items, content.items))
         if held is not None and held.missing_in_stripe_since is not None:
             fields["missing_in_stripe_since"] = (held.missing_in_stripe_since, None)
-        return fields
-
-    def _item_differences(
-        self, columns: tuple[Column, ...], before: tuple[Row, ...], after: tuple[Row, ...]
-    ) -> Fields:
-        fields: Fields = {}
-        old = {row[0]: row for row in before}
-        new = {row[0]: row for row in after}
-        for item in sorted(old.keys() | new.keys(), key=str):
-            if item not in old:
-                fields[f"items.{item}"] = (None, presented(columns, new[item]))
-            elif item not in new:
-                fields[f"items.{item}"] = (presented(columns, old[item]), None)
-            else:
-                for name, pair in _differing(columns, old[item], new[item]):
-                    fields[f"items.{item}.{name}"] = pair
         return fields
 
 
 _raw_page = msgspec.json.Decoder(_RawPage)
 _stub = msgspec.json.Decoder(_Stub)
-
-
-def presented(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
-    """Return a row as a JSON object for people and programs: nulls left out, JSON as JSON."""
-    return {
-        column.name: _presented(column, value)
-        for column, value in zip(columns, row, strict=True)
-        if value is not None
-    }
-
-
-def _presented(column: Column, value: Value) -> Any:
-    if column.type in {Type.METADATA, Type.JSON} and value is not None:
-        return json.loads(str(value))
-    return value
-
-
-def _differing(
-    columns: tuple[Column, ...], before: Row, after: Row
-) -> list[tuple[str, tuple[Any, Any]]]:
-    if before == after:
-        return []
-    found = []
-    for column, old, new in zip(columns, before, after, strict=True):
-        if old != new:
-            pair = (_presented(column, old), _presented(column, new))
-            if pair[0] != pair[1]:
-                found.append((column.name, pair))
-    return found
 
 
 def _id(row: list[Value]) -> str:

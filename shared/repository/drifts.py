@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from psycopg import Connection
 
-from shared.mirrored import Fields
+from shared.differences import Fields
 
 BATCH = 500
 

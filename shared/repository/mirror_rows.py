@@ -12,7 +12,8 @@ import msgspec
 from psycopg import Connection
 
 from shared.columns import Column, Row, Type
-from shared.mirrored import Content, Fields, Held, MirroredObject
+from shared.differences import Fields
+from shared.mirrored import Content, Held, MirroredObject
 from shared.repository.ledger import Entry
 from shared.repository.statements import statements
 from shared.truth import Interval

@@ -1,0 +1,68 @@
+"""How two states of one object differ, field by field. Pure."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from shared.columns import Column, Row, Type, Value
+
+Fields = dict[str, tuple[Any, Any]]
+"""Differences by field: (before, after), or (in the database, in Stripe)."""
+
+
+def between_rows(columns: tuple[Column, ...], before: Row, after: Row) -> Fields:
+    """Return the columns in which two rows differ in value, not merely in spelling."""
+    if before == after:
+        return {}
+    return {
+        column.name: (_presented(column, old), _presented(column, new))
+        for column, old, new in zip(columns, before, after, strict=True)
+        if old != new and _value(column, old) != _value(column, new)
+    }
+
+
+def between_items(
+    columns: tuple[Column, ...], before: tuple[Row, ...], after: tuple[Row, ...]
+) -> Fields:
+    """Return how two sets of items differ.
+
+    Keys: `items.<id>` for an item that only one side has (None on the other), else
+    `items.<id>.<column>`.
+    """
+    fields: Fields = {}
+    old = {str(row[0]): row for row in before}
+    new = {str(row[0]): row for row in after}
+    for item in sorted(old.keys() | new.keys()):
+        if item not in old:
+            fields[f"items.{item}"] = (None, _whole(columns, new[item]))
+        elif item not in new:
+            fields[f"items.{item}"] = (_whole(columns, old[item]), None)
+        else:
+            for name, pair in between_rows(columns, old[item], new[item]).items():
+                fields[f"items.{item}.{name}"] = pair
+    return fields
+
+
+def _whole(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
+    """Return a row as a JSON object, nulls left out."""
+    return {
+        column.name: _presented(column, value)
+        for column, value in zip(columns, row, strict=True)
+        if value is not None
+    }
+
+
+def _presented(column: Column, value: Value) -> Any:
+    """Return a value as people and programs read it: JSON as JSON."""
+    if value is not None and column.type in {Type.METADATA, Type.JSON}:
+        return json.loads(str(value))
+    return value
+
+
+def _value(column: Column, value: Value) -> Any:
+    """Return what is compared: 12.5 and 12.50 are one amount."""
+    if value is not None and column.type is Type.DECIMAL:
+        return Decimal(str(value))
+    return _presented(column, value)

@@ -1,0 +1,30 @@
+"""One SQL statement, ready to be executed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from psycopg import Connection, RawCursor
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+
+class Statement:
+    """A SQL text with named placeholders, translated to PostgreSQL's own once and for all.
+
+    psycopg parses a text longer than 4,096 characters anew at each execution, which took a third
+    of the time of an event.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
+        numbers = {name: f"${number}" for number, name in enumerate(self._names, 1)}
+        self._text = _PLACEHOLDER.sub(lambda match: numbers[match[1]], text).encode()
+
+    def execute(
+        self, connection: Connection[Any], parameters: dict[str, Any]
+    ) -> RawCursor[tuple[Any, ...]]:
+        """Execute it and return the cursor; a parameter that is not given is NULL."""
+        cursor: RawCursor[tuple[Any, ...]] = RawCursor(connection)
+        return cursor.execute(self._text, [parameters.get(name) for name in self._names])

@@ -1,0 +1,129 @@
+"""The statement that writes rows of a mirrored object: one for both containers."""
+
+from __future__ import annotations
+
+from shared.columns import Column, Type
+from shared.mirrored import Items, MirroredObject
+
+_IN_JSON = {
+    Type.TEXT: "text",
+    Type.REFERENCE: "text",
+    Type.BOOLEAN: "boolean",
+    Type.INTEGER: "bigint",
+    Type.DECIMAL: "numeric",
+    Type.TIMESTAMP: "bigint",
+    Type.METADATA: "jsonb",
+    Type.JSON: "jsonb",
+}
+
+
+def _recordset(columns: tuple[Column, ...], more: str) -> str:
+    typed = [f'"{column.name}" {_IN_JSON[column.type]}' for column in columns]
+    return ", ".join([*typed, more] if more else typed)
+
+
+def _written(column: Column, table: str) -> str:
+    name = f'{table}."{column.name}"'
+    return f"to_timestamp({name})" if column.type is Type.TIMESTAMP else name
+
+
+def write_text(mirrored: MirroredObject) -> str:
+    """Write many rows, each only where its row is still the one that was read before.
+
+    Optimistic: `at_revision` null inserts where there is no row, a number replaces exactly that
+    revision. Items, the change row and the ledger row follow from the rows that were written, in
+    the same statement and so in the same transaction. Whoever changes a subscription's items
+    changes its revision, so a revision that matches makes this statement's snapshot of the items
+    the true one.
+    """
+    names = ", ".join(f'"{column.name}"' for column in mirrored.columns)
+    values = ", ".join(_written(column, "r") for column in mirrored.columns)
+    updates = ",\n        ".join(
+        f'"{column.name}" = {_written(column, "r")}' for column in mirrored.columns[1:]
+    )
+    typed = _recordset(
+        mirrored.columns,
+        "items json, fields jsonb, lower bigint, upper bigint, at_revision bigint",
+    )
+    return f"""
+WITH incoming AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r({typed})
+),
+inserted AS (
+    INSERT INTO stripe.{mirrored.table} ({names}, as_of, revision)
+    SELECT {values}, tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)), 1
+    FROM incoming AS r
+    WHERE r.at_revision IS NULL
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, revision
+),
+updated AS (
+    UPDATE stripe.{mirrored.table} AS o
+    SET {updates},
+        missing_in_stripe_since = NULL,
+        as_of = tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        revision = o.revision + 1
+    FROM incoming AS r
+    WHERE o.id = r.id AND o.revision = r.at_revision
+    RETURNING o.id, o.revision
+),
+written AS (
+    SELECT id, revision FROM inserted UNION ALL SELECT id, revision FROM updated
+),
+{_items_written(mirrored.items)}changed AS (
+    INSERT INTO stripe.changes (object, object_id, revision, event_id, run_id, fields)
+    SELECT '{mirrored.name}', w.id, w.revision, %(event_id)s::text, %(run_id)s::uuid, r.fields
+    FROM written AS w
+    JOIN incoming AS r USING (id)
+    WHERE r.fields IS NOT NULL
+),
+ledger AS (
+    INSERT INTO stripe.events (
+        id, type, object_id, created, api_version, source, outcome, payload
+    )
+    SELECT
+        %(event_id)s::text, %(type)s::text, w.id, to_timestamp(%(created)s::bigint),
+        %(api_version)s::text, %(source)s::text, %(outcome)s::text, %(payload)s::bytea
+    FROM written AS w
+    WHERE %(event_id)s::text IS NOT NULL
+    ON CONFLICT (id) DO UPDATE SET
+        object_id = EXCLUDED.object_id,
+        outcome = EXCLUDED.outcome,
+        payload = EXCLUDED.payload,
+        error = NULL,
+        attempts = events.attempts + 1,
+        processed_at = now()
+)
+SELECT id, revision FROM written
+"""
+
+
+def _items_written(items: Items | None) -> str:
+    if items is None:
+        return ""
+    names = ", ".join(f'"{column.name}"' for column in items.columns)
+    values = ", ".join(_written(column, "i") for column in items.columns)
+    updates = ", ".join(
+        f'"{name}" = EXCLUDED."{name}"'
+        for name in (items.parent, *(column.name for column in items.columns[1:]))
+    )
+    return f"""incoming_items AS (
+    SELECT w.id AS parent_id, i.*
+    FROM written AS w
+    JOIN incoming AS r USING (id)
+    CROSS JOIN LATERAL json_to_recordset(r.items) AS i({_recordset(items.columns, "")})
+),
+removed_items AS (
+    DELETE FROM stripe.{items.table} AS o
+    USING written AS w
+    JOIN incoming AS r USING (id)
+    WHERE o.{items.parent} = w.id
+        AND r.items IS NOT NULL
+        AND o.id NOT IN (SELECT i.id FROM incoming_items AS i)
+),
+written_items AS (
+    INSERT INTO stripe.{items.table} ({items.parent}, {names})
+    SELECT i.parent_id, {values} FROM incoming_items AS i
+    ON CONFLICT (id) DO UPDATE SET {updates}
+),
+"""

@@ -1,0 +1,147 @@
+"""The product's public commands, run as an operator runs them; nothing of it is imported."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+FOLDER = Path(sys.executable).parent
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+# An allow-list, so that no setting of the person's own shell reaches the private world.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """An environment that holds these settings of the product and no others."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {**kept, **settings}
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    """The command line of `migrate`, `webhook` or `reconcile` of this very installation."""
+    return [str(FOLDER / name), *arguments]
+
+
+def run(
+    name: str, *arguments: str, environ: Mapping[str, str], timeout: float = 120.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; the caller looks at its exit status."""
+    return subprocess.run(
+        command(name, *arguments),
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    """Raises TimeoutError, which says `what` was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        threading.Event().wait(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Webhook:
+    """The command `webhook` in a process of its own, on a free port, its output in a file."""
+
+    def __init__(self, environ: Mapping[str, str], log: Path) -> None:
+        """Returns when it answers. Raises RuntimeError with its last words if it ends instead."""
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/webhook"
+        self._log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command("webhook"),
+                env={**environ, "PORT": str(self.port)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            wait_until(self._answers, "the webhook's first answer")
+        except BaseException:
+            self.kill()
+            raise
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Ask `/healthz` or `/readyz`: status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes."""
+        return psutil.Process(self.process.pid).children()
+
+    def log(self) -> list[dict[str, Any]]:
+        """Every whole line of the log so far, each an object."""
+        text = self._log.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def stop(self) -> int:
+        """SIGTERM, as a platform stops a container; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End it with its workers, whatever state they are in. Safe to call twice."""
+        if self.process.poll() is None:
+            workers = self.workers()
+            self.process.kill()
+            for worker in workers:
+                if worker.is_running():
+                    worker.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def _answers(self) -> bool:
+        if self.process.poll() is not None:
+            words = self._log.read_text(encoding="utf-8")[-2000:]
+            raise RuntimeError(f"webhook ended with {self.process.returncode}:\n{words}")
+        try:
+            return self.get("/healthz")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False

@@ -12,7 +12,7 @@ As a process: `python -m sandbox.stripe_double --port 12111 --seed-subscriptions
   change_item, activate, pause, resume, pause_collection, cancel, expire, renew, emit, emit_object,
   seed (many, without events), churn (random lawful life);
 - the truth: truth, truths, history, ids, events, prices;
-- delivery: deliver, redeliver, redeliver_until_accepted, outbox, undelivered, lost, requeue, drop,
+- delivery: deliver, send, redeliver, redeliver_until_accepted, outbox, undelivered, lost, requeue, drop,
   event_body, thin_body; what goes wrong on the way is a `DeliveryPlan`;
 - time: now, advance, set_clock;
 - trouble: switch (the quirks: `Switches`), fault, hold, hook, clear_faults, clear_interventions,

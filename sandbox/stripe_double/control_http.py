@@ -39,7 +39,7 @@ class ControlRoutes:
     def answer(self, request: Request) -> Answer:
         try:
             return self._answer(request)
-        except (LookupError, TimeoutError, TypeError, ValueError) as error:
+        except (LookupError, TimeoutError, TypeError, ValueError, msgspec.MsgspecError) as error:
             problem = {"error": f"{type(error).__name__}: {error}"}
             return Answer(status=400, body=to_json(problem))
 
@@ -80,6 +80,8 @@ class ControlRoutes:
         control = self._control.realm(call.realm.account, livemode=call.realm.livemode)
         if call.method.startswith("_") or call.method in {"hold", "hook", "realm"}:
             raise LookupError(f"{call.method} cannot be called from afar")
+        if not hasattr(control, call.method):
+            raise LookupError(f"no such method: {call.method}")
         found = getattr(control, call.method)
         if not callable(found):
             return found

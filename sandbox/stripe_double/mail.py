@@ -31,6 +31,16 @@ class Mail(RealmPart):
             realm.outbox.pending += [one.event_id for one in deliveries if one.late]
         return deliveries
 
+    def send(
+        self, names: Sequence[str], url: str, secrets: Sequence[str], plan: DeliveryPlan = _ONCE
+    ) -> list[Delivery]:
+        """Send just these events, in this order, whether they wait in the outbox or not."""
+        outbox = self._realm.outbox
+        with self._realm.lock:
+            outbox.pending = [name for name in outbox.pending if name not in names]
+            outbox.unaccepted = [name for name in outbox.unaccepted if name not in names]
+        return self._send(url, secrets, plan, names)
+
     def redeliver(
         self, url: str, secrets: Sequence[str], plan: DeliveryPlan = _ONCE
     ) -> list[Delivery]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct, structs
+from msgspec import Struct, ValidationError, convert, structs
 
 from sandbox.stripe_double.states import NEWEST_VERSION
 
@@ -35,11 +35,16 @@ class Switches(Struct, kw_only=True):
     sandbox_rate: float = 25.0
 
     def set(self, values: dict[str, object]) -> None:
+        """Set some; ValueError, and nothing set, when a name or a value is none of a switch."""
         unknown = values.keys() - set(self.__struct_fields__)
         if unknown:
             raise ValueError(f"no such switch: {', '.join(sorted(unknown))}")
-        for name, value in values.items():
-            setattr(self, name, value)
+        try:
+            valid = convert({**structs.asdict(self), **values}, Switches)
+        except ValidationError as error:
+            raise ValueError(str(error)) from error
+        for name in values:
+            setattr(self, name, getattr(valid, name))
 
     def copy(self) -> "Switches":
         return structs.replace(self)

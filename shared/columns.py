@@ -15,6 +15,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from shared.errors import UnreadableObject
+
 Value = str | int | bool | None
 """One column of one row: text and JSON as str, numbers and epoch seconds as int."""
 
@@ -68,15 +70,19 @@ Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r
 """Stripe's ids: up to 255 characters, case-sensitive."""
 
 
+Reference = Annotated[str, msgspec.Meta(max_length=255)]
+"""The id of another object: as long as an id may be, since an index entry cannot be much longer."""
+
+
 class Expanded(msgspec.Struct, frozen=True):
     """A reference that came expanded: only its id is of interest."""
 
-    id: str
+    id: Reference
 
 
 _WIRE: dict[Type, Any] = {
     Type.TEXT: str,
-    Type.REFERENCE: str | Expanded,
+    Type.REFERENCE: Reference | Expanded,
     Type.BOOLEAN: bool,
     Type.INTEGER: int,
     Type.DECIMAL: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,20}([.][0-9]{1,20})?$")],
@@ -86,19 +92,25 @@ _WIRE: dict[Type, Any] = {
 }
 
 
+_quoted = json.encoder.encode_basestring
+
+
 def canonical_json(value: Any) -> str:
     """Return JSON text exactly as PostgreSQL prints the same value from a jsonb column.
 
     Keys are ordered by length in bytes, then by byte. A difference in spelling that slips through
-    (numbers such as 1.10) costs a comparison by value, never a false difference.
+    (numbers such as 1.10) costs a comparison by value, never a false difference. Raises
+    UnreadableObject for what is nested hundreds of levels deep.
     """
-    return json.dumps(_ordered(value), ensure_ascii=False, separators=(", ", ": "))
+    try:
+        return json.dumps(_ordered(value), ensure_ascii=False, separators=(", ", ": "))
+    except RecursionError:
+        raise UnreadableObject("$", "JSON nested too deeply") from None
 
 
 def _ordered(value: Any) -> Any:
     if isinstance(value, dict):
-        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
-        return {key: _ordered(value[key]) for key in keys}
+        return {key: _ordered(value[key]) for key in sorted(value, key=_in_bytes)}
     if isinstance(value, list):
         return [_ordered(element) for element in value]
     return value
@@ -108,8 +120,17 @@ def _reference(value: Any) -> Value:
     return value.id if value.__class__ is Expanded else value
 
 
-def _metadata(value: Any) -> Value:
-    return canonical_json(value) if value else "{}"
+def _metadata(value: dict[str, str] | None) -> Value:
+    """Return canonical_json of a flat object in half its time: every row of a run has one."""
+    if not value:
+        return "{}"
+    keys = sorted(value, key=_in_bytes) if len(value) > 1 else value
+    return "{" + ", ".join(f"{_quoted(key)}: {_quoted(value[key])}" for key in keys) + "}"
+
+
+def _in_bytes(key: str) -> tuple[int, bytes]:
+    text = key.encode()
+    return len(text), text
 
 
 def _json(value: Any) -> Value:

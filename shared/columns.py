@@ -103,10 +103,7 @@ def canonical_json(value: Any) -> str:
     UnreadableObject for what is nested hundreds of levels deep.
     """
     try:
-        try:
         return json.dumps(_ordered(value), ensure_ascii=False, separators=(", ", ": "))
-    except RecursionError:
-        raise UnreadableObject("$", "JSON nested too deeply") from None
     except RecursionError:
         raise UnreadableObject("$", "JSON nested too deeply") from None
 

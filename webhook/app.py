@@ -6,7 +6,8 @@ fields that a route leaves in the request's environment.
 
 import json
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
@@ -24,9 +25,6 @@ from shared.mirror import Mirror
 from shared.settings import WebhookSettings
 from webhook.readiness import READY_SECONDS, Readiness
 from webhook.signature import verify
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 ANSWER_SECONDS: Final = 4.5
 """From the whole request to the answer: below every time-out that Stripe is said to have."""
@@ -100,7 +98,7 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
     return app
 
 
-def read_body(environ: "WSGIEnvironment", limit: int) -> bytes:
+def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
     """Return the raw body. Raises 413 beyond `limit` bytes, with or without Content-Length.
 
     Read from the server itself, for Werkzeug cuts a body without Content-Length at its limit and

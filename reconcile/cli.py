@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -138,8 +139,13 @@ def _write(report: Report, counted: Totals, arguments: argparse.Namespace) -> No
 
     render = {"json": as_json.write, "text": as_text.write}[arguments.format]
     if arguments.output is None:
-        render(report, counted, sys.stdout)
-        sys.stdout.flush()
+        try:
+            render(report, counted, sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Else the interpreter tries once more at exit, and makes the exit status 120.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
         return
     target = Path(arguments.output)
     with tempfile.NamedTemporaryFile(
@@ -161,6 +167,13 @@ def _check_output(output: str | None) -> None:
     folder = Path(output).absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(output).is_dir():
         raise SettingsError([f"--output {output}: cannot write there; name a file in a folder"])
+
+
+def _subscription_id(text: str) -> str:
+    """Refuse what is none: nothing would be found, and that would pass for being in sync."""
+    if re.fullmatch(r"sub_[\w-]{1,251}", text, re.ASCII) is None:
+        raise argparse.ArgumentTypeError("must be a subscription's id: sub_...")
+    return text
 
 
 def _environment(arguments: argparse.Namespace) -> dict[str, str]:
@@ -186,7 +199,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--report", action="store_true", help="compare only: write nothing, anywhere")
     add("--format", choices=("text", "json"), default="text", help="of the report (text)")
     add("--output", metavar="FILE", help="write the report there instead of standard output")
-    add("--subscription", metavar="ID", help="look at this one subscription only")
+    add(
+        "--subscription",
+        metavar="ID",
+        type=_subscription_id,
+        help="look at this one subscription only",
+    )
     add("--exit-code", action="store_true", help="with --report: exit 3 when there is drift")
     add(
         "--max-repairs",

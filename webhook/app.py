@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from shared.errors import (
     BadSignature,
@@ -99,7 +100,7 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
 
 
 def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
-    """Return the raw body. Raises 413 beyond `limit` bytes, with or without Content-Length.
+    """Return the raw body. Raises 413 beyond `limit` bytes, 400 when it breaks off.
 
     Read from the server itself, for Werkzeug cuts a body without Content-Length at its limit and
     says nothing. The server must end the stream where the body ends, as gunicorn's does.
@@ -107,11 +108,14 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
     announced = int(environ.get("CONTENT_LENGTH") or 0)
     if announced > limit:
         raise RequestEntityTooLarge
-    body: bytes = environ["wsgi.input"].read(limit + 1)
+    try:
+        body: bytes = environ["wsgi.input"].read(limit + 1)
+    except (OSError, ParseException):
+        raise BadRequest("the body broke off or is chunked badly") from None
     if len(body) > limit:
         raise RequestEntityTooLarge
     if len(body) < announced:
-        raise ClientDisconnected
+        raise BadRequest("the body broke off")
     return body
 
 
@@ -128,6 +132,8 @@ def refuse(error: Exception) -> Response:
     """Answer an error: the one catch-all of this edge."""
     if isinstance(error, HTTPException):
         status = error.code or 500
+        if isinstance(error, BadRequest):
+            note(error=error.description)
         refusal = answer(status, {"error": HTTP_WORDS.get(status, "bad_request")})
         if "Allow" in (headers := dict(error.get_headers())):
             refusal.headers["Allow"] = headers["Allow"]

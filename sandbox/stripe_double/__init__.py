@@ -9,11 +9,11 @@ As a process: `python -m sandbox.stripe_double --port 12111 --seed-subscriptions
 `double.control` (see `Control` and the classes it is made of) has, by subject:
 
 - changes: create_/update_/delete_customer, create_/update_subscription, add_item, remove_item,
-  change_item, activate, pause, resume, pause_collection, cancel, expire, renew, emit, emit_object,
-  seed (many, without events), churn (random lawful life);
+  change_item, activate, pause, resume, pause_collection, cancel, expire, renew, add_price, emit,
+  emit_object, seed (many, without events), churn (random lawful life);
 - the truth: truth, truths, history, ids, events, prices;
-- delivery: deliver, send, redeliver, redeliver_until_accepted, outbox, undelivered, lost, requeue, drop,
-  event_body, thin_body; what goes wrong on the way is a `DeliveryPlan`;
+- delivery: deliver, send, redeliver, redeliver_until_accepted, outbox, undelivered, lost, requeue,
+  drop, event_body, thin_body; what goes wrong on the way is a `DeliveryPlan`;
 - time: now, advance, set_clock;
 - trouble: switch (the quirks: `Switches`), fault, hold, hook, clear_faults, clear_interventions,
   add_key, revoke_key;

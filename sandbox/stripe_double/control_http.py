@@ -7,9 +7,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from sandbox.stripe_double.bodies import to_json
 from sandbox.stripe_double.control import Control
 from sandbox.stripe_double.delivery import Delivery, DeliveryPlan
+from sandbox.stripe_double.encoding import to_json
 from sandbox.stripe_double.interventions import Hold
 from sandbox.stripe_double.keys import MAIN_ACCOUNT
 from sandbox.stripe_double.wire import Answer, Request

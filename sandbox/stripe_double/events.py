@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from sandbox.stripe_double.bodies import Style, render
+from sandbox.stripe_double.bodies import render
 from sandbox.stripe_double.ids import IdScheme
 from sandbox.stripe_double.states import JsonObject, State
+from sandbox.stripe_double.subscription_body import Style
 
 KEPT_SECONDS = 30 * 86_400
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from sandbox.stripe_double.bodies import Style, to_json
 from sandbox.stripe_double.delivery import (
     Delivery,
     DeliveryPlan,
@@ -10,8 +9,10 @@ from sandbox.stripe_double.delivery import (
     plan_letters,
     post_letters,
 )
+from sandbox.stripe_double.encoding import to_json
 from sandbox.stripe_double.events import Event, event_body, thin_body
 from sandbox.stripe_double.realm import RealmPart
+from sandbox.stripe_double.subscription_body import Style
 
 _ONCE = DeliveryPlan()
 
@@ -37,8 +38,9 @@ class Mail(RealmPart):
         """Send just these events, in this order, whether they wait in the outbox or not."""
         outbox = self._realm.outbox
         with self._realm.lock:
-            outbox.pending = [name for name in outbox.pending if name not in names]
-            outbox.unaccepted = [name for name in outbox.unaccepted if name not in names]
+            chosen = set(names)
+            outbox.pending = [name for name in outbox.pending if name not in chosen]
+            outbox.unaccepted = [name for name in outbox.unaccepted if name not in chosen]
         return self._send(url, secrets, plan, names)
 
     def redeliver(
@@ -82,9 +84,9 @@ class Mail(RealmPart):
         """Lose events that wait in the outbox; without names, all of them."""
         with self._realm.lock:
             outbox = self._realm.outbox
-            gone = [name for name in outbox.pending if not names or name in names]
+            gone = set(names or outbox.pending)
+            outbox.lost += [name for name in outbox.pending if name in gone]
             outbox.pending = [name for name in outbox.pending if name not in gone]
-            outbox.lost += gone
 
     def event_body(self, name: str, *, api_version: str | None = None) -> bytes:
         """The body as an endpoint of this version gets it, by default of the account's version."""

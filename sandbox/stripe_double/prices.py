@@ -31,7 +31,7 @@ def price_list(realm: str, *, livemode: bool) -> dict[str, Price]:
     products = IdScheme("prod_", realm, 14)
     names = sorted({product for _, product, _ in _OFFERS})
     return {
-        name: _price(
+        name: make_price(
             prices.make(number),
             name,
             products.make(names.index(product)),
@@ -42,7 +42,10 @@ def price_list(realm: str, *, livemode: bool) -> dict[str, Price]:
     }
 
 
-def _price(price: str, name: str, product: str, details: JsonObject, *, livemode: bool) -> Price:
+def make_price(
+    price: str, name: str, product: str, details: JsonObject, *, livemode: bool
+) -> Price:
+    """A price that differs from a licensed monthly one in euro by `details`."""
     given: JsonObject = {"currency": "eur", **details}
     if given.get("unit_amount") is not None:
         given["unit_amount_decimal"] = str(given["unit_amount"])

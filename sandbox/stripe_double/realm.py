@@ -8,7 +8,7 @@ from sandbox.stripe_double.clock import Clock
 from sandbox.stripe_double.events import Event, EventLog
 from sandbox.stripe_double.ids import IdScheme
 from sandbox.stripe_double.outbox import Outbox
-from sandbox.stripe_double.prices import price_list
+from sandbox.stripe_double.prices import make_price, price_list
 from sandbox.stripe_double.seeds import CustomerSeeds, SeedPlan, SubscriptionSeeds
 from sandbox.stripe_double.shelf import Shelf
 from sandbox.stripe_double.states import Customer, JsonObject, Price, State, Subscription
@@ -61,6 +61,11 @@ class Realm:
         if found is None:
             raise LookupError(f"no price {name!r}; there are {', '.join(self.prices)}")
         return found
+
+    def add_price(self, name: str, product: str, details: JsonObject) -> Price:
+        made = make_price(self.other_id("price_"), name, product, details, livemode=self.livemode)
+        self.prices[name] = made
+        return made
 
     def other_id(self, prefix: str) -> str:
         """An id for something that the double does not keep: an invoice, a request."""

@@ -1,6 +1,6 @@
 """The API's errors, in the words and shape of Stripe's."""
 
-from sandbox.stripe_double.bodies import to_json
+from sandbox.stripe_double.encoding import to_json
 from sandbox.stripe_double.keys import Key
 from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.wire import Answer

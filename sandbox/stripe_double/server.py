@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from sandbox.stripe_double.api import Call, Endpoint, answer_call, find_endpoint
-from sandbox.stripe_double.bodies import to_json
+from sandbox.stripe_double.api import Endpoint, answer_call, find_endpoint
+from sandbox.stripe_double.calls import Call
 from sandbox.stripe_double.changes import Changes
 from sandbox.stripe_double.clock import Clock
+from sandbox.stripe_double.encoding import to_json
 from sandbox.stripe_double.interventions import Fault, Interventions, pass_stops
 from sandbox.stripe_double.keys import Key, first_keys, secret_of
 from sandbox.stripe_double.limits import Limits

@@ -4,8 +4,10 @@ A stencil is the ordinary rendering of an object whose facts are marks; filling 
 byte, what the ordinary rendering of the object itself gives.
 """
 
-from sandbox.stripe_double.bodies import Style, render, to_json
+from sandbox.stripe_double.bodies import render
+from sandbox.stripe_double.encoding import to_json
 from sandbox.stripe_double.shelf import S, Sketch
+from sandbox.stripe_double.subscription_body import Style
 
 _FIRST_MARK = 8_000_000_000_000_000
 

@@ -5,10 +5,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from sandbox.stripe_double.api import listed_event
-from sandbox.stripe_double.bodies import Style, deleted_customer_body, plain, render
+from sandbox.stripe_double.bodies import render
+from sandbox.stripe_double.customer_body import deleted_customer_body
+from sandbox.stripe_double.encoding import plain
+from sandbox.stripe_double.event_routes import listed_event
 from sandbox.stripe_double.realm import RealmPart
 from sandbox.stripe_double.states import NEWEST_VERSION, Customer, JsonObject, State
+from sandbox.stripe_double.subscription_body import Style
 
 _WHOLE = Style(version=NEWEST_VERSION, embedded=None)
 

@@ -9,8 +9,9 @@ import pytest
 import stripe
 
 from sandbox.stripe_double import StripeDouble
-from sandbox.stripe_double.bodies import FUTURE_CUSTOMER_FIELDS, FUTURE_SUBSCRIPTION_FIELDS
+from sandbox.stripe_double.customer_body import FUTURE_CUSTOMER_FIELDS
 from sandbox.stripe_double.states import NEWEST_VERSION
+from sandbox.stripe_double.subscription_body import FUTURE_SUBSCRIPTION_FIELDS
 from tests.integration.double_client import Client
 
 # Fields of expansions, of deleted objects, or that Stripe sends only in certain cases.

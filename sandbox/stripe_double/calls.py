@@ -1,0 +1,114 @@
+"""A request with what its key opens, and the ways in which it is answered."""
+
+import re
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from sandbox.stripe_double.bodies import render
+from sandbox.stripe_double.encoding import to_json
+from sandbox.stripe_double.keys import Key
+from sandbox.stripe_double.listing import ListQuery, Page, cut_page, envelope
+from sandbox.stripe_double.realm import Realm
+from sandbox.stripe_double.refusals import Refusal, missing
+from sandbox.stripe_double.shelf import LATEST, S, Shelf, Sketch
+from sandbox.stripe_double.states import JsonObject
+from sandbox.stripe_double.stencils import in_list
+from sandbox.stripe_double.subscription_body import Style
+from sandbox.stripe_double.wire import Answer, Request
+
+_VERSION = re.compile(r"\d{4}-\d\d-\d\d(\.[a-z]+)?")
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A request with what its key opens; `name`: the id in the path."""
+
+    request: Request
+    realm: Realm
+    key: Key
+    name: str
+
+    @property
+    def version(self) -> str:
+        asked = self.request.headers.get("stripe-version")
+        if asked is None:
+            return self.realm.switches.account_version
+        if not _VERSION.fullmatch(asked):
+            raise Refusal(400, f"Invalid Stripe API version: {asked}")
+        return asked
+
+    @property
+    def style(self) -> Style:
+        wanted = {"customer", "data.customer"}.intersection(self.request.values("expand[]"))
+        expand = bool(wanted) or self.realm.switches.expand_customer
+        return Style(
+            version=self.version,
+            embedded=self.realm.switches.embedded_items,
+            customers=self.realm.customers.find if expand else None,
+        )
+
+    def past(self, lag: float) -> float:
+        """The moment that a list behind by `lag` shows."""
+        return self.realm.clock.now() - lag if lag else LATEST
+
+
+def answer_one(body: JsonObject, call: Call) -> Answer:
+    return Answer(status=200, body=to_json(body, compact=call.realm.switches.compact))
+
+
+def answer_many(bodies: Sequence[JsonObject], call: Call, *, has_more: bool) -> Answer:
+    compact = call.realm.switches.compact
+    texts = [in_list(to_json(body, compact=compact), compact=compact) for body in bodies]
+    return envelope(call.request.path, texts, has_more=has_more, compact=compact)
+
+
+def answer_page(page: Page[S | Sketch[S]], call: Call) -> Answer:
+    """Seeded objects go the quick way, unless their customers are to be shown whole."""
+    style, compact = call.style, call.realm.switches.compact
+    texts = []
+    for found in page.items:
+        if isinstance(found, Sketch) and style.customers is None:
+            texts.append(call.realm.stencils.fill(found, style, compact=compact))
+        else:
+            state = found.state() if isinstance(found, Sketch) else found
+            texts.append(in_list(to_json(render(state, style), compact=compact), compact=compact))
+    return envelope(call.request.path, texts, has_more=page.has_more, compact=compact)
+
+
+def find_page(
+    shelf: Shelf[S],
+    query: ListQuery,
+    wanted: Callable[[S | Sketch[S]], bool],
+    kind: str,
+    call: Call,
+) -> Page[S | Sketch[S]]:
+    """A page in Stripe's order, newest first, with Stripe's traps for cursors."""
+    at = call.past(call.realm.switches.lag)
+    quirk = call.realm.switches.cursor_in_range
+    first, last = shelf.span(query.lower, query.upper)
+    for param, cursor in (
+        ("starting_after", query.starting_after),
+        ("ending_before", query.ending_before),
+    ):
+        if cursor is None:
+            continue
+        number = shelf.number(cursor)
+        state = None if number is None else shelf.state(number)
+        # An object that has left the filter is as good as none.
+        if number is None or state is None or not wanted(state):
+            raise missing(kind, cursor, param)
+        older, newer = shelf.place(number), shelf.place(number) + 1
+        if query.ranged and query.lower <= state.created < query.upper and quirk != "works":
+            if quirk == "empty":
+                return Page([], False)
+            older, newer = shelf.span(state.created, state.created + 1)
+        if param == "starting_after":
+            last = min(last, older)
+        else:
+            first = max(first, newer)
+
+    def read(place: int) -> S | Sketch[S] | None:
+        state = shelf.look(shelf.number_at(place), at)
+        return state if state is not None and wanted(state) else None
+
+    return cut_page(read, first, last, query.limit, backwards=query.ending_before is not None)

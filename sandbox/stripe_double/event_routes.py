@@ -1,0 +1,86 @@
+"""Reading events."""
+
+from collections.abc import Callable
+
+from sandbox.stripe_double.calls import Call, answer_many, answer_one
+from sandbox.stripe_double.events import KEPT_SECONDS, Event, event_body
+from sandbox.stripe_double.listing import cut_page, read_query
+from sandbox.stripe_double.realm import Realm
+from sandbox.stripe_double.refusals import Refusal, missing
+from sandbox.stripe_double.shelf import LATEST
+from sandbox.stripe_double.states import JsonObject
+from sandbox.stripe_double.subscription_body import Style
+from sandbox.stripe_double.wire import Answer, Request
+
+
+def retrieve_event(call: Call) -> Answer:
+    realm = call.realm
+    with realm.lock:
+        event = realm.events.find(call.name)
+        oldest = realm.clock.now() - KEPT_SECONDS
+    if event is None or event.created < oldest:
+        raise missing("event", call.name)
+    return answer_one(listed_event(event, realm), call)
+
+
+def list_events(call: Call) -> Answer:
+    realm, query = call.realm, read_query(call.request)
+    kinds = _wanted_types(call.request)
+    delivered = call.request.value("delivery_success")
+    log = realm.events
+    with realm.lock:
+        now = realm.clock.now()
+        first, last = log.span(max(query.lower, int(now) - KEPT_SECONDS), query.upper)
+        newest = now - realm.switches.lag_events if realm.switches.lag_events else LATEST
+        for param, cursor in (
+            ("starting_after", query.starting_after),
+            ("ending_before", query.ending_before),
+        ):
+            if cursor is None:
+                continue
+            known = log.find(cursor)
+            if known is None:
+                raise missing("event", cursor, param)
+            if param == "starting_after":
+                last = min(last, known.number)
+            else:
+                first = max(first, known.number + 1)
+
+        def read(place: int) -> Event | None:
+            event = log.at(place)
+            if event.at > newest or (kinds is not None and not kinds(event.type)):
+                return None
+            if delivered is not None and (event.id in log.unaccepted) == (delivered == "true"):
+                return None
+            return event
+
+        backwards = query.ending_before is not None
+        page = cut_page(read, first, last, query.limit, backwards=backwards)
+        bodies = [listed_event(event, realm) for event in page.items]
+    return answer_many(bodies, call, has_more=page.has_more)
+
+
+def listed_event(event: Event, realm: Realm) -> JsonObject:
+    """An event as the API shows it: in the version that the account had when it happened."""
+    switches = realm.switches
+    return event_body(
+        event,
+        Style(version=event.account_version, embedded=switches.embedded_items),
+        pending=1 if event.id in realm.events.unaccepted else 0,
+        drop_items=switches.paused_without_items,
+    )
+
+
+def _wanted_types(request: Request) -> Callable[[str], bool] | None:
+    """None for every type. A type may end in `*`."""
+    one, many = request.value("type"), request.values("types[]")
+    if one is not None and many:
+        raise Refusal(400, "You may only specify one of these parameters: type, types.")
+    if len(many) > 20:
+        raise Refusal(400, "You may not pass more than 20 event types.", param="types")
+    asked = many or ([one] if one is not None else [])
+    if not asked:
+        return None
+    exact = {kind for kind in asked if not kind.endswith("*")}
+    beginnings = tuple(kind[:-1] for kind in asked if kind.endswith("*"))
+    return lambda kind: kind in exact or kind.startswith(beginnings)

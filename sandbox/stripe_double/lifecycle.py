@@ -1,0 +1,114 @@
+"""The turns in a subscription's life, each with the fields and events that Stripe gives it."""
+
+from msgspec import structs
+
+from sandbox.stripe_double.seeds import period_around
+from sandbox.stripe_double.states import TERMINAL_STATUSES, Item
+from sandbox.stripe_double.subscription_changes import SubscriptionChanges
+
+
+class Lifecycle(SubscriptionChanges):
+    def activate(self, subscription: str, *, events: int = 1) -> str:
+        """First payment made, trial over, or debt settled."""
+        return self.update_subscription(subscription, status="active", events=events)
+
+    def pause(self, subscription: str, *, events: int = 1) -> str:
+        """The status `paused`, as after a trial without a payment method."""
+        return self._move(subscription, "paused", "paused", events, paused_at=self._realm.second())
+
+    def resume(self, subscription: str, *, events: int = 1) -> str:
+        return self._move(subscription, "active", "resumed", events, paused_at=None)
+
+    def pause_collection(
+        self,
+        subscription: str,
+        *,
+        behavior: str = "void",
+        resumes_at: int | None = None,
+        events: int = 1,
+    ) -> str:
+        pause = {"behavior": behavior, "resumes_at": resumes_at}
+        return self.update_subscription(subscription, pause_collection=pause, events=events)
+
+    def cancel(self, subscription: str, *, at_period_end: bool = False, events: int = 1) -> str:
+        """Now, or when its period ends; nothing happens to one that has ended."""
+        realm = self._realm
+        with realm.lock:
+            now = realm.second()
+            reason = "cancellation_requested"
+            before = self._subscription(subscription)
+            if before.status in TERMINAL_STATUSES:
+                return subscription
+            if at_period_end:
+                return self.update_subscription(
+                    subscription,
+                    cancel_at_period_end=True,
+                    cancel_at=max((item.current_period_end for item in before.items), default=now),
+                    canceled_at=now,
+                    cancellation_reason=reason,
+                    events=events,
+                )
+            state = structs.replace(
+                before,
+                status="canceled",
+                canceled_at=before.canceled_at or now,
+                ended_at=now,
+                cancel_at_period_end=False,
+                cancellation_reason=reason,
+            )
+            self._keep(state)
+            realm.emit("customer.subscription.deleted", state, times=events)
+            return subscription
+
+    def expire(self, subscription: str, *, events: int = 1) -> str:
+        """An incomplete one whose first payment never came."""
+        return self.update_subscription(
+            subscription,
+            status="incomplete_expired",
+            ended_at=self._realm.second(),
+            events=events,
+        )
+
+    def renew(self, subscription: str, *, events: int = 1) -> str:
+        """Every item goes into the period that follows its present one."""
+        realm = self._realm
+        with realm.lock:
+            before = self._subscription(subscription)
+            items = tuple(_renewed(item) for item in before.items)
+            state = structs.replace(before, items=items, latest_invoice=realm.other_id("in_"))
+            return self._become(before, state, events)
+
+    def delete_customer(self, customer: str, *, events: int = 1) -> str:
+        """Cancels the customer's subscriptions first, as Stripe does."""
+        realm = self._realm
+        with realm.lock:
+            state = self._customer(customer)
+            if state.deleted:
+                return customer
+            for number in realm.subscriptions_of(customer):
+                subscription = realm.subscriptions.state(number)
+                if subscription is not None and subscription.ended_at is None:
+                    self.cancel(subscription.id, events=events)
+            self._keep_customer(structs.replace(state, deleted=True))
+            # The event shows the customer as it was, without `deleted`.
+            realm.emit("customer.deleted", state, times=events)
+            return customer
+
+    def _move(
+        self, subscription: str, status: str, kind: str, events: int, *, paused_at: int | None
+    ) -> str:
+        """Into or out of `paused`, which Stripe tells by two events."""
+        with self._realm.lock:
+            before = self._subscription(subscription)
+            if before.status == status:
+                return subscription
+            state = structs.replace(before, status=status, paused_at=paused_at)
+            self._become(before, state, events)
+            self._realm.emit(f"customer.subscription.{kind}", state, times=events)
+            return subscription
+
+
+def _renewed(item: Item) -> Item:
+    start = item.current_period_end
+    _, end = period_around(item.price, start, start)
+    return structs.replace(item, current_period_start=start, current_period_end=end)

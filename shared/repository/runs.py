@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import psycopg
 from psycopg import Connection
 
 from shared.errors import LeaseHeld, LeaseLost
@@ -47,28 +46,26 @@ def start(
     before = _unfinished(connection, scope)
     progress = before[1] if before else Progress(done={}, counts={})
     resumes = before[0] if before else None
-    try:
-        row = connection.execute(
-            """
-            INSERT INTO stripe.runs (id, scope, holder, lease_expires_at, resumes, done, counts)
-            VALUES (
-                %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
-                %(resumes)s, %(done)s::jsonb, %(counts)s::jsonb
-            )
-            RETURNING extract(epoch FROM started_at)::bigint
-            """,
-            {
-                "id": run_id,
-                "scope": scope,
-                "holder": holder,
-                "lease": lease_seconds,
-                "resumes": resumes,
-                "done": _json(progress.done),
-                "counts": _json(progress.counts),
-            },
-        ).fetchone()
-    except psycopg.errors.UniqueViolation:
-        row = None
+    row = connection.execute(
+        """
+        INSERT INTO stripe.runs (id, scope, holder, lease_expires_at, resumes, done, counts)
+        VALUES (
+            %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
+            %(resumes)s, %(done)s::jsonb, %(counts)s::jsonb
+        )
+        ON CONFLICT ((true)) WHERE outcome IS NULL DO NOTHING
+        RETURNING extract(epoch FROM started_at)::bigint
+        """,
+        {
+            "id": run_id,
+            "scope": scope,
+            "holder": holder,
+            "lease": lease_seconds,
+            "resumes": resumes,
+            "done": _json(progress.done),
+            "counts": _json(progress.counts),
+        },
+    ).fetchone()
     if row is None:
         raise _held_by(connection)
     connection.execute(
@@ -97,8 +94,6 @@ def _unfinished(connection: Connection[Any], scope: str) -> tuple[str, Progress]
 
 
 def _held_by(connection: Connection[Any]) -> LeaseHeld:
-    """Describe the holder; the failed insert has ended the transaction's chance to read."""
-    connection.rollback()
     row = connection.execute(
         """
         SELECT id::text || ' on ' || holder, extract(epoch FROM lease_expires_at)::bigint

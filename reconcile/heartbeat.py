@@ -17,6 +17,9 @@ class Heartbeat:
     def __init__(self, url: str | None) -> None:
         """`url` None: nobody is told."""
         self._url = url.rstrip("/") if url else None
+        if url:
+            # At DEBUG it names the path of every request.
+            logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
 
     def start(self) -> None:
         """Say that a run begins."""
@@ -31,7 +34,7 @@ class Heartbeat:
             return
         try:
             timeout = urllib3.Timeout(total=5.0)
-            urllib3.request("GET", f"{self._url}/{what}", timeout=timeout, retries=1)
+            urllib3.request("GET", f"{self._url}/{what}", timeout=timeout, retries=False)
         except urllib3.exceptions.HTTPError as error:
             # The address itself is a secret: whoever has it can report in our name.
             log.event(_log, "heartbeat.failed", level=logging.WARNING, error=type(error).__name__)

@@ -37,6 +37,8 @@ from shared.stripe_api import StripeApi
 
 _log = logging.getLogger(__name__)
 
+_SHORT = 0.5
+
 WINDOW_ROWS = 1000
 """Rows of the database a window is planned for: ten pages."""
 
@@ -121,6 +123,8 @@ class Run:
             late = self._order.deadline is not None and time.monotonic() >= self._order.deadline
             outcome = Outcome.INCOMPLETE if late else Outcome.FAILED
             reason = f"{type(error).__name__}: {error}"
+            if late:
+                reason = f"the deadline came; the next run goes on from there ({reason})"
         if outcome is Outcome.SUCCESS:
             outcome, reason = _judge(journal)
         failed, oldest = 0, None
@@ -229,11 +233,19 @@ class Run:
 
 
 def interruptible(stop: threading.Event) -> Callable[[float], None]:
-    """Return a pause that raises Interrupted when `stop` is set."""
+    """Return a pause that raises Interrupted when `stop` is set.
+
+    A pause of the rate limit is waited out: the window in hand is to be finished.
+    """
 
     def pause(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise Interrupted("stopped by a signal while waiting for Stripe")
+        if seconds < _SHORT:
+            time.sleep(seconds)
+        elif stop.wait(seconds):
+            raise Interrupted(
+                "stopped by a signal while waiting for Stripe to answer; the next run goes on from"
+                " the last window that was done"
+            )
 
     return pause
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,9 +104,9 @@ def _run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: threa
     )
     try:
         stripe = StripeApi(http, livemode=settings.livemode)
-        report = Run(database, stripe, order, stop).execute()
-        counted = totals(report)
-        _write(report, counted, arguments)
+        with closing(Run(database, stripe, order, stop).execute()) as report:
+            counted = totals(report)
+            _write(report, counted, arguments)
     finally:
         database.close()
         http.close()

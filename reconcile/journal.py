@@ -44,6 +44,9 @@ class Journal(Protocol):
     def all(self) -> Iterator[DriftRow]:
         """Yield every difference, for the report."""
 
+    def close(self) -> None:
+        """Give back what it was kept in; nothing can be read any more."""
+
 
 def add(progress: Progress, name: str, counts: Counter[str]) -> None:
     """Add a window's counts to an object's."""
@@ -98,6 +101,10 @@ class FileJournal:
         for line in self._spool:
             row = self._decoder.decode(line)
             yield settled(row, "reported") if row.action == "pending" else row
+
+    def close(self) -> None:
+        """Remove the spool."""
+        self._spool.close()
 
     def _append(self, spool: IO[bytes], row: DriftRow) -> None:
         spool.write(msgspec.json.encode(row) + b"\n")
@@ -200,6 +207,9 @@ class RunJournal:
         with self._database.connection() as connection:
             for batch in drifts.read(connection, self._run_id):
                 yield from batch
+
+    def close(self) -> None:
+        """Leave everything in the database."""
 
     def _advance(self, connection: Connection) -> None:
         runs.advance(connection, self._run_id, self.progress, lease_seconds=self._lease)

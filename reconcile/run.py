@@ -149,6 +149,7 @@ class Run:
             counts=journal.progress.counts,
             stripe_requests=self._stripe.requests,
             drift=journal.all,
+            close=journal.close,
             events_failed=failed,
             events_oldest=oldest,
         )

@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
 
+import msgspec
 import psycopg
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from werkzeug.test import Client, TestResponse
@@ -134,17 +135,9 @@ def run(
 
 def reconcile(url: str, double: StripeDouble, **options: Any) -> Report:
     """Run once. The report's differences are read while there still is a connection."""
-    with run(url, double, **options) as one:
-        report = one.execute()
+    with run(url, double, **options) as one, closing(one.execute()) as report:
         found = list(report.drift())
-    return Report(
-        run=report.run,
-        counts=report.counts,
-        stripe_requests=report.stripe_requests,
-        drift=lambda: iter(found),
-        events_failed=report.events_failed,
-        events_oldest=report.events_oldest,
-    )
+    return msgspec.structs.replace(report, drift=lambda: iter(found))
 
 
 def event(kind: str, body: Any, /, **envelope: Any) -> bytes:

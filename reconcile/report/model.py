@@ -38,7 +38,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run has to say.
 
     `counts` by object name: stripe, database, in_sync and what was unusual. `drift` yields the
-    differences anew at each call, from where they are spooled.
+    differences anew at each call, from where they are spooled until `close`.
     """
 
     run: RunFacts
@@ -47,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     drift: Callable[[], Iterator[DriftRow]]
     events_failed: int
     events_oldest: int | None
+    close: Callable[[], None] = lambda: None
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

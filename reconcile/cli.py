@@ -10,22 +10,15 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from shared import log
 from shared.errors import SettingsError, SubscriptionSyncError
 from shared.settings import ReconcileSettings, describe, load_reconcile
 
-if TYPE_CHECKING:
-    from reconcile.report.model import Report, Totals
-
-OK, FAILED, USAGE, DRIFT = 0, 1, 2, 3
+FAILED, USAGE = 1, 2
 
 _log = logging.getLogger("reconcile")
 
@@ -34,8 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.exit_code and not arguments.report:
-        parser.error("--exit-code goes with --report")
+    _check_combination(parser, arguments)
     try:
         settings = load_reconcile(_environment(arguments))
         _check_output(arguments.output)
@@ -47,15 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
+    from reconcile import commands
     from reconcile.heartbeat import Heartbeat
 
-    nightly = not arguments.report and arguments.subscription is None
+    chosen = (arguments.report, arguments.subscription, arguments.replay is not None)
+    nightly = not any(chosen)
     url = settings.heartbeat_url.reveal() if settings.heartbeat_url and nightly else None
     heartbeat = Heartbeat(url)
     heartbeat.start()
     status = FAILED
     try:
-        status = _run(arguments, settings, stop)
+        if arguments.replay is None:
+            status = commands.run(arguments, settings, stop)
+        else:
+            status = commands.replay(arguments, settings, stop)
     except SubscriptionSyncError as error:
         log.event(
             _log,
@@ -69,96 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         heartbeat.finish(status)
     return status
-
-
-def _run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: threading.Event) -> int:
-    from reconcile.gate import parse
-    from reconcile.report.model import Outcome, totals
-    from reconcile.run import Order, Run, interruptible
-    from shared.database import Database
-    from shared.rate_limit import RateLimit
-    from shared.stripe_api import StripeApi
-    from shared.stripe_http import RUN_PATIENCE, StripeHttp
-
-    began = time.monotonic()
-    deadline = began + settings.deadline_seconds if settings.deadline_seconds else None
-    database = Database(
-        settings.database_url.reveal(), application_name="reconcile", read_only=arguments.report
-    )
-    http = StripeHttp(
-        settings.stripe_api_base,
-        settings.stripe_secret_key.reveal(),
-        patience=RUN_PATIENCE,
-        limit=RateLimit.for_mode(livemode=settings.livemode),
-        deadline=deadline,
-        pause=interruptible(stop),
-    )
-    order = Order(
-        writes=not arguments.report,
-        subscription=arguments.subscription,
-        limit=parse(settings.max_repairs),
-        grace=settings.grace_seconds,
-        deadline=deadline,
-        lease_seconds=settings.lease_seconds,
-        access=settings.access_statuses,
-    )
-    try:
-        stripe = StripeApi(http, livemode=settings.livemode)
-        with closing(Run(database, stripe, order, stop).execute()) as report:
-            counted = totals(report)
-            _write(report, counted, arguments)
-    finally:
-        database.close()
-        http.close()
-    status = OK if report.run.outcome is Outcome.SUCCESS else FAILED
-    if status == OK and arguments.exit_code and counted.drift:
-        status = DRIFT
-    log.event(
-        _log,
-        "run.finished",
-        level=logging.ERROR if status == FAILED else logging.INFO,
-        run_id=report.run.id,
-        mode=report.run.mode,
-        outcome=report.run.outcome,
-        reason=report.run.reason,
-        stripe=counted.stripe,
-        database=counted.database,
-        in_sync=counted.in_sync,
-        in_flight=counted.in_flight,
-        drift=counted.drift,
-        repaired=counted.repaired,
-        stripe_requests=counted.stripe_requests,
-        seconds=round(time.monotonic() - began, 1),
-        exit_status=status,
-    )
-    return status
-
-
-def _write(report: Report, counted: Totals, arguments: argparse.Namespace) -> None:
-    """Render the report to standard output, or whole to a file or not at all."""
-    from reconcile.report import as_json, as_text
-
-    render = {"json": as_json.write, "text": as_text.write}[arguments.format]
-    if arguments.output is None:
-        try:
-            render(report, counted, sys.stdout)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Else the interpreter tries once more at exit, and makes the exit status 120.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise
-        return
-    target = Path(arguments.output)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
-    ) as stream:
-        try:
-            render(report, counted, stream)
-            Path(stream.name).chmod(0o644)
-            Path(stream.name).replace(target)
-        except BaseException:
-            Path(stream.name).unlink(missing_ok=True)
-            raise
 
 
 def _check_output(output: str | None) -> None:
@@ -175,6 +82,13 @@ def _subscription_id(text: str) -> str:
     if re.fullmatch(r"sub_[\w-]{1,251}", text, re.ASCII) is None:
         raise argparse.ArgumentTypeError("must be a subscription's id: sub_...")
     return text
+
+
+def _check_combination(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.exit_code and not arguments.report:
+        parser.error("--exit-code goes with --report")
+    if arguments.replay is not None and (arguments.report or arguments.subscription):
+        parser.error("--replay goes with neither --report nor --subscription")
 
 
 def _environment(arguments: argparse.Namespace) -> dict[str, str]:
@@ -205,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ID",
         type=_subscription_id,
         help="look at this one subscription only",
+    )
+    add(
+        "--replay",
+        metavar="EVENT_ID",
+        nargs="?",
+        const="",
+        help="try failed events again, all or this one, and do nothing else",
     )
     add("--exit-code", action="store_true", help="with --report: exit 3 when there is drift")
     add(

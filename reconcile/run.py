@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -16,8 +16,10 @@ from reconcile.gate import Limit
 from reconcile.identity import require_same_account
 from reconcile.inspection import Inspected, Inspector
 from reconcile.journal import FileJournal, Journal, RunJournal
+from reconcile.missed import Deliveries, Events
 from reconcile.repair import Second, check, repair
-from reconcile.report.model import Outcome, Report, RunFacts
+from reconcile.report.model import Report, RunFacts, RunOutcome
+from reconcile.time_left import TimeLeft
 from reconcile.windows import Window, plan
 from shared import log
 from shared.database import Database
@@ -29,6 +31,7 @@ from shared.errors import (
     SubscriptionSyncError,
 )
 from shared.migrate import require_current
+from shared.mirror import Mirror
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED, SUBSCRIPTION
 from shared.repository import ledger, mirror_rows, runs
@@ -37,7 +40,9 @@ from shared.stripe_api import StripeApi
 
 _log = logging.getLogger(__name__)
 
-_SHORT = 0.5
+_MOST_FAILED = 100
+"""Failed events that the report names; it counts them all."""
+
 
 WINDOW_ROWS = 1000
 """Rows of the database a window is planned for: ten pages."""
@@ -53,6 +58,7 @@ class Order:
     grace: int
     deadline: float | None
     lease_seconds: int
+    payload_days: int
     access: frozenset[str]
 
 
@@ -66,8 +72,13 @@ class Run:
         self._database = database
         self._stripe = stripe
         self._order = order
-        self._stop = stop
+        self._time = TimeLeft(stop, order.deadline)
         self._last_found = 0.0
+        self._events = Events()
+        mirror = Mirror(database, stripe, source="reconcile")
+        self._deliveries = Deliveries(database, stripe, mirror, self._alive)
+        self._journal: RunJournal | None = None
+        self._extend_at = 0.0
         self._inspector = Inspector(database, stripe, grace=order.grace, access=order.access)
 
     def execute(self) -> Report:
@@ -87,6 +98,7 @@ class Run:
             run_journal = RunJournal(
                 self._database, started, self._order.access, self._order.lease_seconds
             )
+            self._journal = run_journal
             return self._carry_out(run_id, account, run_journal, started.started_at)
 
     @contextmanager
@@ -105,35 +117,37 @@ class Run:
         except BaseException:
             # A fault of ours must not hold the lease until it expires.
             with suppress(SubscriptionSyncError), self._database.connection() as connection:
-                runs.finish(connection, run_id, Outcome.FAILED)
+                runs.finish(connection, run_id, RunOutcome.FAILED)
             raise
 
     def _carry_out(
         self, run_id: str, account: Account, journal: Journal, started_at: int
     ) -> Report:
-        outcome, reason = Outcome.SUCCESS, None
+        outcome, reason = RunOutcome.SUCCESS, None
         try:
             self._compare(journal)
             self._settle(journal)
+            if self._order.subscription is None:
+                self._look_after_events()
         except (DeadlineReached, Interrupted) as error:
-            outcome, reason = Outcome.INCOMPLETE, str(error)
+            outcome, reason = RunOutcome.INCOMPLETE, str(error)
         except (RepairRefused, ListingBroken) as error:
-            outcome, reason = Outcome.REFUSED, str(error)
+            outcome, reason = RunOutcome.REFUSED, str(error)
         except SubscriptionSyncError as error:
-            late = self._order.deadline is not None and time.monotonic() >= self._order.deadline
-            outcome = Outcome.INCOMPLETE if late else Outcome.FAILED
+            late = self._time.is_over
+            outcome = RunOutcome.INCOMPLETE if late else RunOutcome.FAILED
             reason = f"{type(error).__name__}: {error}"
             if late:
                 reason = f"the deadline came; the next run goes on from there ({reason})"
-        if outcome is Outcome.SUCCESS:
+        if outcome is RunOutcome.SUCCESS:
             outcome, reason = _judge(journal)
-        failed, oldest = 0, None
+        failed: tuple[int, list[ledger.Failed]] = (0, [])
         try:
             if isinstance(journal, RunJournal):
                 journal.finish(outcome)
-            failed, oldest = self._database.read(ledger.failed)
+            failed = self._database.read(lambda connection: ledger.failed(connection, _MOST_FAILED))
         except SubscriptionSyncError as error:
-            outcome, reason = Outcome.FAILED, reason or str(error)
+            outcome, reason = RunOutcome.FAILED, reason or str(error)
         facts = RunFacts(
             id=run_id,
             mode="repair" if self._order.writes else "report",
@@ -150,8 +164,9 @@ class Run:
             stripe_requests=self._stripe.requests,
             drift=journal.all,
             close=journal.close,
-            events_failed=failed,
-            events_oldest=oldest,
+            events=self._events,
+            failed=failed[0],
+            failures=failed[1],
         )
 
     def _compare(self, journal: Journal) -> None:
@@ -163,7 +178,7 @@ class Run:
             windows = self._windows(mirrored, journal)
             planned = len(windows)
             while windows:
-                self._require_time(f"{planned - len(windows)} of {planned} {mirrored.name} windows")
+                self._time.require(f"{planned - len(windows)} of {planned} {mirrored.name} windows")
                 window = windows.pop(0)
                 found = self._inspector.window(mirrored, window)
                 self._keep(journal, found)
@@ -213,52 +228,43 @@ class Run:
             raise
         repair(journal, second)
 
+    def _look_after_events(self) -> None:
+        """Enter the events that never arrived, try the failed ones again, drop old payloads.
+
+        It comes last, so that the report shows what the lost events had left behind. Events
+        younger than the grace time may still be on their way.
+        """
+        until = self._stripe.now(SUBSCRIPTION) - self._order.grace
+        self._events = self._deliveries.missed(until=until, apply=self._order.writes)
+        if self._order.writes:
+            self._deliveries.replay(by_hand=False)
+            self._deliveries.expire(self._order.payload_days)
+
+    def _alive(self) -> None:
+        """Between two steps: stop where there is no time left, and keep the lease."""
+        self._time.require("every window and repair, but not every event")
+        if self._journal is not None and time.monotonic() >= self._extend_at:
+            self._journal.alive()
+            self._extend_at = time.monotonic() + self._order.lease_seconds / 4
+
     def _await_grace(self, journal: Journal) -> None:
         """Wait until the youngest difference is older than the grace time, the lease kept."""
         until = self._last_found + self._order.grace
         while self._last_found and (left := until - time.monotonic()) > 0:
-            self._require_time("every window, but not the second look")
+            self._time.require("every window, but not the second look")
             if isinstance(journal, RunJournal):
                 journal.alive()
-            self._stop.wait(min(left, self._order.lease_seconds / 4))
-
-    def _require_time(self, how_far: str) -> None:
-        if self._stop.is_set():
-            raise Interrupted(
-                f"stopped by a signal after {how_far}; the next run goes on from there"
-            )
-        if self._order.deadline is not None and time.monotonic() >= self._order.deadline:
-            raise DeadlineReached(
-                f"the deadline came after {how_far}; the next run goes on from there"
-            )
+            self._time.wait(min(left, self._order.lease_seconds / 4))
 
 
-def interruptible(stop: threading.Event) -> Callable[[float], None]:
-    """Return a pause that raises Interrupted when `stop` is set.
-
-    A pause of the rate limit is waited out: the window in hand is to be finished.
-    """
-
-    def pause(seconds: float) -> None:
-        if seconds < _SHORT:
-            time.sleep(seconds)
-        elif stop.wait(seconds):
-            raise Interrupted(
-                "stopped by a signal while waiting for Stripe to answer; the next run goes on from"
-                " the last window that was done"
-            )
-
-    return pause
-
-
-def _judge(journal: Journal) -> tuple[Outcome, str | None]:
+def _judge(journal: Journal) -> tuple[RunOutcome, str | None]:
     """A run that went through has failed all the same where it could not read or write a row."""
     for what in ("unreadable", "unwritable"):
         count = sum(counts.get(what, 0) for counts in journal.progress.counts.values())
         if count:
             verb = "read" if what == "unreadable" else "written"
-            return Outcome.FAILED, f"{count} objects could not be {verb}; the log names each"
-    return Outcome.SUCCESS, None
+            return RunOutcome.FAILED, f"{count} objects could not be {verb}; the log names each"
+    return RunOutcome.SUCCESS, None
 
 
 def _broken(left_out: int) -> ListingBroken:

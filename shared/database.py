@@ -19,6 +19,10 @@ T = TypeVar("T")
 CONNECT_SECONDS = 2
 
 
+class _NoneToBeHad(DatabaseUnavailable):
+    """The pool gave no connection in time: a second try would only wait as long again."""
+
+
 class Connection(psycopg.Connection[Any]):
     """A connection on which no single wait is longer than `seconds`, nor past `deadline`.
 
@@ -86,7 +90,7 @@ class Database:
                 finally:
                     connection.deadline = None
         except (PoolTimeout, PoolClosed) as error:
-            raise DatabaseUnavailable(f"no connection to the database: {error}") from None
+            raise _NoneToBeHad(f"no connection to the database: {error}") from None
         except psycopg.OperationalError as error:
             raise DatabaseUnavailable(describe(error)) from error
 
@@ -99,6 +103,8 @@ class Database:
         try:
             with self.connection(deadline) as connection:
                 return question(connection)
+        except _NoneToBeHad:
+            raise
         except DatabaseUnavailable:
             if deadline is not None and time.monotonic() >= deadline:
                 raise
@@ -111,7 +117,7 @@ class Database:
         self._pool.close()
 
     def _patience(self, deadline: float | None) -> float:
-        limit = 2.0 * CONNECT_SECONDS
+        limit = CONNECT_SECONDS + 0.5
         return limit if deadline is None else max(min(limit, deadline - time.monotonic()), 0.01)
 
     def _configure(self, connection: Connection) -> None:

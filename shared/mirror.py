@@ -156,7 +156,8 @@ class _Work:
     def _try(self, content: Content, held: Held | None) -> Outcome | None:
         """Decide once and write once; None where another writer was first."""
         incoming = self._event.interval
-        content = self._mirrored.completed(content, held)
+        if content.items is not None:
+            content = self._mirrored.completed(content, held)
         verdict = self._decide(content, held, incoming)
         if verdict is Verdict.STALE:
             return Outcome.STALE if self._enter(Outcome.STALE) else None
@@ -170,19 +171,19 @@ class _Work:
         return self._write(content, held, as_of)
 
     def _decide(self, content: Content, held: Held | None, incoming: truth.Interval) -> Verdict:
-        """Apply the rule; a snapshot without all its items may be old, but is never the answer."""
-        partial = content.items is None
-        equal = held is not None and not partial
-        if held is not None and equal:
-            equal = not self._mirrored.differences(held, content)
-        verdict = truth.decide(
-            held.as_of if held else None,
+        """Apply the rule; a snapshot that is not whole may be old, but is never the answer."""
+        if content.items is None:
+            is_old = held is not None and incoming.upper <= held.as_of.lower
+            return Verdict.STALE if is_old else Verdict.ASK
+        if held is None:
+            return Verdict.REPLACE
+        return truth.decide(
+            held.as_of,
             incoming,
-            equal=equal,
-            held_is_terminal=held is not None and self._mirrored.is_terminal(held.row),
+            equal=not self._mirrored.differences(held, content),
+            held_is_terminal=self._mirrored.is_terminal(held.row),
             incoming_is_terminal=self._mirrored.is_terminal(content.row),
         )
-        return Verdict.ASK if partial and verdict is not Verdict.STALE else verdict
 
     def _write(self, content: Content, held: Held | None, as_of: truth.Interval) -> Outcome | None:
         fields = self._mirrored.differences(held, content)

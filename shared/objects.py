@@ -189,3 +189,6 @@ EVENT_TYPES: dict[str, MirroredObject] = {
     "customer.deleted": CUSTOMER,
 }
 """The event types that are applied, with the object that each carries."""
+
+RELATED_TYPES = {mirrored.name: mirrored for mirrored in MIRRORED}
+"""The objects that a thin event may tell of, whatever its type: it is fetched, not read."""

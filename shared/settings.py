@@ -47,6 +47,7 @@ _COUNT = partial(whole_number, least=1, most=64)
 _BODY = partial(whole_number, least=1_024, most=64 * 1024 * 1024)
 _TOLERANCE = partial(whole_number, least=1, most=3_600)
 _LEASE = partial(whole_number, least=10, most=3_600)
+_PAYLOAD = partial(whole_number, least=1, most=36_500)
 _GRACE = partial(whole_number, least=0, most=600)
 _DEADLINE = partial(whole_number, least=0, most=86_400)
 
@@ -131,6 +132,12 @@ class ReconcileSettings(StripeSettings):
         int,
         Setting(
             "DEADLINE_SECONDS", "270", _DEADLINE, "when a run stops between windows; 0 for never"
+        ),
+    ]
+    event_payload_days: Annotated[
+        int,
+        Setting(
+            "EVENT_PAYLOAD_DAYS", "90", _PAYLOAD, "how long the ledger keeps an event's payload"
         ),
     ]
     access_statuses: Annotated[

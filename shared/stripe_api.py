@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -39,6 +39,31 @@ class ListedPage(NamedTuple):
     page: Page
     as_of: Interval
     answered: Interval
+
+
+class ListedEvent(NamedTuple):
+    """An event of Stripe's list: what the ledger asks of it, and its JSON."""
+
+    id: str
+    type: str
+    created: int
+    body: bytes
+
+
+class _EventStub(msgspec.Struct):
+    id: str
+    type: str
+    created: int
+
+
+class _EventPage(NamedTuple):
+    data: list[ListedEvent]
+    has_more: bool
+
+
+class _RawEvents(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool
 
 
 class _Account(msgspec.Struct):
@@ -114,6 +139,34 @@ class StripeApi:
             raise StripeUnreadable(f"GET {mirrored.path}: not a list ({error})") from None
         return ListedPage(page, truth.of_page(answer.as_of), answer.as_of)
 
+    def events(self, types: Sequence[str], gte: int, lte: int) -> Iterator[list[ListedEvent]]:
+        """Yield pages of the events of these types with `created` in `[gte, lte]`, newest first.
+
+        Stripe keeps them for 30 days and takes at most 20 types (docs.stripe.com/api/events/list).
+        The list is walked by narrowing `created[lte]`, for the reasons given in
+        reconcile/listing.py. Raises StripeRefused, StripeUnavailable, StripeUnreadable.
+        """
+        window: list[tuple[str, str | int]] = [("limit", PAGE), ("created[gte]", gte)]
+        window += [("types[]", name) for name in types]
+        position: tuple[str, str | int] = ("created[lte]", lte)
+        reached = lte + 1
+        while True:
+            answer = self._http.get("/v1/events", [*window, position])
+            page = _event_page(answer.body)
+            yield page.data
+            if not page.has_more:
+                return
+            if not page.data:
+                raise StripeUnreadable("GET /v1/events: an empty page that claims to have more")
+            oldest = page.data[-1]
+            within_one_second = oldest.created >= reached
+            reached = oldest.created
+            position = (
+                ("starting_after", oldest.id)
+                if within_one_second
+                else ("created[lte]", oldest.created)
+            )
+
     def now(self, mirrored: MirroredObject) -> int:
         """Return Stripe's time, by asking for one object: the key must be able to list them."""
         return self._http.get(mirrored.path, {"limit": 1}).as_of.lower
@@ -127,3 +180,15 @@ class StripeApi:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StripeUnreadable(f"GET /v1/account: {type(error).__name__}") from None
+
+
+def _event_page(body: bytes) -> _EventPage:
+    try:
+        page = msgspec.json.decode(body, type=_RawEvents)
+        data = []
+        for raw in page.data:
+            stub = msgspec.json.decode(raw, type=_EventStub)
+            data.append(ListedEvent(stub.id, stub.type, stub.created, bytes(raw)))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StripeUnreadable(f"GET /v1/events: not a list ({type(error).__name__})") from None
+    return _EventPage(data, page.has_more)

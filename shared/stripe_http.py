@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -26,6 +26,9 @@ from shared.truth import Interval
 
 API_VERSION = "2026-10-28.endive"
 """The version in which Stripe renders its answers to us: that of the pinned Stripe library."""
+
+Parameters = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
+"""The query of a request; pairs where a name stands more than once."""
 
 _MOST_BYTES = 64 * 1024 * 1024
 _CHUNK = 256 * 1024
@@ -99,7 +102,7 @@ class StripeHttp:
     def get(
         self,
         path: str,
-        parameters: Mapping[str, str | int] | None = None,
+        parameters: Parameters | None = None,
         *,
         endpoint: str | None = None,
         deadline: float | None = None,

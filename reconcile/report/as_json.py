@@ -44,10 +44,23 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
         separator = ",\n"
     stream.write("\n ],\n" if separator != "\n" else "],\n")
     events = {
-        "listed": None,
-        "missed": None,
-        "failed": report.events_failed,
-        "oldest_unprocessed": _time(report.events_oldest),
+        "listed": report.events.listed,
+        "missed": report.events.missed,
+        "missed_by_type": dict(sorted(report.events.by_type.items())),
+        "missed_by_day": dict(sorted(report.events.by_day.items())),
+        "failed": report.failed,
+        "oldest_unprocessed": _time(report.failures[0].received_at if report.failures else None),
+        "failures": [
+            {
+                "id": failed.event_id,
+                "type": failed.type,
+                "object_id": failed.object_id,
+                "attempts": failed.attempts,
+                "error": failed.error,
+                "received_at": _time(failed.received_at),
+            }
+            for failed in report.failures
+        ],
     }
     stream.write(f' "events": {json.dumps(events)}\n}}\n')
 

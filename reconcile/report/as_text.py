@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from reconcile.drift import OBJECTS
-from reconcile.report.model import Outcome, Report, Totals
+from reconcile.report.model import Report, RunOutcome, Totals
 from shared.columns import Type
 from shared.repository.drifts import DriftRow
 
@@ -53,12 +53,28 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
             stream.write(f"{name:<9}{count:>7,}  {meaning}{amount}\n")
     for name in _MEANING:
         _write_rows(report, name, stream)
-    if report.events_failed:
-        stream.write(
-            f"\n{report.events_failed:,} events in the ledger could not be applied,"
-            f" the oldest of {_time(report.events_oldest)}\n"
-        )
+    _write_events(report, stream)
     stream.write(f"\n{_verdict(report, totals)}\n")
+
+
+def _write_events(report: Report, stream: IO[str]) -> None:
+    events = report.events
+    if events.listed is not None:
+        entered = ", now entered" if report.run.mode == "repair" and events.missed else ""
+        stream.write(
+            f"\nevents: Stripe lists {events.listed:,}, {events.missed:,} never arrived{entered}\n"
+        )
+        for title, counts in (("type", events.by_type), ("day", events.by_day)):
+            for name, count in sorted(counts.items())[:_MOST_ROWS]:
+                stream.write(f"    {title} {name}: {count:,}\n")
+    if report.failed:
+        stream.write(f"\n{report.failed:,} events could not be applied so far:\n")
+        for failed in report.failures[:_MOST_ROWS]:
+            stream.write(
+                f"    {failed.event_id}  {failed.type}  {_time(failed.received_at)}"
+                f"  tried {failed.attempts} times: {failed.error}\n"
+            )
+        stream.write("    `reconcile --replay` tries them again\n")
 
 
 def _write_rows(report: Report, consequence: str, stream: IO[str]) -> None:
@@ -89,7 +105,7 @@ def _write_rows(report: Report, consequence: str, stream: IO[str]) -> None:
 def _verdict(report: Report, totals: Totals) -> str:
     run = report.run
     spent = f"{totals.stripe_requests:,} requests to Stripe, {run.finished_at - run.started_at} s"
-    if run.outcome is not Outcome.SUCCESS:
+    if run.outcome is not RunOutcome.SUCCESS:
         return f"{run.outcome.upper()}: {run.reason} ({spent})"
     if not totals.drift:
         return f"IN SYNC: no drift ({spent})"

@@ -9,10 +9,12 @@ from typing import Literal
 
 import msgspec
 
+from reconcile.missed import Events
 from shared.repository.drifts import DriftRow
+from shared.repository.ledger import Failed
 
 
-class Outcome(enum.StrEnum):
+class RunOutcome(enum.StrEnum):
     """How a run ended."""
 
     SUCCESS = "success"
@@ -30,7 +32,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: int
     account: str | None
     livemode: bool
-    outcome: Outcome
+    outcome: RunOutcome
     reason: str | None
 
 
@@ -38,15 +40,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run has to say.
 
     `counts` by object name: stripe, database, in_sync and what was unusual. `drift` yields the
-    differences anew at each call, from where they are spooled until `close`.
+    differences anew at each call, from where they are spooled until `close`. `failed` counts the
+    events that could not be applied so far, `failures` are the oldest of them.
     """
 
     run: RunFacts
     counts: dict[str, dict[str, int]]
     stripe_requests: int
     drift: Callable[[], Iterator[DriftRow]]
-    events_failed: int
-    events_oldest: int | None
+    events: Events
+    failed: int
+    failures: list[Failed]
     close: Callable[[], None] = lambda: None
 
 

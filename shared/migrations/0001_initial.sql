@@ -127,6 +127,8 @@ CREATE TABLE stripe.events (
     received_at timestamptz NOT NULL DEFAULT now(),
     processed_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX events_payload_idx ON stripe.events (received_at)
+    WHERE payload IS NOT NULL AND outcome <> 'failed';
 CREATE INDEX events_failed_idx ON stripe.events (received_at) WHERE outcome = 'failed';
 COMMENT ON TABLE stripe.events IS
     'The ledger: one Stripe event and what became of it, written in the transaction that applied it.';

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection
 
@@ -59,14 +60,89 @@ def enter(connection: Connection[Any], entry: Entry) -> None:
     )
 
 
-def failed(connection: Connection[Any]) -> tuple[int, int | None]:
-    """Return how many events have failed so far, and when the oldest was received (epoch)."""
-    row = connection.execute(
+class Failed(NamedTuple):
+    """A ledger row that could not be applied so far; `received_at` in epoch seconds."""
+
+    event_id: str
+    type: str
+    object_id: str | None
+    attempts: int
+    error: str | None
+    received_at: int
+
+
+def failed(connection: Connection[Any], most: int) -> tuple[int, list[Failed]]:
+    """Return how many events have failed so far, and the oldest of them, `most` at most."""
+    rows = connection.execute(
         """
-        SELECT count(*), extract(epoch FROM min(received_at))::bigint
+        SELECT count(*) OVER (), id, type, object_id, attempts, error,
+            extract(epoch FROM received_at)::bigint
         FROM stripe.events
         WHERE outcome = 'failed'
+        ORDER BY received_at, id
+        LIMIT %(most)s
+        """,
+        {"most": most},
+    ).fetchall()
+    return (rows[0][0] if rows else 0), [Failed(*row[1:]) for row in rows]
+
+
+def replayable(
+    connection: Connection[Any], *, most_attempts: int | None, event_id: str | None = None
+) -> list[str]:
+    """Return the ids of failed events to try again, oldest first.
+
+    Those tried `most_attempts` times already are left alone; None leaves none alone.
+    """
+    rows = connection.execute(
         """
+        SELECT id
+        FROM stripe.events
+        WHERE outcome = 'failed'
+            AND payload IS NOT NULL
+            AND (%(most)s::int IS NULL OR attempts < %(most)s::int)
+            AND (%(event_id)s::text IS NULL OR id = %(event_id)s::text)
+        ORDER BY received_at, id
+        """,
+        {"most": most_attempts, "event_id": event_id},
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def find(connection: Connection[Any], event_id: str) -> tuple[str, bytes | None] | None:
+    """Return an event's outcome and payload, None where it never arrived."""
+    row = connection.execute(
+        "SELECT outcome, payload FROM stripe.events WHERE id = %(id)s", {"id": event_id}
     ).fetchone()
-    assert row is not None
-    return row[0], row[1]
+    return None if row is None else (row[0], row[1])
+
+
+def known(connection: Connection[Any], ids: Sequence[str]) -> set[str]:
+    """Return which of these events are in the ledger."""
+    rows = connection.execute(
+        "SELECT id FROM stripe.events WHERE id = ANY(%(ids)s)", {"ids": list(ids)}
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def drop_payloads(connection: Connection[Any], *, days: int, most: int) -> int:
+    """Drop the payloads of `most` events that were done and received so many days ago.
+
+    The rows and their outcomes stay for ever; a failed event keeps its payload until it is done.
+    Returns how many were dropped.
+    """
+    return connection.execute(
+        """
+        UPDATE stripe.events SET payload = NULL
+        WHERE id IN (
+            SELECT id
+            FROM stripe.events
+            WHERE payload IS NOT NULL
+                AND outcome <> 'failed'
+                AND received_at < now() - make_interval(days => %(days)s)
+            ORDER BY received_at
+            LIMIT %(most)s
+        )
+        """,
+        {"days": days, "most": most},
+    ).rowcount

@@ -132,6 +132,18 @@ def advance(
         raise LeaseLost("another run has taken the lease over; this one writes no more")
 
 
+def last_success(connection: Connection[Any]) -> int | None:
+    """Return when (epoch) the last run over everything began that went through."""
+    row = connection.execute(
+        """
+        SELECT extract(epoch FROM max(started_at))::bigint
+        FROM stripe.runs
+        WHERE scope = 'all' AND outcome = 'success'
+        """
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def finish(connection: Connection[Any], run_id: str, outcome: str) -> None:
     """Give the lease back with the run's outcome, unless it was lost before."""
     connection.execute(

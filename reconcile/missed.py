@@ -1,0 +1,156 @@
+"""Events: those that never arrived, those that failed, those whose payload has done its time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from shared import log
+from shared.database import Database
+from shared.errors import (
+    DatabaseUnavailable,
+    NotAnEvent,
+    StripeError,
+    SubscriptionSyncError,
+    WrongAccount,
+)
+from shared.event import decode_event
+from shared.mirror import Mirror, Outcome, Receipt
+from shared.objects import EVENT_TYPES
+from shared.repository import account, ledger, runs
+from shared.stripe_api import ListedEvent, StripeApi
+
+_log = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 10
+"""Tries after which an event that keeps failing is left to be replayed by hand."""
+
+_DAYS = 30
+_MARGIN = 3600
+_TYPES = 20
+_EVENT_SECONDS = 60.0
+_BATCH = 1000
+
+
+@dataclass(kw_only=True)
+class Events:
+    """How healthy delivery is: events listed by Stripe and those of them that never arrived."""
+
+    listed: int | None = None
+    missed: int | None = None
+    by_type: Counter[str] = field(default_factory=Counter)
+    by_day: Counter[str] = field(default_factory=Counter)
+
+
+class Deliveries:
+    """Looks after the ledger; `alive` is called between steps and may stop the run."""
+
+    def __init__(
+        self, database: Database, stripe: StripeApi, mirror: Mirror, alive: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._stripe = stripe
+        self._mirror = mirror
+        self._alive = alive
+
+    def missed(self, *, until: int, apply: bool) -> Events:
+        """Compare Stripe's event list up to `until` (epoch) with the ledger.
+
+        It begins at the last run that went through, or where this database began, at most 30
+        days ago. `apply`: what never arrived is entered with source `reconcile` and applied under
+        the same rules as if it had.
+        """
+        events = Events(listed=0, missed=0)
+        since = self._since(until)
+        names = sorted(EVENT_TYPES)
+        for start in range(0, len(names), _TYPES):
+            for page in self._stripe.events(names[start : start + _TYPES], since, until):
+                self._alive()
+                self._enter(page, events, apply=apply)
+        return events
+
+    def replay(self, event_id: str | None = None, *, by_hand: bool) -> list[Receipt]:
+        """Try failed events again, oldest first, or the one that is named.
+
+        What fails again stays failed and never holds up the others. By hand, events that were
+        tried too often are tried too.
+        """
+        most = None if by_hand else MOST_ATTEMPTS
+        ids = self._database.read(
+            lambda connection: ledger.replayable(connection, most_attempts=most, event_id=event_id)
+        )
+        receipts = []
+        for failed_id in ids:
+            self._alive()
+            found = self._database.read(
+                lambda connection, failed_id=failed_id: ledger.find(connection, failed_id)  # type: ignore[misc]
+            )
+            if found is None or found[1] is None:
+                continue
+            receipt = self._apply(failed_id, found[1], "event.replayed")
+            if receipt is not None:
+                receipts.append(receipt)
+        return receipts
+
+    def expire(self, days: int) -> int:
+        """Drop payloads older than so many days, in small transactions; returns how many."""
+        dropped = 0
+        while True:
+            self._alive()
+            with self._database.connection() as connection:
+                count = ledger.drop_payloads(connection, days=days, most=_BATCH)
+            dropped += count
+            if count < _BATCH:
+                return dropped
+
+    def _since(self, until: int) -> int:
+        last = self._database.read(runs.last_success)
+        began = self._database.read(account.claimed_at)
+        starts = [until - _DAYS * 86400]
+        if last is not None:
+            starts.append(last - _MARGIN)
+        if began is not None:
+            starts.append(began)
+        return max(starts)
+
+    def _enter(self, page: list[ListedEvent], events: Events, *, apply: bool) -> None:
+        ids = [event.id for event in page]
+        known = self._database.read(lambda connection: ledger.known(connection, ids))
+        events.listed = (events.listed or 0) + len(page)
+        for event in page:
+            if event.id in known:
+                continue
+            events.missed = (events.missed or 0) + 1
+            events.by_type[event.type] += 1
+            events.by_day[datetime.fromtimestamp(event.created, UTC).strftime("%Y-%m-%d")] += 1
+            if apply:
+                self._apply(event.id, event.body, "event.missed")
+
+    def _apply(self, event_id: str, body: bytes, name: str) -> Receipt | None:
+        """Apply one event; one that cannot be applied now is logged and left."""
+        try:
+            receipt = self._mirror.apply_event(
+                decode_event(body), body, time.monotonic() + _EVENT_SECONDS
+            )
+        except (NotAnEvent, WrongAccount, StripeError, DatabaseUnavailable) as error:
+            log.event(_log, name, level=logging.ERROR, event_id=event_id, error=_told(error))
+            return None
+        log.event(
+            _log,
+            name,
+            level=logging.ERROR if receipt.outcome is Outcome.FAILED else logging.INFO,
+            event_id=event_id,
+            event_type=receipt.event_type,
+            object_id=receipt.object_id,
+            outcome=receipt.outcome,
+            error=receipt.error,
+        )
+        return receipt
+
+
+def _told(error: SubscriptionSyncError) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -18,7 +18,8 @@ from werkzeug.test import Client, TestResponse
 
 from reconcile.gate import parse
 from reconcile.report.model import Report
-from reconcile.run import Order, Run, interruptible
+from reconcile.run import Order, Run
+from reconcile.time_left import interruptible
 from sandbox.stripe_double import Control, StripeDouble, sign
 from shared import log
 from shared.database import Database
@@ -124,6 +125,7 @@ def run(
         grace=grace,
         deadline=deadline,
         lease_seconds=lease_seconds,
+        payload_days=90,
         access=ACCESS,
     )
     try:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from reconcile.report.model import Outcome, Report
+from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import OTHER_ACCOUNT, Control, StripeDouble
 from shared import mirror as heart
 from shared.errors import WrongAccount
@@ -77,7 +77,7 @@ def test_page_read_before_a_webhook_does_not_overwrite_it(
         control.change_item(name, item_of(control, name), quantity=4)
         body = control.event_body(control.events()[-1]["id"])
         assert apply(to, body).outcome is heart.Outcome.APPLIED
-    assert report.run.outcome is Outcome.SUCCESS
+    assert report.run.outcome is RunOutcome.SUCCESS
     assert quantities(connection) == [1, 3, 4]
     assert found(report) in ([], [(name, "differs", "in_flight")])
 
@@ -101,7 +101,7 @@ def test_repair_loses_against_a_webhook_that_writes_in_between(
         holder.execute("UPDATE stripe.subscriptions SET revision = revision + 1")
         holder.commit()
         report = run.result(20)
-    assert report.run.outcome is Outcome.SUCCESS
+    assert report.run.outcome is RunOutcome.SUCCESS
     assert quantities(connection) == [1, 3]
     assert found(report) == [(name, "differs", "in_flight")]
 
@@ -137,7 +137,7 @@ def test_more_than_ten_items_on_a_list_page_are_all_stored(
     items = [{"price": "basic", "quantity": number + 1} for number in range(12)]
     stripe_double.control.create_subscription(created=LONG_AGO, items=items)
     stripe_double.control.advance(3_600)
-    assert reconcile(database_url, stripe_double).run.outcome is Outcome.SUCCESS
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
     assert count(connection, "subscription_items") == 12
     before = world(connection, "runs", "drifts")
     assert found(reconcile(database_url, stripe_double)) == []
@@ -208,12 +208,12 @@ def test_broken_list_deletes_and_overwrites_nothing(
     before = world(connection, "runs", "drifts", "account")
     control.fault(**fault, endpoint="subscriptions.list", count=None)  # type: ignore[arg-type]
     report = reconcile(database_url, stripe_double)
-    assert report.run.outcome is Outcome.REFUSED
+    assert report.run.outcome is RunOutcome.REFUSED
     assert "left out" in str(report.run.reason)
     assert world(connection, "runs", "drifts", "account") == before
     assert {action for _, _, action in found(report)} == {"refused"}
     control.clear_faults()
-    assert reconcile(database_url, stripe_double).run.outcome is Outcome.SUCCESS
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
     assert one(connection, "SELECT min(quantity) FROM stripe.subscription_items") == 2
 
 
@@ -255,7 +255,7 @@ def test_object_that_lists_do_not_show_yet_is_not_missing(
     control.advance(2)
     before = world(connection, "runs", "drifts", "account")
     report = reconcile(database_url, stripe_double)
-    assert report.run.outcome is Outcome.SUCCESS
+    assert report.run.outcome is RunOutcome.SUCCESS
     assert found(report) == []
     # The lagging list calls the canceled one active; it was asked for by its id.
     assert world(connection, "runs", "drifts", "account") == before

@@ -187,7 +187,7 @@ def test_poison_event_is_kept_answered_200_and_blocks_nothing(
     assert one(connection, "SELECT id FROM stripe.subscriptions") == subscription
     assert [line["level"] for line in endpoint.logged() if line["event"] == "event.failed"] != []
     report = reconcile(endpoint.url, stripe_double)
-    assert report.events_failed == 1
+    assert report.failed == 1
 
 
 def test_new_status_is_stored_as_it_is(

@@ -143,29 +143,31 @@ class StripeApi:
         """Yield pages of the events of these types with `created` in `[gte, lte]`, newest first.
 
         Stripe keeps them for 30 days and takes at most 20 types (docs.stripe.com/api/events/list).
-        The list is walked by narrowing `created[lte]`, for the reasons given in
-        reconcile/listing.py. Raises StripeRefused, StripeUnavailable, StripeUnreadable.
+        The list is walked as windows are, for the reasons given in reconcile/listing.py. Raises StripeRefused, StripeUnavailable, StripeUnreadable.
         """
-        window: list[tuple[str, str | int]] = [("limit", PAGE), ("created[gte]", gte)]
-        window += [("types[]", name) for name in types]
-        position: tuple[str, str | int] = ("created[lte]", lte)
+        asked: list[tuple[str, str | int]] = [("types[]", name) for name in types]
+        asked.append(("limit", PAGE))
+        position: list[tuple[str, str | int]] = [("created[gte]", gte), ("created[lte]", lte)]
         reached = lte + 1
+        seen: set[str] = set()
         while True:
-            answer = self._http.get("/v1/events", [*window, position])
+            answer = self._http.get("/v1/events", [*asked, *position])
             page = _event_page(answer.body)
-            yield page.data
+            yield [e for e in page.data if gte <= e.created <= lte and e.id not in seen]
             if not page.has_more:
                 return
             if not page.data:
                 raise StripeUnreadable("GET /v1/events: an empty page that claims to have more")
             oldest = page.data[-1]
-            within_one_second = oldest.created >= reached
+            if oldest.created < gte:
+                return
+            if oldest.created >= reached:
+                position = [("starting_after", oldest.id)]
+            else:
+                position = [("created[gte]", gte), ("created[lte]", oldest.created)]
+                seen.clear()
             reached = oldest.created
-            position = (
-                ("starting_after", oldest.id)
-                if within_one_second
-                else ("created[lte]", oldest.created)
-            )
+            seen.update(event.id for event in page.data if event.created == reached)
 
     def now(self, mirrored: MirroredObject) -> int:
         """Return Stripe's time, by asking for one object: the key must be able to list them."""

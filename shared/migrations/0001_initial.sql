@@ -173,6 +173,7 @@ CREATE TABLE stripe.runs (
 );
 CREATE UNIQUE INDEX runs_one_at_a_time ON stripe.runs ((true)) WHERE outcome IS NULL;
 CREATE INDEX runs_started_at_idx ON stripe.runs (scope, started_at);
+CREATE INDEX runs_resumes_idx ON stripe.runs (resumes);
 COMMENT ON TABLE stripe.runs IS
     'One run of reconcile that may write. The row without an outcome is the lease: there is one at most.';
 COMMENT ON COLUMN stripe.runs.scope IS

@@ -104,7 +104,7 @@ def write_for_event(
         "outcome": entry.outcome,
         "payload": entry.payload,
     }
-    written = statements(mirrored).write.execute(connection, parameters)
+    written = statements(mirrored).write_single.execute(connection, parameters)
     return written.fetchone() is not None
 
 

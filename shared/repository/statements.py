@@ -32,6 +32,7 @@ class Statements:
     boundaries: Statement
     newest: Statement
     write: Statement
+    write_single: Statement
     mark_missing: Statement
 
 
@@ -45,6 +46,7 @@ def statements(mirrored: MirroredObject) -> Statements:
         boundaries=Statement(_boundaries(mirrored)),
         newest=Statement(_newest(mirrored)),
         write=Statement(write_text(mirrored)),
+        write_single=Statement(write_text(mirrored, single=True)),
         mark_missing=Statement(_mark_missing(mirrored)),
     )
 

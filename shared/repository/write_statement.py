@@ -27,7 +27,7 @@ def _written(column: Column, table: str) -> str:
     return f"to_timestamp({name})" if column.type is Type.TIMESTAMP else name
 
 
-def write_text(mirrored: MirroredObject) -> str:
+def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
     """Write many rows, each only where its row is still the one that was read before.
 
     Optimistic: `at_revision` null inserts where there is no row, a number replaces exactly that
@@ -35,7 +35,12 @@ def write_text(mirrored: MirroredObject) -> str:
     the same statement and so in the same transaction. Whoever changes a subscription's items
     changes its revision, so a revision that matches makes this statement's snapshot of the items
     the true one.
+
+    `single`: for one row at a time. Said as a number in the text, because the planner expects a
+    hundred rows of JSON and would read a table of up to 15,000 rows from end to end for them; a
+    parameter would have it plan anew for each event.
     """
+    limit = "\n    LIMIT 1" if single else ""
     names = ", ".join(f'"{column.name}"' for column in mirrored.columns)
     values = ", ".join(_written(column, "r") for column in mirrored.columns)
     updates = ",\n        ".join(
@@ -47,7 +52,7 @@ def write_text(mirrored: MirroredObject) -> str:
     )
     return f"""
 WITH incoming AS (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS r({typed})
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r({typed}){limit}
 ),
 inserted AS (
     INSERT INTO stripe.{mirrored.table} ({names}, as_of, revision)

@@ -1,0 +1,354 @@
+"""Random Stripe changes, deliveries, runs and crashes interleaved on a real PostgreSQL.
+
+STATE_MACHINE_EXAMPLES and STATE_MACHINE_STEPS make it run longer than in the suite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from reconcile.report.model import Report, RunOutcome, totals
+from sandbox.stripe_double import Control, StripeDouble
+from shared.errors import DatabaseUnavailable, LeaseHeld
+from shared.mirror import Mirror, Outcome, Receipt
+from tests import builders
+from tests.integration import happenings, judge
+from tests.integration.crashes import CRASHES, Crashes
+
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "25"))
+STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "30"))
+
+PHASES = (Phase.reuse, Phase.generate, Phase.shrink)
+"""All but the explanation, which would run a failing history for minutes."""
+
+BEFORE_BASIL = "2024-06-20"
+MOST_EMBEDDED = 10
+
+numbers = st.integers(0, 30)
+changes = st.sampled_from(happenings.NAMES)
+event_counts = st.sampled_from([1, 1, 1, 2, 0])
+versions = st.sampled_from([None, None, None, BEFORE_BASIL])
+meddlings = st.lists(
+    st.one_of(
+        st.tuples(st.just("change"), changes, numbers, st.sampled_from([1, 2, 0])),
+        st.tuples(st.just("deliver"), numbers),
+        st.tuples(st.just("newest"), st.integers(1, 3)),
+    ),
+    max_size=3,
+)
+moments = st.sampled_from(["before_read", "after_read"])
+
+
+class Interleavings(RuleBasedStateMachine):
+    """One world: a database, a Stripe, a webhook, a nightly run."""
+
+    url: str
+    double: StripeDouble
+    witness: psycopg.Connection
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.double.reset()
+        self.control = self.double.control
+        # Ahead of the host's clock, by which a run tells since when it looks for missed events.
+        self.control.set_clock(int(time.time()) + 1000.25)
+        self.control.switch(paused_without_items=True)
+        self.crashes = Crashes(self.witness)
+        self.crashes.empty_the_world()
+        self._stack = contextlib.ExitStack()
+        self.mirror = self._stack.enter_context(builders.mirror(self.url, self.double))
+        self.accepted: set[str] = set()
+        self.old_shapes: set[str] = set()
+        self.question: Question | None = None
+        self.hook_errors: list[BaseException] = []
+
+    # Stripe
+
+    @precondition(lambda self: self.question is None)
+    @rule(seconds=st.sampled_from([0.3, 1.0, 3.0, 700.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.control.advance(seconds)
+
+    @rule(
+        status=st.sampled_from(["active", "incomplete", "trialing"]),
+        items=st.sampled_from([1, 1, 2, 12]),
+        events=event_counts,
+    )
+    def subscribe(self, status: str, items: int, events: int) -> None:
+        wanted = [{"price": "basic", "quantity": n + 1} for n in range(items)]
+        self.control.create_subscription(status=status, items=wanted, events=events)
+
+    @rule(what=changes, number=numbers, events=event_counts)
+    def change(self, what: str, number: int, events: int) -> None:
+        names = self.control.ids("subscription")
+        if names:
+            happenings.happen(self.control, what, names[number % len(names)], number, events)
+
+    @rule(seconds=st.sampled_from([0.0, 30.0, 590.0]))
+    def lists_lag(self, seconds: float) -> None:
+        self.control.switch(lag=seconds)
+
+    @rule(expanded=st.booleans())
+    def customers_come_expanded(self, *, expanded: bool) -> None:
+        self.control.switch(expand_customer=expanded)
+
+    # The webhook
+
+    @rule(number=numbers, version=versions)
+    def deliver(self, number: int, version: str | None) -> None:
+        self._deliver(number, version)
+
+    @rule(newest=st.integers(1, 4), version=versions)
+    def deliver_one_of_the_newest(self, newest: int, version: str | None) -> None:
+        self._deliver(-newest, version)
+
+    @rule(number=numbers, when=moments, meddling=meddlings)
+    def deliver_while_the_world_goes_on(
+        self, number: int, when: Any, meddling: list[tuple[Any, ...]]
+    ) -> None:
+        """Traps 1 and 2: Stripe changes and other events arrive inside the question."""
+        with self._hooked(when, lambda: self._meddle(meddling), "subscriptions.retrieve"):
+            self._deliver(-1 - number, None)
+
+    @rule(number=numbers, crash=st.sampled_from(CRASHES), skip=st.integers(0, 2))
+    def deliver_and_crash(self, number: int, crash: str, skip: int) -> None:
+        """Trap 11: whatever breaks the write leaves neither a row nor a ledger entry behind."""
+        with self.crashes.armed(crash, skip), contextlib.suppress(DatabaseUnavailable):
+            self._deliver(-1 - number, None)
+
+    @rule(number=numbers)
+    def lose_the_database_between_read_and_write(self, number: int) -> None:
+        hang_up = self.crashes.hang_up
+        with (
+            self._hooked("after_read", hang_up, "subscriptions.retrieve"),
+            contextlib.suppress(DatabaseUnavailable),
+        ):
+            self._deliver(-1 - number, None)
+
+    @precondition(lambda self: self.question is None)
+    @rule(number=numbers, when=moments)
+    def begin_a_slow_question(self, number: int, when: Any) -> None:
+        """Trap 2: a question that is answered long after it was asked."""
+        event = self._event(-1 - number)
+        if event is not None:
+            self.question = Question(self.control, self.mirror, event, when)
+            if not self.question.is_open:
+                self.end_the_slow_question()
+
+    @precondition(lambda self: self.question is not None)
+    @rule()
+    def end_the_slow_question(self) -> None:
+        assert self.question is not None
+        receipt = self.question.end()
+        self.question = None
+        self._accept(receipt)
+
+    # The nightly run
+
+    @rule(
+        endpoint=st.sampled_from(["subscriptions.list", "subscriptions.retrieve"]),
+        when=moments,
+        meddling=meddlings,
+    )
+    def reconcile_while_the_world_goes_on(
+        self, endpoint: str, when: Any, meddling: list[tuple[Any, ...]]
+    ) -> None:
+        """Trap 3: events are applied between the page and its write."""
+        with self._hooked(when, lambda: self._meddle(meddling), endpoint):
+            report = self._reconcile()
+        assert report.run.outcome is RunOutcome.SUCCESS, report.run.reason
+
+    @rule(crash=st.sampled_from(CRASHES), skip=st.integers(0, 4), lease_stays=st.booleans())
+    def reconcile_and_crash(self, crash: str, skip: int, *, lease_stays: bool) -> None:
+        """Traps 16 and 22: a killed run goes on at its cursor once its lease has expired."""
+        with (
+            self.crashes.armed(crash, skip, lease_stays=lease_stays),
+            contextlib.suppress(DatabaseUnavailable),
+        ):
+            self._reconcile()
+        try:
+            self._reconcile()
+        except LeaseHeld:
+            assert lease_stays or crash == "runs"
+            self.crashes.expire_the_lease()
+            self._reconcile()
+
+    @precondition(lambda self: self.question is None)
+    @rule()
+    def report(self) -> None:
+        before = builders.world(self.witness)
+        report = builders.reconcile(self.url, self.double, writes=False)
+        assert report.run.outcome is RunOutcome.SUCCESS, report.run.reason
+        assert builders.world(self.witness) == before
+
+    # The end
+
+    def teardown(self) -> None:
+        """Deliver nothing more; one run makes the database equal to Stripe, the next finds that."""
+        try:
+            if self.question is not None:
+                self.end_the_slow_question()
+            assert not self.hook_errors, self.hook_errors
+            self._judge_the_past()
+            self.control.switch(lag=0.0)
+            self.control.advance(5.0)
+            report = self._reconcile()
+            assert report.run.outcome is RunOutcome.SUCCESS, report.run.reason
+            self._judge_the_past()
+            self._judge_the_present()
+            before = builders.world(self.witness, "runs")
+            again = self._reconcile()
+            assert again.run.outcome is RunOutcome.SUCCESS
+            assert totals(again).drift == 0
+            assert builders.world(self.witness, "runs") == before
+        finally:
+            self.control.clear_interventions()
+            self._stack.close()
+
+    def _judge_the_past(self) -> None:
+        for name, shown in judge.versions(self.witness).items():
+            history = [judge.of_stripe(seen.object) for seen in self.control.history(name)]
+            known = [
+                {k: v for k, v in one.items() if k != "missing_in_stripe_since"} for one in shown
+            ]
+            if name in self.old_shapes:
+                history = [judge.without_periods(one) for one in history]
+                known = [judge.without_periods(one) for one in known]
+            if any(len(state.get("items", ())) > MOST_EMBEDDED for state in history):
+                continue
+            judge.assert_never_back(known, history)
+        assert self.accepted <= self._ledger() <= {name for name, _ in self.control.event_types()}
+        folded = judge.folded(self.witness)
+        for kind in judge.TABLES:
+            for name, picture in judge.rows(self.witness, kind).items():
+                kept = {key: folded[name].get(key) for key in picture}
+                assert kept == picture
+                assert folded[name].keys() <= picture.keys() or picture.get("deleted")
+
+    def _judge_the_present(self) -> None:
+        for kind in ("subscription", "customer"):
+            held = judge.rows(self.witness, kind)
+            true = {body["id"]: judge.of_stripe(body) for body in self.control.truths(kind)}
+            # Lists leave deleted customers out: one whose events were all lost is unknown for good.
+            gone = {name for name, one in true.items() if one.get("deleted") and name not in held}
+            assert held == {name: one for name, one in true.items() if name not in gone}
+        assert self._ledger() == {name for name, _ in self.control.event_types()}
+
+    def _ledger(self) -> set[str]:
+        return {row[0] for row in self.witness.execute("SELECT id FROM stripe.events")}
+
+    # What the rules share
+
+    def _event(self, number: int) -> str | None:
+        events = self.control.event_types()
+        return events[number % len(events)][0] if events else None
+
+    def _deliver(self, number: int, version: str | None) -> None:
+        name = self._event(number)
+        if name is None:
+            return
+        body = self.control.event_body(name, api_version=version)
+        receipt = builders.apply(self.mirror, body)
+        if version == BEFORE_BASIL and receipt.object_id:
+            self.old_shapes.add(receipt.object_id)
+        self._accept(receipt)
+
+    def _accept(self, receipt: Receipt) -> None:
+        assert receipt.outcome is not Outcome.FAILED, receipt
+        self.accepted.add(receipt.event_id)
+
+    def _reconcile(self) -> Report:
+        return builders.reconcile(self.url, self.double)
+
+    def _meddle(self, meddling: list[tuple[Any, ...]]) -> None:
+        for what, *details in meddling:
+            if what == "change":
+                self.change(*details)
+            elif what == "deliver":
+                self._deliver(details[0], None)
+            else:
+                self._deliver(-details[0], None)
+
+    @contextlib.contextmanager
+    def _hooked(self, when: Any, work: Callable[[], None], endpoint: str) -> Iterator[None]:
+        """Do some work inside the first request to an endpoint, if there is one."""
+
+        def hook() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 (raised again by the test's own thread)
+                self.hook_errors.append(error)
+
+        if self.question is None:
+            self.control.hook(hook, when=when, endpoint=endpoint, count=1)
+        try:
+            yield
+        finally:
+            if self.question is None:
+                self.control.clear_interventions()
+        assert not self.hook_errors, self.hook_errors
+
+
+class Question:
+    """An event whose question to Stripe, if it has one, is held open."""
+
+    def __init__(self, control: Control, mirror: Mirror, event: str, when: Any) -> None:
+        self._hold = control.hold(when, endpoint="subscriptions.retrieve")
+        self._receipt: Receipt | None = None
+        self._body = control.event_body(event)
+        self._mirror = mirror
+        self._thread = threading.Thread(target=self._apply)
+        self._thread.start()
+        builders.until(lambda: self._hold.reached or not self._thread.is_alive(), "a question")
+
+    def _apply(self) -> None:
+        self._receipt = builders.apply(self._mirror, self._body, seconds=30.0)
+
+    @property
+    def is_open(self) -> bool:
+        return self._thread.is_alive()
+
+    def end(self) -> Receipt:
+        self._hold.release()
+        self._thread.join(30.0)
+        assert self._receipt is not None
+        return self._receipt
+
+
+@pytest.fixture
+def world(database_url: str, stripe_double: StripeDouble) -> Iterator[type[Interleavings]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        judge.install_witness(connection)
+        Crashes(connection).install()
+
+        class World(Interleavings):
+            url = database_url
+            double = stripe_double
+            witness = connection
+
+        yield World
+
+
+def test_every_interleaving_ends_in_stripes_state(world: type[Interleavings]) -> None:
+    """Traps 1-5, 8, 11, 16, 22: no row goes back, one run repairs all, the next finds nothing."""
+    run_state_machine_as_test(
+        world,
+        settings=settings(
+            settings.get_profile("suite"),
+            max_examples=EXAMPLES,
+            phases=PHASES,
+            stateful_step_count=STEPS,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,30 +1,19 @@
 """Where a run keeps what it found: the database for a run that repairs, a file for a report.
 
 Both keep the differences out of memory. Only the database's journal has a lease, a cursor and
-writes; each of its transactions begins at the fence.
+writes.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from typing import IO, Protocol
+from typing import Protocol
 
-import msgspec
-import psycopg
-
-from reconcile.drift import OBJECTS, drift, settled, spooled, write_of, write_of_spooled
 from reconcile.inspection import Inspected
 from reconcile.windows import Window, joined
-from shared.database import Connection, Database, describe
-from shared.mirrored import MirroredObject
-from shared.repository import drifts, mirror_rows, runs
 from shared.repository.drifts import DriftRow
-from shared.repository.mirror_rows import Write
 from shared.repository.runs import Progress
-
-_IN_MEMORY = 1 << 20
 
 
 class Journal(Protocol):
@@ -58,201 +47,3 @@ def add(progress: Progress, name: str, counts: Counter[str]) -> None:
 def mark_done(progress: Progress, name: str, window: Window) -> None:
     """Move the cursor over a window."""
     progress.done[name] = joined(progress.done.get(name, []), window)
-
-
-class FileJournal:
-    """The journal of a report: writes nothing but an unnamed temporary file."""
-
-    def __init__(self, access: frozenset[str]) -> None:
-        self.progress = Progress(done={}, counts={})
-        self._access = access
-        self._spool: IO[bytes] = _spool()
-        self._decoder = msgspec.json.Decoder(DriftRow)
-
-    def keep(self, found: Inspected) -> None:
-        """Spool a window's differences."""
-        for difference in (*found.missing, *found.waiting):
-            self._append(self._spool, drift(found.mirrored, difference, self._access, "pending"))
-        add(self.progress, found.mirrored.name, found.counts)
-        mark_done(self.progress, found.mirrored.name, found.window)
-
-    def pending(self) -> Iterator[list[DriftRow]]:
-        """Yield what waits; amendments are kept beside and take its place at the end."""
-        before, self._spool = self._spool, _spool()
-        before.seek(0)
-        batch: list[DriftRow] = []
-        for line in before:
-            batch.append(self._decoder.decode(line))
-            if len(batch) == drifts.BATCH:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-        before.close()
-
-    def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:  # noqa: ARG002
-        """Spool what is now said of a batch."""
-        for row in after:
-            self._append(self._spool, row)
-
-    def all(self) -> Iterator[DriftRow]:
-        """Yield every difference; what still waits is reported as it stands."""
-        self._spool.seek(0)
-        for line in self._spool:
-            row = self._decoder.decode(line)
-            yield settled(row, "reported") if row.action == "pending" else row
-
-    def close(self) -> None:
-        """Remove the spool."""
-        self._spool.close()
-
-    def _append(self, spool: IO[bytes], row: DriftRow) -> None:
-        spool.write(msgspec.json.encode(row) + b"\n")
-
-
-class RunJournal:
-    """The journal of a run that repairs; the only door through which a run writes."""
-
-    def __init__(
-        self, database: Database, started: runs.Started, access: frozenset[str], lease_seconds: int
-    ) -> None:
-        self.progress = started.progress
-        self._run_id = started.id
-        self._database = database
-        self._access = access
-        self._lease = lease_seconds
-
-    def keep(self, found: Inspected) -> None:
-        """Insert a window's missing rows and keep its differences and the cursor, all or nothing.
-
-        Raises LeaseLost, with nothing written, when another run has taken over.
-        """
-        mirrored, name = found.mirrored, found.mirrored.name
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            rows = [drift(mirrored, one, self._access, "pending") for one in found.waiting]
-            writes = {one.id: write_of(one) for one in found.missing}
-            written, refused = _write(connection, mirrored, writes, self._run_id)
-            for one in found.missing:
-                if one.id in written:
-                    rows.append(drift(mirrored, one, self._access, "repaired"))
-                elif one.id in refused:
-                    rows.append(drift(mirrored, one, self._access, "refused"))
-                else:
-                    rows.append(
-                        settled(drift(mirrored, one, self._access, "repaired"), "in_flight")
-                    )
-            drifts.record(connection, self._run_id, rows)
-            found.counts["unwritable"] += len(refused)
-            add(self.progress, name, found.counts)
-            mark_done(self.progress, name, found.window)
-            self._advance(connection)
-
-    def pending(self) -> Iterator[list[DriftRow]]:
-        """Yield what waits for repair, in batches."""
-        with self._database.connection() as connection:
-            yield from drifts.read(connection, self._run_id, pending_only=True)
-
-    def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:
-        """Replace what was said of a batch."""
-        changed = [new for old, new in zip(before, after, strict=True) if new is not old]
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            drifts.record(connection, self._run_id, changed)
-
-    def repair(self, rows: list[DriftRow]) -> list[DriftRow]:
-        """Write a batch of waiting differences, each at the revision its window read.
-
-        Returns those that lost: somebody changed their row meanwhile.
-        """
-        lost: list[DriftRow] = []
-        done: list[DriftRow] = []
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            for name, mirrored in OBJECTS.items():
-                mine = [row for row in rows if row.object == name]
-                known = {row.object_id: row for row in mine if row.kind != "missing_in_stripe"}
-                writes = {row.object_id: write_of_spooled(row) for row in known.values()}
-                written, refused = _write(connection, mirrored, writes, self._run_id)
-                for row in mine:
-                    if row.object_id in refused:
-                        done.append(settled(row, "refused"))
-                        add(self.progress, name, Counter(unwritable=1))
-                    elif row.object_id in written or self._marked(connection, mirrored, row):
-                        done.append(settled(row, "repaired"))
-                    else:
-                        lost.append(row)
-            drifts.record(connection, self._run_id, done)
-            self._advance(connection)
-        return lost
-
-    def refuse(self) -> None:
-        """Note that nothing that waited is written."""
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            drifts.refuse_pending(connection, self._run_id)
-
-    def alive(self) -> None:
-        """Extend the lease. Raises LeaseLost."""
-        with self._database.connection() as connection:
-            self._advance(connection)
-
-    def finish(self, outcome: str) -> None:
-        """Give the lease back."""
-        with self._database.connection() as connection:
-            runs.finish(connection, self._run_id, outcome)
-
-    def all(self) -> Iterator[DriftRow]:
-        """Yield every difference of this run."""
-        with self._database.connection() as connection:
-            for batch in drifts.read(connection, self._run_id):
-                yield from batch
-
-    def close(self) -> None:
-        """Leave everything in the database."""
-
-    def _advance(self, connection: Connection) -> None:
-        runs.advance(connection, self._run_id, self.progress, lease_seconds=self._lease)
-
-    def _marked(self, connection: Connection, mirrored: MirroredObject, row: DriftRow) -> bool:
-        if row.kind != "missing_in_stripe":
-            return False
-        waiting = spooled(row)
-        assert waiting.at_revision is not None
-        return mirror_rows.mark_missing(
-            connection,
-            mirrored,
-            row.object_id,
-            waiting.at_revision,
-            since=waiting.interval.lower,
-            run_id=self._run_id,
-        )
-
-
-def _write(
-    connection: Connection, mirrored: MirroredObject, writes: dict[str, Write], run_id: str
-) -> tuple[set[str], dict[str, str]]:
-    """Write rows in one statement; where one breaks a rule of the database, one by one.
-
-    Returns the ids written and, by id, why a row cannot be written at all.
-    """
-    if not writes:
-        return set(), {}
-    try:
-        with connection.transaction():
-            rows = mirror_rows.encode(writes.values(), mirrored)
-            return mirror_rows.write_for_run(connection, mirrored, rows, run_id), {}
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
-        if len(writes) == 1:
-            return set(), {next(iter(writes)): describe(error)}
-    written: set[str] = set()
-    refused: dict[str, str] = {}
-    for object_id, write in writes.items():
-        one, bad = _write(connection, mirrored, {object_id: write}, run_id)
-        written |= one
-        refused |= bad
-    return written, refused
-
-
-def _spool() -> IO[bytes]:
-    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)

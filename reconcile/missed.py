@@ -21,7 +21,7 @@ from shared.errors import (
 from shared.event import decode_event
 from shared.mirror import Mirror, Outcome, Receipt
 from shared.objects import EVENT_TYPES
-from shared.repository import account, ledger, runs
+from shared.repository import ledger, runs
 from shared.stripe_api import ListedEvent, StripeApi
 
 _log = logging.getLogger(__name__)
@@ -38,10 +38,14 @@ _BATCH = 1000
 
 @dataclass(kw_only=True)
 class Events:
-    """How healthy delivery is: events listed by Stripe and those of them that never arrived."""
+    """How healthy delivery is: events listed by Stripe and those of them that never arrived.
+
+    `left`: of those, the ones that could not be entered; the log says why. None: nobody asked.
+    """
 
     listed: int | None = None
     missed: int | None = None
+    left: int = 0
     by_type: Counter[str] = field(default_factory=Counter)
     by_day: Counter[str] = field(default_factory=Counter)
 
@@ -60,9 +64,10 @@ class Deliveries:
     def missed(self, *, until: int, apply: bool) -> Events:
         """Compare Stripe's event list up to `until` (epoch) with the ledger.
 
-        It begins at the last run that went through, or where this database began, at most 30
-        days ago. `apply`: what never arrived is entered with source `reconcile` and applied under
-        the same rules as if it had.
+        It begins a little before where the last run's look at the list ended, or with the oldest
+        event that ever arrived, at most 30 days ago. All of it is in Stripe's time: no other
+        clock knows which events there are. `apply`: what never arrived is entered with source
+        `reconcile` and applied under the same rules as if it had.
         """
         events = Events(listed=0, missed=0)
         since = self._since(until)
@@ -108,14 +113,11 @@ class Deliveries:
                 return dropped
 
     def _since(self, until: int) -> int:
-        last = self._database.read(runs.last_success)
-        began = self._database.read(account.claimed_at)
-        starts = [until - _DAYS * 86400]
-        if last is not None:
-            starts.append(last - _MARGIN)
-        if began is not None:
-            starts.append(began)
-        return max(starts)
+        seen = self._database.read(runs.events_until)
+        if seen is not None:
+            return max(until - _DAYS * 86400, seen - _MARGIN)
+        oldest = self._database.read(ledger.oldest)
+        return until if oldest is None else max(until - _DAYS * 86400, oldest)
 
     def _enter(self, page: list[ListedEvent], events: Events, *, apply: bool) -> None:
         ids = [event.id for event in page]
@@ -127,8 +129,8 @@ class Deliveries:
             events.missed = (events.missed or 0) + 1
             events.by_type[event.type] += 1
             events.by_day[datetime.fromtimestamp(event.created, UTC).strftime("%Y-%m-%d")] += 1
-            if apply:
-                self._apply(event.id, event.body, "event.missed")
+            if apply and self._apply(event.id, event.body, "event.missed") is None:
+                events.left += 1
 
     def _apply(self, event_id: str, body: bytes, name: str) -> Receipt | None:
         """Apply one event; one that cannot be applied now is logged and left."""

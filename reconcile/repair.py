@@ -12,7 +12,8 @@ from reconcile.compare import compare_one
 from reconcile.drift import OBJECTS, drift, settled, spooled
 from reconcile.gate import Limit, Tally
 from reconcile.inspection import Inspector
-from reconcile.journal import Journal, RunJournal
+from reconcile.journal import Journal
+from reconcile.run_journal import RunJournal
 from shared import log
 from shared.database import Database
 from shared.errors import UnreadableObject

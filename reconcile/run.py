@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from reconcile.file_journal import FileJournal
 from reconcile.gate import Limit
 from reconcile.identity import require_same_account
 from reconcile.inspection import Inspected, Inspector
-from reconcile.journal import FileJournal, Journal, RunJournal
+from reconcile.journal import Journal
+from reconcile.lease import hold
 from reconcile.missed import Deliveries, Events
 from reconcile.repair import Second, check, repair
 from reconcile.report.model import Report, RunFacts, RunOutcome
+from reconcile.run_journal import RunJournal
 from reconcile.time_left import TimeLeft
 from reconcile.windows import Window, plan
 from shared import log
@@ -34,7 +33,7 @@ from shared.migrate import require_current
 from shared.mirror import Mirror
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED, SUBSCRIPTION
-from shared.repository import ledger, mirror_rows, runs
+from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account
 from shared.stripe_api import StripeApi
 
@@ -94,31 +93,13 @@ class Run:
         if not self._order.writes:
             journal = FileJournal(self._order.access)
             return self._carry_out(run_id, account, journal, int(time.time()))
-        with self._lease(run_id) as started:
+        scope = self._order.subscription or "all"
+        with hold(self._database, run_id, scope, self._order.lease_seconds) as started:
             run_journal = RunJournal(
                 self._database, started, self._order.access, self._order.lease_seconds
             )
             self._journal = run_journal
             return self._carry_out(run_id, account, run_journal, started.started_at)
-
-    @contextmanager
-    def _lease(self, run_id: str) -> Iterator[runs.Started]:
-        with self._database.connection() as connection, connection.transaction():
-            started = runs.start(
-                connection,
-                run_id=run_id,
-                scope=self._order.subscription or "all",
-                holder=f"{socket.gethostname()}:{os.getpid()}",
-                lease_seconds=self._order.lease_seconds,
-            )
-        log.event(_log, "run.started", run_id=run_id, resumes=started.resumes)
-        try:
-            yield started
-        except BaseException:
-            # A fault of ours must not hold the lease until it expires.
-            with suppress(SubscriptionSyncError), self._database.connection() as connection:
-                runs.finish(connection, run_id, RunOutcome.FAILED)
-            raise
 
     def _carry_out(
         self, run_id: str, account: Account, journal: Journal, started_at: int
@@ -127,6 +108,8 @@ class Run:
         try:
             self._compare(journal)
             self._settle(journal)
+            if self._journal is not None:
+                self._journal.rewind()
             if self._order.subscription is None:
                 self._look_after_events()
         except (DeadlineReached, Interrupted) as error:
@@ -140,7 +123,7 @@ class Run:
             if late:
                 reason = f"the deadline came; the next run goes on from there ({reason})"
         if outcome is RunOutcome.SUCCESS:
-            outcome, reason = _judge(journal)
+            outcome, reason = _judge(journal, self._events)
         failed: tuple[int, list[ledger.Failed]] = (0, [])
         try:
             if isinstance(journal, RunJournal):
@@ -236,7 +219,8 @@ class Run:
         """
         until = self._stripe.now(SUBSCRIPTION) - self._order.grace
         self._events = self._deliveries.missed(until=until, apply=self._order.writes)
-        if self._order.writes:
+        if self._journal is not None and not self._events.left:
+            self._journal.note_events_until(until)
             self._deliveries.replay(by_hand=False)
             self._deliveries.expire(self._order.payload_days)
 
@@ -257,8 +241,10 @@ class Run:
             self._time.wait(min(left, self._order.lease_seconds / 4))
 
 
-def _judge(journal: Journal) -> tuple[RunOutcome, str | None]:
+def _judge(journal: Journal, events: Events) -> tuple[RunOutcome, str | None]:
     """A run that went through has failed all the same where it could not read or write a row."""
+    if events.left:
+        return RunOutcome.FAILED, f"{events.left} events could not be entered; the log names each"
     for what in ("unreadable", "unwritable"):
         count = sum(counts.get(what, 0) for counts in journal.progress.counts.values())
         if count:

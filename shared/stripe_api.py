@@ -143,7 +143,8 @@ class StripeApi:
         """Yield pages of the events of these types with `created` in `[gte, lte]`, newest first.
 
         Stripe keeps them for 30 days and takes at most 20 types (docs.stripe.com/api/events/list).
-        The list is walked as windows are, for the reasons given in reconcile/listing.py. Raises StripeRefused, StripeUnavailable, StripeUnreadable.
+        The list is walked as windows are, for the reasons given in reconcile/listing.py. Raises
+        StripeRefused, StripeUnavailable, StripeUnreadable.
         """
         asked: list[tuple[str, str | int]] = [("types[]", name) for name in types]
         asked.append(("limit", PAGE))

@@ -68,7 +68,8 @@ def _write_events(report: Report, stream: IO[str]) -> None:
             for name, count in sorted(counts.items())[:_MOST_ROWS]:
                 stream.write(f"    {title} {name}: {count:,}\n")
     if report.failed:
-        stream.write(f"\n{report.failed:,} events could not be applied so far:\n")
+        what = "event" if report.failed == 1 else "events"
+        stream.write(f"\n{report.failed:,} {what} could not be applied so far:\n")
         for failed in report.failures[:_MOST_ROWS]:
             stream.write(
                 f"    {failed.event_id}  {failed.type}  {_time(failed.received_at)}"

@@ -167,6 +167,7 @@ CREATE TABLE stripe.runs (
     resumes uuid REFERENCES stripe.runs (id),
     done jsonb NOT NULL,
     counts jsonb NOT NULL,
+    events_until timestamptz,
     outcome text CHECK (outcome IN ('success', 'incomplete', 'refused', 'failed', 'abandoned')),
     finished_at timestamptz,
     CHECK ((outcome IS NULL) = (finished_at IS NULL))
@@ -180,6 +181,8 @@ COMMENT ON COLUMN stripe.runs.scope IS
     '''all'', or the id of the one subscription that was looked at.';
 COMMENT ON COLUMN stripe.runs.lease_expires_at IS
     'Extended with every window. After it another run may take over; this one can then write no more.';
+COMMENT ON COLUMN stripe.runs.events_until IS
+    'Stripe''s time up to which its event list was compared with the ledger.';
 COMMENT ON COLUMN stripe.runs.done IS
     'The cursor: for each object the ranges [from, to) of created that are compared, in epoch seconds.';
 

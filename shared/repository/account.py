@@ -20,14 +20,6 @@ def read_account(connection: Connection[Any]) -> Account | None:
     return None if row is None else Account(row[0], row[1])
 
 
-def claimed_at(connection: Connection[Any]) -> int | None:
-    """Return since when (epoch) this database mirrors anything, None in a fresh one."""
-    row = connection.execute(
-        "SELECT extract(epoch FROM claimed_at)::bigint FROM stripe.account"
-    ).fetchone()
-    return None if row is None else row[0]
-
-
 def claim_account(connection: Connection[Any], account: Account) -> Account:
     """Claim the database for an account unless somebody has, and return whose it is.
 

@@ -117,6 +117,14 @@ def find(connection: Connection[Any], event_id: str) -> tuple[str, bytes | None]
     return None if row is None else (row[0], row[1])
 
 
+def oldest(connection: Connection[Any]) -> int | None:
+    """Return when (epoch, Stripe's clock) the oldest event of the ledger was made."""
+    row = connection.execute(
+        "SELECT extract(epoch FROM min(created))::bigint FROM stripe.events"
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def known(connection: Connection[Any], ids: Sequence[str]) -> set[str]:
     """Return which of these events are in the ledger."""
     rows = connection.execute(

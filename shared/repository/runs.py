@@ -34,6 +34,8 @@ def start(
 ) -> Started:
     """Take the lease, from an expired holder too, and go on from an unfinished run of this scope.
 
+    Unfinished is a run that was stopped or failed before everything was compared and settled.
+
     Raises LeaseHeld while another run holds it. The unfinished run's drifts are taken over with
     its cursor, so that the report at the end is whole.
     """
@@ -89,6 +91,8 @@ def _unfinished(connection: Connection[Any], scope: str) -> tuple[str, Progress]
     if row is None or row[1] not in {"incomplete", "abandoned", "failed"}:
         return None
     done = msgspec.json.decode(row[2], type=dict[str, Ranges])
+    if not done:
+        return None
     counts = msgspec.json.decode(row[3], type=dict[str, dict[str, int]])
     return row[0], Progress(done=done, counts=counts)
 
@@ -132,16 +136,23 @@ def advance(
         raise LeaseLost("another run has taken the lease over; this one writes no more")
 
 
-def last_success(connection: Connection[Any]) -> int | None:
-    """Return when (epoch) the last run over everything began that went through."""
+def events_until(connection: Connection[Any]) -> int | None:
+    """Return up to when (epoch, Stripe's clock) runs have compared the event list."""
     row = connection.execute(
-        """
-        SELECT extract(epoch FROM max(started_at))::bigint
-        FROM stripe.runs
-        WHERE scope = 'all' AND outcome = 'success'
-        """
+        "SELECT extract(epoch FROM max(events_until))::bigint FROM stripe.runs"
     ).fetchone()
     return None if row is None else row[0]
+
+
+def note_events_until(connection: Connection[Any], run_id: str, until: int) -> None:
+    """Note that the event list was compared up to then (epoch, Stripe's clock)."""
+    connection.execute(
+        """
+        UPDATE stripe.runs SET events_until = to_timestamp(%(until)s)
+        WHERE id = %(id)s AND outcome IS NULL
+        """,
+        {"id": run_id, "until": until},
+    )
 
 
 def finish(connection: Connection[Any], run_id: str, outcome: str) -> None:

@@ -1,0 +1,72 @@
+"""The journal of a report: an unnamed temporary file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+import msgspec
+
+from reconcile.drift import drift, settled
+from reconcile.inspection import Inspected
+from reconcile.journal import add, mark_done
+from shared.repository import drifts
+from shared.repository.drifts import DriftRow
+from shared.repository.runs import Progress
+
+_IN_MEMORY = 1 << 20
+
+
+class FileJournal:
+    """The journal of a report: writes nothing but an unnamed temporary file."""
+
+    def __init__(self, access: frozenset[str]) -> None:
+        self.progress = Progress(done={}, counts={})
+        self._access = access
+        self._spool: IO[bytes] = _spool()
+        self._decoder = msgspec.json.Decoder(DriftRow)
+
+    def keep(self, found: Inspected) -> None:
+        """Spool a window's differences."""
+        for difference in (*found.missing, *found.waiting):
+            self._append(self._spool, drift(found.mirrored, difference, self._access, "pending"))
+        add(self.progress, found.mirrored.name, found.counts)
+        mark_done(self.progress, found.mirrored.name, found.window)
+
+    def pending(self) -> Iterator[list[DriftRow]]:
+        """Yield what waits; amendments are kept beside and take its place at the end."""
+        before, self._spool = self._spool, _spool()
+        before.seek(0)
+        batch: list[DriftRow] = []
+        for line in before:
+            batch.append(self._decoder.decode(line))
+            if len(batch) == drifts.BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+        before.close()
+
+    def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:  # noqa: ARG002
+        """Spool what is now said of a batch."""
+        for row in after:
+            self._append(self._spool, row)
+
+    def all(self) -> Iterator[DriftRow]:
+        """Yield every difference; what still waits is reported as it stands."""
+        self._spool.seek(0)
+        for line in self._spool:
+            row = self._decoder.decode(line)
+            yield settled(row, "reported") if row.action == "pending" else row
+
+    def close(self) -> None:
+        """Remove the spool."""
+        self._spool.close()
+
+    def _append(self, spool: IO[bytes], row: DriftRow) -> None:
+        spool.write(msgspec.json.encode(row) + b"\n")
+
+
+def _spool() -> IO[bytes]:
+    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)

@@ -130,11 +130,12 @@ def replay(
         reason = f": {receipt.error}" if receipt.error else ""
         print(f"{receipt.event_id}  {receipt.event_type}  {receipt.outcome}{reason}")
     if event_id is not None and not receipts:
-        print(
-            f"{event_id} is {found[0]} already: nothing to replay"
-            if found is not None
-            else f"{event_id} is not in the ledger: it never arrived"
-        )
+        if found is None:
+            print(f"{event_id} is not in the ledger: it never arrived")
+        elif found[0] == Outcome.FAILED:
+            print(f"{event_id} could not be tried now, it is failed as before; the log says why")
+        else:
+            print(f"{event_id} is {found[0]} already: nothing to replay")
         return OK if found is not None and found[0] != Outcome.FAILED else FAILED
     print(f"{len(receipts)} replayed, {total} still failed")
     still = [receipt for receipt in receipts if receipt.outcome is Outcome.FAILED]

@@ -51,15 +51,25 @@ class Events:
 
 
 class Deliveries:
-    """Looks after the ledger; `alive` is called between steps and may stop the run."""
+    """Looks after the ledger; `alive` is called before each step and may stop the run.
+
+    `deadline`, on time.monotonic(): no event is waited for beyond it. None: a minute for each.
+    """
 
     def __init__(
-        self, database: Database, stripe: StripeApi, mirror: Mirror, alive: Callable[[], None]
+        self,
+        database: Database,
+        stripe: StripeApi,
+        mirror: Mirror,
+        alive: Callable[[], None],
+        *,
+        deadline: float | None = None,
     ) -> None:
         self._database = database
         self._stripe = stripe
         self._mirror = mirror
         self._alive = alive
+        self._deadline = deadline
 
     def missed(self, *, until: int, apply: bool) -> Events:
         """Compare Stripe's event list up to `until` (epoch) with the ledger.
@@ -126,18 +136,23 @@ class Deliveries:
         for event in page:
             if event.id in known:
                 continue
+            if apply:
+                self._alive()
+                receipt = self._apply(event.id, event.body, "event.missed")
+                if receipt is not None and receipt.outcome is Outcome.DUPLICATE:
+                    continue  # it arrived while this page was looked through
+                events.left += receipt is None
             events.missed = (events.missed or 0) + 1
             events.by_type[event.type] += 1
             events.by_day[datetime.fromtimestamp(event.created, UTC).strftime("%Y-%m-%d")] += 1
-            if apply and self._apply(event.id, event.body, "event.missed") is None:
-                events.left += 1
 
     def _apply(self, event_id: str, body: bytes, name: str) -> Receipt | None:
         """Apply one event; one that cannot be applied now is logged and left."""
+        until = time.monotonic() + _EVENT_SECONDS
+        if self._deadline is not None:
+            until = min(until, self._deadline)
         try:
-            receipt = self._mirror.apply_event(
-                decode_event(body), body, time.monotonic() + _EVENT_SECONDS
-            )
+            receipt = self._mirror.apply_event(decode_event(body), body, until)
         except (NotAnEvent, WrongAccount, StripeError, DatabaseUnavailable) as error:
             log.event(_log, name, level=logging.ERROR, event_id=event_id, error=_told(error))
             return None

@@ -75,7 +75,9 @@ class Run:
         self._last_found = 0.0
         self._events = Events()
         mirror = Mirror(database, stripe, source="reconcile")
-        self._deliveries = Deliveries(database, stripe, mirror, self._alive)
+        self._deliveries = Deliveries(
+            database, stripe, mirror, self._alive, deadline=order.deadline
+        )
         self._journal: RunJournal | None = None
         self._extend_at = 0.0
         self._inspector = Inspector(database, stripe, grace=order.grace, access=order.access)
@@ -212,17 +214,19 @@ class Run:
         repair(journal, second)
 
     def _look_after_events(self) -> None:
-        """Enter the events that never arrived, try the failed ones again, drop old payloads.
+        """Try the failed events again, drop old payloads, enter the events that never arrived.
 
         It comes last, so that the report shows what the lost events had left behind. Events
-        younger than the grace time may still be on their way.
+        younger than the grace time may still be on their way. What fails on its first try waits
+        for the next night: once more at once would only use up an attempt.
         """
+        if self._order.writes:
+            self._deliveries.replay(by_hand=False)
+            self._deliveries.expire(self._order.payload_days)
         until = self._stripe.now(SUBSCRIPTION) - self._order.grace
         self._events = self._deliveries.missed(until=until, apply=self._order.writes)
         if self._journal is not None and not self._events.left:
             self._journal.note_events_until(until)
-            self._deliveries.replay(by_hand=False)
-            self._deliveries.expire(self._order.payload_days)
 
     def _alive(self) -> None:
         """Between two steps: stop where there is no time left, and keep the lease."""

@@ -18,11 +18,11 @@ from types import FrameType
 
 from sandbox import demo_real
 from sandbox.demo_story import tell
-from sandbox.demo_world import DemoFailed, World
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.postgres_programs import PostgresUnavailable
 from sandbox.stripe_double import StripeDouble
 from sandbox.telling import say
+from sandbox.world import DemoFailed, World
 
 INTERRUPTED = 130
 

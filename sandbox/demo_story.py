@@ -3,10 +3,10 @@
 import json
 from collections import Counter
 
-from sandbox.demo_world import DemoFailed, World
 from sandbox.product import Webhook
 from sandbox.stripe_double import DeliveryPlan
 from sandbox.telling import heading, say, shell, show, table
+from sandbox.world import DemoFailed, World
 
 REPORT = ("--report", "--exit-code", "--grace", "1")
 DRIFT = 3

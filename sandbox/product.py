@@ -101,6 +101,12 @@ class Webhook:
         """The worker processes."""
         return psutil.Process(self.process.pid).children()
 
+    def cpu_seconds(self) -> float:
+        """Processor time that all its processes have used so far."""
+        processes = [psutil.Process(self.process.pid), *self.workers()]
+        times = [process.cpu_times() for process in processes]
+        return sum(used.user + used.system for used in times)
+
     def log(self) -> list[dict[str, Any]]:
         """Every whole line of the log so far, each an object."""
         text = self._log.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The demo's private world: the commands with their environment, and a look into the database."""
+"""A private world: the commands with their environment, and a look into the database."""
 
 import subprocess
 from collections.abc import Sequence

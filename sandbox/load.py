@@ -1,0 +1,56 @@
+"""The product under load: whether everything is right, and what it costs.
+
+    python -m sandbox.load [webhook] [reconcile] [start]
+
+Exit status 1 when a row, the ledger or an answer is wrong; figures are printed, never judged.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox import load_reconcile, load_start, load_webhook
+from sandbox.postgres import EmbeddedPostgres
+from sandbox.stripe_double import StripeDouble
+from sandbox.world import World
+
+PARTS: dict[str, Callable[[World, argparse.Namespace], list[str]]] = {
+    "webhook": load_webhook.play,
+    "reconcile": load_reconcile.play,
+    "start": load_start.play,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.load",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all, unless named")
+    parser.add_argument("--events", type=int, default=1_000, metavar="N")
+    parser.add_argument("--subscriptions", type=int, default=200, metavar="N", help="with events")
+    parser.add_argument("--senders", type=int, default=16, metavar="N")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="WEB_CONCURRENCY")
+    parser.add_argument("--rows", type=int, default=20_000, metavar="N", help="to be reconciled")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    wrong: list[str] = []
+    for part in options.parts or PARTS:
+        with (
+            tempfile.TemporaryDirectory(prefix="load-") as folder,
+            EmbeddedPostgres.start() as server,
+            StripeDouble.start() as double,
+        ):
+            wrong += PARTS[part](World(server, double, Path(folder)), options)
+    for sentence in wrong[:20]:
+        print(f"WRONG  {sentence}")
+    print(f"\n{len(wrong)} wrong" if wrong else "\neverything is right")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,7 +12,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lint-code lint-format lint-types format lock clean
+.PHONY: help demo test load lint lint-code lint-format lint-types format lock clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -20,13 +20,16 @@ help: ## show this list
 	@sed -n 's/^\([a-z.][a-z.-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo '  PYTHON=python3.12   the interpreter to build .venv from (3.11 to 3.13)'
-	@echo '  ARGS="-k word -x"   more arguments for pytest (make test) or the demo (make demo)'
+	@echo '  ARGS="-k word -x"   more arguments for pytest (make test) or for demo and load'
 
 demo: $(ready) ## the whole story on this machine: webhook, drift, report, repair, report
 	@$(run) -m sandbox.demo $(ARGS)
 
 test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real processes)
 	@$(run) -m pytest $(ARGS)
+
+load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: what is right, what it costs
+	@$(run) -m sandbox.load $(ARGS)
 
 lint: lint-code lint-format lint-types ## ruff, ruff format, mypy --strict: changes nothing
 

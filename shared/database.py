@@ -19,10 +19,6 @@ T = TypeVar("T")
 CONNECT_SECONDS = 2
 
 
-class _NoneToBeHad(DatabaseUnavailable):
-    """The pool gave no connection in time: a second try would only wait as long again."""
-
-
 class Connection(psycopg.Connection[Any]):
     """A connection on which no single wait is longer than `seconds`, nor past `deadline`.
 
@@ -90,9 +86,9 @@ class Database:
                 finally:
                     connection.deadline = None
         except (PoolTimeout, PoolClosed) as error:
-            raise _NoneToBeHad(f"no connection to the database: {error}") from None
+            raise DatabaseUnavailable(f"no connection to the database: {error}") from None
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(describe(error)) from error
+            raise DatabaseUnavailable(describe(error), broken=True) from error
 
     def read(self, question: Callable[[Connection], T], deadline: float | None = None) -> T:
         """Run a statement that changes nothing, once more if its connection had died unnoticed.
@@ -103,10 +99,9 @@ class Database:
         try:
             with self.connection(deadline) as connection:
                 return question(connection)
-        except _NoneToBeHad:
-            raise
-        except DatabaseUnavailable:
-            if deadline is not None and time.monotonic() >= deadline:
+        except DatabaseUnavailable as error:
+            late = deadline is not None and time.monotonic() >= deadline
+            if late or not error.broken:
                 raise
             self._pool.check()
         with self.connection(deadline) as connection:

@@ -23,7 +23,14 @@ class SettingsError(SubscriptionSyncError):
 
 
 class DatabaseUnavailable(SubscriptionSyncError):
-    """Try again later (503): the database was not reached, or did not answer in time."""
+    """Try again later (503): the database was not reached, or did not answer in time.
+
+    `broken`: a connection that had been fine broke in use; another one may do at once.
+    """
+
+    def __init__(self, message: str, *, broken: bool = False) -> None:
+        self.broken = broken
+        super().__init__(message)
 
 
 class SchemaMismatch(SubscriptionSyncError):

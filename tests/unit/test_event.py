@@ -1,0 +1,174 @@
+"""From signed bytes to an event: what is one, and what never gets further."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import NotAnEvent, UnreadableObject
+from shared.event import LAST_SECOND, decode_event
+from shared.objects import CUSTOMER, EVENT_TYPES, SUBSCRIPTION
+from shared.truth import Interval
+from tests.unit.bodies import subscription
+
+ENVELOPE: dict[str, Any] = {
+    "id": "evt_1",
+    "object": "event",
+    "api_version": "2026-10-28.endive",
+    "created": 1_790_000_000,
+    "data": {"object": subscription()},
+    "livemode": False,
+    "type": "customer.subscription.updated",
+}
+THIN: dict[str, Any] = {
+    "id": "evt_thin",
+    "object": "v2.core.event",
+    "type": "v1.customer.subscription.updated",
+    "created": "2026-09-21T12:00:00.250Z",
+    "livemode": False,
+    "related_object": {"id": "sub_1", "type": "subscription", "url": "/v1/subscriptions/sub_1"},
+}
+
+
+def body(of: dict[str, Any] = ENVELOPE, /, **fields: Any) -> bytes:
+    """An event; fields given as ... are left out."""
+    whole = {**of, **fields}
+    return json.dumps({name: value for name, value in whole.items() if value is not ...}).encode()
+
+
+def test_event_carries_its_object() -> None:
+    event = decode_event(body())
+    assert (event.id, event.type, event.created) == ("evt_1", ENVELOPE["type"], 1_790_000_000)
+    assert event.mirrored is SUBSCRIPTION
+    assert event.content(SUBSCRIPTION).id == "sub_1"
+    assert event.interval == Interval(1_790_000_000, 1_790_000_001)
+
+
+@pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
+def test_only_creation_is_dated_back(kind: str) -> None:
+    lower = decode_event(body(type=kind)).interval.lower
+    assert lower == 1_790_000_000 - kind.endswith(".created")
+
+
+def test_unknown_type_and_fields_are_an_event_that_is_not_mirrored() -> None:
+    event = decode_event(body(type="invoice.paid", moon={"phase": 1}, request=None))
+    assert event.mirrored is None
+
+
+@pytest.mark.parametrize("name", ["id", "type", "created", "livemode"])
+@pytest.mark.parametrize("value", [..., None, "", [], {}, 1.5, "\u00e9 \u00e9"])
+def test_envelope_without_what_it_needs_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(NotAnEvent):
+        decode_event(body(**{name: value}))
+
+
+@pytest.mark.parametrize("created", [0, -1, LAST_SECOND + 1, 2**64, "1790000000", True])
+def test_time_that_nothing_can_hold_is_refused(created: Any) -> None:
+    with pytest.raises(NotAnEvent):
+        decode_event(body(created=created))
+
+
+def test_year_9999_is_a_time() -> None:
+    assert decode_event(body(created=LAST_SECOND)).created == LAST_SECOND
+
+
+@pytest.mark.parametrize("length, is_event", [(255, True), (256, False)])
+def test_id_has_up_to_255_characters(length: int, *, is_event: bool) -> None:
+    long = body(id="e" * length)
+    if is_event:
+        assert len(decode_event(long).id) == 255
+    else:
+        with pytest.raises(NotAnEvent):
+            decode_event(long)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"null", b"[]", b"{}", b"1", b"\xff\xfe", b"{", b'{"id": "evt_1"', b"[" * 100_000]
+)
+def test_what_is_not_json_or_no_event_is_refused(junk: bytes) -> None:
+    with pytest.raises(NotAnEvent):
+        decode_event(junk)
+
+
+def test_object_of_another_kind_is_refused() -> None:
+    with pytest.raises(NotAnEvent):
+        decode_event(body(object="charge"))
+
+
+@pytest.mark.parametrize("data", [..., None, {}, {"object": None}, {"object": []}, {"object": {}}])
+def test_event_without_a_readable_object_is_an_event_all_the_same(data: Any) -> None:
+    """Trap 13: it can be kept, with why it could not be applied."""
+    event = decode_event(body(data=data))
+    assert event.id == "evt_1"
+    with pytest.raises(UnreadableObject):
+        event.content(SUBSCRIPTION)
+
+
+def test_lone_surrogate_spoils_the_object_and_not_the_event() -> None:
+    event = decode_event(body(data={"object": subscription(metadata={"a": "\ud800"})}))
+    assert event.id == "evt_1"
+    with pytest.raises(UnreadableObject):
+        event.content(SUBSCRIPTION)
+
+
+def test_deleted_customer_is_emptied() -> None:
+    customer = {"id": "cus_1", "email": "a@b.c", "name": "A", "created": 5, "metadata": {"a": "b"}}
+    event = decode_event(body(type="customer.deleted", data={"object": customer}))
+    row = event.content(CUSTOMER).row
+    assert CUSTOMER.is_deleted(row)
+    assert [CUSTOMER.value(row, name) for name in ("email", "name", "metadata")] == [
+        None,
+        None,
+        "{}",
+    ]
+
+
+def test_thin_event_tells_only_whose_it_is() -> None:
+    event = decode_event(body(THIN))
+    assert event.mirrored is SUBSCRIPTION
+    assert event.content(SUBSCRIPTION).items is None
+    assert event.content(SUBSCRIPTION).id == "sub_1"
+
+
+def test_thin_event_and_its_twin_are_one_event() -> None:
+    assert decode_event(body(THIN, snapshot_event="evt_1")).id == "evt_1"
+
+
+words = st.text(max_size=12)
+junk_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def attempt(junk: bytes) -> None:
+    """Go the whole way that a body goes; other errors than the two fail the test."""
+    try:
+        event = decode_event(junk)
+        if event.mirrored is not None:
+            event.content(event.mirrored)
+    except (NotAnEvent, UnreadableObject):
+        return
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_give_an_event_or_one_of_two_errors(junk: bytes) -> None:
+    attempt(junk)
+
+
+@given(st.sampled_from([ENVELOPE, THIN]), st.data(), junk_values)
+def test_any_value_anywhere_gives_an_event_or_one_of_two_errors(
+    of: dict[str, Any], data: st.DataObject, junk: Any
+) -> None:
+    attempt(body(of, **{data.draw(st.sampled_from(sorted(of))): junk}))
+
+
+@given(st.integers(0, 3000), st.binary(min_size=1, max_size=4))
+def test_any_damage_gives_an_event_or_one_of_two_errors(position: int, damage: bytes) -> None:
+    whole = body()
+    place = position % len(whole)
+    attempt(whole[:place] + damage + whole[place + len(damage) :])
+    attempt(whole[:place])

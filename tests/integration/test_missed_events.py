@@ -1,0 +1,294 @@
+"""Events that never arrived: found in Stripe's list, entered, applied under the same rules."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from sandbox.stripe_double import Control, StripeDouble
+from shared.mirror import Mirror, Outcome
+from shared.objects import EVENT_TYPES
+from shared.stripe_api import StripeApi
+from shared.stripe_http import StripeHttp
+from tests.builders import KEY, QUICK, apply, apply_all, mirror, reconcile, run, world
+from tests.integration.witness import count, one
+
+DAY = 86_400
+UNSENT = ("runs", "drifts")
+
+
+@pytest.fixture
+def heart(database_url: str, stripe_double: StripeDouble) -> Iterator[Mirror]:
+    with mirror(database_url, stripe_double) as made:
+        yield made
+
+
+def outcomes(connection: psycopg.Connection) -> dict[str, tuple[str, str]]:
+    """The ledger: event id -> source and outcome."""
+    rows = connection.execute("SELECT id, source, outcome FROM stripe.events").fetchall()
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def asked(control: Control) -> tuple[int, int]:
+    """From when to when the event list was asked for in the first request for it."""
+    query = next(dict(line.query) for line in control.requests() if line.endpoint == "events.list")
+    return int(query["created[gte]"]), int(query["created[lte]"])
+
+
+def deliver(heart: Mirror, control: Control, *names: str) -> list[Outcome]:
+    return [apply(heart, control.event_body(name)).outcome for name in names]
+
+
+def test_lost_events_are_entered_as_found_and_the_row_stays_as_stripe_has_it(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    name = control.create_subscription(customer=control.create_customer())
+    apply_all(heart, control)
+    arrived = len(control.events())
+    for quantity in range(2, 7):
+        control.advance(3_600)
+        control.update_subscription(name, metadata={"n": str(quantity)})
+    control.advance(3_600)
+    lost = [made["id"] for made in control.events()[arrived:]]
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome == "success"
+    assert (report.events.listed, report.events.missed, report.events.left) == (7, 5, 0)
+    assert [row.action for row in report.drift()] == ["repaired"]
+    ledger = outcomes(connection)
+    assert {ledger[made][0] for made in lost} == {"reconcile"}
+    assert {ledger[made][1] for made in lost} == {"stale"}, "the repair was quicker"
+    assert one(connection, "SELECT metadata ->> 'n' FROM stripe.subscriptions") == "6"
+    assert count(connection, "changes", "run_id IS NOT NULL") == 1
+    payload = one(connection, "SELECT payload FROM stripe.events WHERE id = %s", lost[0])
+    assert lost[0].encode() in payload
+    before = world(connection, *UNSENT)
+    again = reconcile(database_url, stripe_double)
+    assert (again.events.missed, len(list(again.drift()))) == (0, 0)
+    assert world(connection, *UNSENT) == before
+
+
+def test_lost_event_of_what_is_already_so_is_unchanged(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """Two Event objects for one change, and the second is lost; it lies within the row's time."""
+    control = stripe_double.control
+    name = control.create_subscription(customer=control.create_customer())
+    apply_all(heart, control)
+    control.advance(60)
+    control.update_subscription(name, status="past_due", events=2)
+    first, twin = [made["id"] for made in control.events()[-2:]]
+    assert deliver(heart, control, first) == [Outcome.APPLIED]
+    control.advance(60)
+    report = reconcile(database_url, stripe_double)
+    assert (report.events.missed, list(report.drift())) == (1, [])
+    assert outcomes(connection)[twin] == ("reconcile", "unchanged")
+    assert count(connection, "changes", "run_id IS NOT NULL") == 0
+
+
+def test_lost_event_of_a_row_that_only_it_can_bring_is_applied(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """Test-clock subscriptions are in no list of subscriptions, but their events are listed."""
+    control = stripe_double.control
+    customer = control.create_customer(test_clock="clock_1Test")
+    apply_all(heart, control)
+    control.advance(60)
+    name = control.create_subscription(customer=customer, test_clock="clock_1Test")
+    control.advance(60)
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome == "success"
+    assert report.events.missed == 1
+    assert one(connection, "SELECT id FROM stripe.subscriptions") == name
+    assert outcomes(connection)[control.events()[-1]["id"]] == ("reconcile", "applied")
+
+
+def test_report_counts_by_type_and_day_and_writes_nothing(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    name = control.create_subscription(customer=control.create_customer())
+    apply_all(heart, control)
+    for _ in range(3):
+        control.advance(DAY)
+        control.renew(name)
+        control.emit("customer.subscription.trial_will_end", name)
+    control.advance(60)
+    before = world(connection)
+    report = reconcile(database_url, stripe_double, writes=False)
+    assert world(connection) == before
+    assert report.events.missed == 6
+    assert report.events.by_type == {
+        "customer.subscription.updated": 3,
+        "customer.subscription.trial_will_end": 3,
+    }
+    # 1,790,000,000 is 2026-09-21 14:13:20 UTC.
+    assert report.events.by_day == {"2026-09-22": 2, "2026-09-23": 2, "2026-09-24": 2}
+    assert asked(control)[0] == 1_790_000_000, "since the oldest event that ever arrived"
+
+
+@pytest.mark.parametrize("cursor", ["empty", "skips_second", "works"])
+def test_350_events_in_one_second_are_all_found(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, cursor: str
+) -> None:
+    """A page holds 100; inside a range of `created` a cursor may skip silently."""
+    control = stripe_double.control
+    control.switch(cursor_in_range=cursor)
+    customer = control.create_customer()
+    apply_all(heart, control)
+    for seconds, events in ((10, 120), (10, 350), (10, 120)):
+        control.advance(seconds)
+        for number in range(events):
+            control.update_customer(customer, metadata={"n": str(number)})
+    control.advance(60)
+    http = StripeHttp(stripe_double.url, KEY, patience=QUICK)
+    stripe = StripeApi(http, livemode=False)
+    lower, upper = int(control.now()) - 80, int(control.now())
+    found = [
+        listed.id for page in stripe.events(sorted(EVENT_TYPES), lower, upper) for listed in page
+    ]
+    http.close()
+    assert len(found) == len(set(found)), "none twice, or it would count twice"
+    assert set(found) == {made["id"] for made in control.events() if made["created"] >= lower}
+    if cursor == "empty":
+        report = reconcile(database_url, stripe_double, writes=False)
+        assert (report.events.listed, report.events.missed) == (591, 590)
+
+
+def test_types_are_asked_for_in_groups_of_twenty_at_most(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble
+) -> None:
+    control = stripe_double.control
+    control.create_customer()
+    apply_all(heart, control)
+    reconcile(database_url, stripe_double)
+    queries = [line.query for line in control.requests() if line.endpoint == "events.list"]
+    types = [[value for name, value in query if name == "types[]"] for query in queries]
+    assert {name for group in types for name in group} == set(EVENT_TYPES)
+    assert all(len(group) <= 20 for group in types)
+
+
+def test_list_is_asked_for_from_a_margin_before_the_last_look_and_at_most_30_days(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble
+) -> None:
+    control = stripe_double.control
+    control.create_customer()
+    apply_all(heart, control)
+    control.advance(DAY)
+    reconcile(database_url, stripe_double)
+    looked = asked(control)[1]
+    assert control.now() - 2 <= looked <= control.now()
+    control.advance(DAY)
+    control.clear_requests()
+    reconcile(database_url, stripe_double, writes=False)
+    assert asked(control)[0] == looked - 3_600
+    control.clear_requests()
+    reconcile(database_url, stripe_double)
+    assert asked(control)[0] == looked - 3_600, "a report moves nothing"
+    control.advance(40 * DAY)
+    control.clear_requests()
+    reconcile(database_url, stripe_double)
+    first, last = asked(control)
+    assert last - first == 30 * DAY
+
+
+def test_event_that_the_list_shows_late_is_found_by_the_next_run(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    customer = control.create_customer()
+    apply_all(heart, control)
+    control.advance(60)
+    control.update_customer(customer, name="late")
+    control.switch(lag_events=120.0)
+    assert reconcile(database_url, stripe_double).events.missed == 0
+    control.advance(600)
+    assert reconcile(database_url, stripe_double).events.missed == 1
+    assert count(connection, "events", "source = 'reconcile'") == 1
+
+
+def test_event_younger_than_the_grace_time_is_not_called_missed(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble
+) -> None:
+    control = stripe_double.control
+    customer = control.create_customer()
+    apply_all(heart, control)
+    control.advance(3_600)
+    reconcile(database_url, stripe_double)
+    control.update_customer(customer, name="on its way")
+    with run(database_url, stripe_double, writes=False, grace=1) as one_run:
+        report = one_run.execute()
+    assert report.events.missed == 0
+    report.close()
+
+
+def test_poison_event_is_kept_as_failed_and_blocks_no_other(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    customer = control.create_customer()
+    apply_all(heart, control)
+    control.advance(60)
+    control.update_customer(customer, name="before")
+    control.advance(60)
+    poison = control.emit_object("customer.updated", {"object": "customer", "id": 7})
+    control.advance(60)
+    control.update_customer(customer, name="after")
+    control.advance(60)
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome == "success"
+    assert (report.events.missed, report.events.left, report.failed) == (3, 0, 1)
+    assert [(row.event_id, row.attempts) for row in report.failures] == [(poison, 1)]
+    assert "$.id" in (report.failures[0].error or "")
+    assert outcomes(connection)[poison] == ("reconcile", "failed")
+    assert one(connection, "SELECT name FROM stripe.customers") == "after"
+    assert len(outcomes(connection)) == 4
+
+
+def test_event_for_which_stripe_cannot_be_asked_is_looked_for_again(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """It is in no ledger, so a run that forgot it would leave the ledger incomplete for good."""
+    control = stripe_double.control
+    customer = control.create_customer()
+    failing = control.emit_object("customer.created", {"object": "customer"})
+    apply_all(heart, control)
+    control.advance(60)
+    # An event embeds ten items of twelve, so it cannot be applied without a question.
+    control.create_subscription(
+        customer=customer, test_clock="clock_1Test", items=[{"price": "pro"}] * 12
+    )
+    unaskable = control.events()[-1]["id"]
+    poison = control.emit_object("customer.created", {"object": "customer"})
+    control.advance(60)
+    control.fault("status", endpoint="subscriptions.retrieve", status=500, count=None)
+    first = reconcile(database_url, stripe_double)
+    assert (first.run.outcome, first.events.missed, first.events.left) == ("failed", 2, 1)
+    assert "the log names each" in (first.run.reason or "")
+    assert unaskable not in outcomes(connection)
+    assert outcomes(connection)[poison] == ("reconcile", "failed"), "the other was entered"
+    attempts = {row.event_id: row.attempts for row in first.failures}
+    assert attempts == {failing: 2, poison: 1}, "and what had failed before was tried again"
+    control.clear_faults()
+    control.advance(DAY)
+    second = reconcile(database_url, stripe_double)
+    assert (second.run.outcome, second.events.missed) == ("success", 1)
+    assert outcomes(connection)[unaskable] == ("reconcile", "applied")
+    assert count(connection, "subscription_items") == 12
+
+
+def test_key_without_permission_to_read_events_repairs_and_then_says_so(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    name = control.create_subscription(customer=control.create_customer())
+    apply_all(heart, control)
+    control.cancel(name)
+    control.advance(3_600)
+    key = "rk_test_noevents"
+    control.add_key(key, permissions={"subscriptions", "customers"})
+    report = reconcile(database_url, stripe_double, key=key)
+    assert report.run.outcome == "failed"
+    assert "permission" in (report.run.reason or "")
+    assert "/v1/events" in (report.run.reason or "")
+    assert one(connection, "SELECT status FROM stripe.subscriptions") == "canceled"

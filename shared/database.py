@@ -75,7 +75,8 @@ class Database:
     def connection(self, deadline: float | None = None) -> Iterator[Connection]:
         """Lend a connection in autocommit mode until `deadline` (on time.monotonic()).
 
-        Raises DatabaseUnavailable when none is to be had, or when it breaks in use.
+        Raises DatabaseUnavailable when none is to be had, when it breaks in use, or when the server
+        refuses a statement for another reason than its values (for those psycopg's own error).
         """
         self._pool.open()
         try:
@@ -89,6 +90,11 @@ class Database:
             raise DatabaseUnavailable(f"no connection to the database: {error}") from None
         except psycopg.OperationalError as error:
             raise DatabaseUnavailable(describe(error), broken=True) from error
+        except (psycopg.DataError, psycopg.IntegrityError):
+            raise
+        except psycopg.Error as error:
+            # A right that is missing, a trigger of somebody's: theirs to put right, then try again.
+            raise DatabaseUnavailable(describe(error)) from error
 
     def read(self, question: Callable[[Connection], T], deadline: float | None = None) -> T:
         """Run a statement that changes nothing, once more if its connection had died unnoticed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reconcile import gate
@@ -124,13 +125,16 @@ def check(plan: Plan, counts: dict[str, dict[str, int]], limit: Limit) -> None:
     )
 
 
-def repair(journal: RunJournal, second: Second) -> None:
+def repair(journal: RunJournal, second: Second, still: Callable[[], None]) -> None:
     """Write everything that waits, each at the revision that was read before Stripe was asked.
+
+    `still` is called between two batches and may stop the run: what waits goes on waiting.
 
     What loses its revision is asked for again and tried again; a row that somebody keeps writing
     is in flight, and theirs.
     """
     for batch in journal.pending():
+        still()
         left = batch
         for _ in range(_ROUNDS):
             lost = journal.repair(left)

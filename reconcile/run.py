@@ -211,7 +211,7 @@ class Run:
         except (ListingBroken, RepairRefused):
             journal.refuse()
             raise
-        repair(journal, second)
+        repair(journal, second, lambda: self._time.require("every window, but not every repair"))
 
     def _look_after_events(self) -> None:
         """Try the failed events again, drop old payloads, enter the events that never arrived.

@@ -46,14 +46,14 @@ def of_page(asked: Interval) -> Interval:
     """Return the interval of the objects on a list page that was asked for and answered in `asked`.
 
     The page then lies strictly right of a row exactly when that row is old enough for a lagging
-    list to speak for it; anything younger overlaps and has to be asked for by its id.
+    list to speak for it; of anything younger the object itself has to be asked for.
     """
     return Interval(asked.lower - LIST_LAG, asked.upper)
 
 
-def overlap(one: Interval, other: Interval) -> bool:
-    """Return whether nobody can tell from the intervals which of the two snapshots is newer."""
-    return one.lower < other.upper and other.lower < one.upper
+def speaks_for(page: Interval, held: Interval) -> bool:
+    """Return whether a list page is certainly newer than the row, so that it may replace it."""
+    return held.upper <= page.lower
 
 
 def decide(  # noqa: PLR0911 (one return a case of the rule)

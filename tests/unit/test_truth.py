@@ -3,7 +3,7 @@
 import pytest
 
 from shared import truth
-from shared.truth import LIST_LAG, Interval, Verdict, after_answer, after_event, decide, overlap
+from shared.truth import LIST_LAG, Interval, Verdict, after_answer, after_event, decide, speaks_for
 
 HELD = Interval(100, 110)
 LEFT = Interval(95, 100)
@@ -54,25 +54,23 @@ def test_page_reaches_back_as_far_as_a_list_may_lag() -> None:
 
 def test_page_speaks_for_a_row_that_ended_ten_minutes_before_it_was_asked() -> None:
     page = truth.of_page(Interval(10_000, 10_002))
-    assert not overlap(Interval(9_300, 9_400), page)
-    assert overlap(Interval(9_300, 9_401), page)
+    assert speaks_for(page, Interval(9_300, 9_400))
+    assert not speaks_for(page, Interval(9_300, 9_401))
 
 
 @pytest.mark.parametrize(
-    "other, expected",
+    "held, expected",
     [
-        (LEFT, False),
-        (INTO_THE_BEGINNING, True),
-        (INSIDE, True),
-        (AROUND, True),
-        (HELD, True),
-        (INTO_THE_END, True),
-        (RIGHT, False),
+        (Interval(8_000, 8_001), True),
+        (Interval(9_399, 9_400), True),
+        (Interval(9_399, 9_401), False),
+        (Interval(9_400, 10_002), False),
+        (Interval(10_001, 10_003), False),
+        (Interval(10_002, 10_003), False),
     ],
 )
-def test_intervals_overlap_where_they_share_a_moment(other: Interval, *, expected: bool) -> None:
-    assert overlap(HELD, other) is expected
-    assert overlap(other, HELD) is expected
+def test_page_speaks_for_no_row_that_may_be_as_young(held: Interval, *, expected: bool) -> None:
+    assert speaks_for(truth.of_page(Interval(10_000, 10_002)), held) is expected
 
 
 @pytest.mark.parametrize("equal", [False, True])

@@ -198,7 +198,7 @@ class History:
             return
         if not is_listed and held is None:
             return
-        clear = held is None or (not truth.overlap(held.as_of, as_of) and as_of > held.as_of)
+        clear = held is None or truth.speaks_for(as_of, held.as_of)
         if is_listed and clear:
             yield self.now + self._pause()
             if self._write(held, version, rule.after_answer(held.as_of if held else None, as_of)):

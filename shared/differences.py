@@ -62,7 +62,12 @@ def _presented(column: Column, value: Value) -> Any:
 
 
 def _value(column: Column, value: Value) -> Any:
-    """Return what is compared: 12.5 and 12.50 are one amount."""
-    if value is not None and column.type is Type.DECIMAL:
+    """Return what is compared: 12.5 and 12.50 are one amount.
+
+    In JSON too: PostgreSQL prints 3.6e+16 as a whole number, which no float may equal exactly.
+    """
+    if value is None or column.type not in {Type.DECIMAL, Type.METADATA, Type.JSON}:
+        return value
+    if column.type is Type.DECIMAL:
         return Decimal(str(value))
-    return _presented(column, value)
+    return json.loads(str(value), parse_float=Decimal)

@@ -1,0 +1,220 @@
+"""Failed events are tried again: every night up to a limit, by hand without one."""
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from reconcile import cli, commands
+from reconcile.missed import MOST_ATTEMPTS
+from reconcile.report import as_json, as_text
+from reconcile.report.model import Report, totals
+from sandbox.stripe_double import StripeDouble
+from shared.mirror import Mirror, Outcome
+from shared.settings import load_reconcile
+from tests.builders import KEY, apply, event, mirror, reconcile, world
+from tests.integration.witness import count, one
+
+Replay = Callable[..., tuple[int, str]]
+SAID = "SELECT outcome, attempts FROM stripe.events WHERE id = %s"
+
+
+@pytest.fixture
+def heart(database_url: str, stripe_double: StripeDouble) -> Iterator[Mirror]:
+    with mirror(database_url, stripe_double) as made:
+        yield made
+
+
+@pytest.fixture
+def replay(
+    database_url: str, stripe_double: StripeDouble, capsys: pytest.CaptureFixture[str]
+) -> Replay:
+    """`reconcile --replay ...`, without its process: exit status and standard output."""
+    settings = load_reconcile(
+        {
+            "DATABASE_URL": database_url,
+            "STRIPE_API_BASE": stripe_double.url,
+            "STRIPE_SECRET_KEY": KEY,
+        }
+    )
+
+    def run(*arguments: str) -> tuple[int, str]:
+        parsed = cli._parser().parse_args(["--replay", *arguments])
+        status = commands.replay(parsed, settings, threading.Event())
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def poison(heart: Mirror, name: str, **envelope: object) -> None:
+    """Deliver an event whose object nobody can read."""
+    broken = {"object": "customer", "name": "Ada"}
+    body = event("customer.updated", broken, id=name, **envelope)
+    assert apply(heart, body).outcome is Outcome.FAILED
+
+
+def mend(connection: psycopg.Connection, name: str, customer: str) -> None:
+    """Do to a kept event what a new version of the decoder would: make it readable."""
+    payload = json.loads(one(connection, "SELECT payload FROM stripe.events WHERE id = %s", name))
+    payload["data"]["object"]["id"] = customer
+    connection.execute(
+        "UPDATE stripe.events SET payload = %s WHERE id = %s", [json.dumps(payload).encode(), name]
+    )
+
+
+def said(connection: psycopg.Connection, name: str) -> tuple[str, int]:
+    row = connection.execute(SAID.encode(), [name]).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def test_event_that_can_be_read_now_is_applied_at_night(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    customer = control.create_customer(name="Ada", test_clock="clock_1Test", events=0)
+    for name in ("evt_1Before", "evt_2Mended", "evt_3After"):
+        poison(heart, name)
+    mend(connection, "evt_2Mended", customer)
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome == "success"
+    assert said(connection, "evt_2Mended")[0] in {"applied", "stale", "unchanged"}
+    assert one(connection, "SELECT error FROM stripe.events WHERE id = 'evt_2Mended'") is None
+    assert said(connection, "evt_1Before") == ("failed", 2)
+    assert said(connection, "evt_3After") == ("failed", 2)
+    assert one(connection, "SELECT name FROM stripe.customers") == "Ada"
+    assert count(connection, "events", "source <> 'webhook'") == 0, "it had arrived by itself"
+
+
+def test_nightly_run_gives_up_at_the_limit_and_still_reports(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    poison(heart, "evt_1Hopeless")
+    connection.execute("UPDATE stripe.events SET attempts = %s", [MOST_ATTEMPTS - 1])
+    reconcile(database_url, stripe_double)
+    assert said(connection, "evt_1Hopeless") == ("failed", MOST_ATTEMPTS)
+    report = reconcile(database_url, stripe_double)
+    assert said(connection, "evt_1Hopeless") == ("failed", MOST_ATTEMPTS)
+    assert report.run.outcome == "success"
+    assert [(row.event_id, row.attempts) for row in report.failures] == [
+        ("evt_1Hopeless", MOST_ATTEMPTS)
+    ]
+
+
+def test_reports_name_each_failed_event_with_its_error_and_no_value_of_it(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    body = event("customer.updated", {"id": "cus_1", "email": 5, "name": "x"}, id="evt_1Told")
+    assert apply(heart, body).outcome is Outcome.FAILED
+    leak = event("customer.updated", {"id": "canary@leak.example"}, id="evt_2Told", livemode=False)
+    apply(heart, leak.replace(b'"id": "canary@leak.example"', b'"id": ["canary@leak.example"]'))
+    before = world(connection)
+    report = reconcile(database_url, stripe_double, writes=False)
+    assert world(connection) == before
+    texts = [_rendered(report, render) for render in (as_json.write, as_text.write)]
+    for text in texts:
+        assert "evt_1Told" in text
+        assert "$.email" in text
+        assert "evt_2Told" in text
+        assert "canary" not in text
+    events = json.loads(texts[0])["events"]
+    assert events["failed"] == 2
+    assert events["failures"][0]["attempts"] == 1
+    assert events["oldest_unprocessed"] is not None
+
+
+def _rendered(report: Report, render: Callable[..., None]) -> str:
+    stream = io.StringIO()
+    render(report, totals(report), stream)
+    return stream.getvalue()
+
+
+def test_by_hand_there_is_no_limit(
+    heart: Mirror, replay: Replay, connection: psycopg.Connection
+) -> None:
+    poison(heart, "evt_1Again")
+    connection.execute("UPDATE stripe.events SET attempts = 50")
+    status, told = replay()
+    assert status == 1
+    assert said(connection, "evt_1Again") == ("failed", 51)
+    assert "evt_1Again  customer.updated  failed: cannot read" in told
+    assert told.endswith("1 replayed, 1 still failed\n")
+
+
+def test_by_hand_one_event_is_tried_alone(
+    heart: Mirror, replay: Replay, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    customer = stripe_double.control.create_customer(events=0)
+    poison(heart, "evt_1Left")
+    poison(heart, "evt_2Named")
+    assert replay("evt_2Named")[0] == 1
+    assert said(connection, "evt_1Left") == ("failed", 1)
+    assert said(connection, "evt_2Named") == ("failed", 2)
+    mend(connection, "evt_2Named", customer)
+    status, told = replay("evt_2Named")
+    assert (status, told.splitlines()[0]) == (0, "evt_2Named  customer.updated  applied")
+    assert one(connection, "SELECT id FROM stripe.customers") == customer
+    assert count(connection, "changes", "event_id = 'evt_2Named'") == 1
+
+
+def test_by_hand_a_done_event_is_left_alone_and_that_is_no_error(
+    heart: Mirror, replay: Replay, connection: psycopg.Connection
+) -> None:
+    apply(heart, event("customer.updated", {"id": "cus_1"}, id="evt_1Done"))
+    before = world(connection)
+    assert replay("evt_1Done") == (0, "evt_1Done is applied already: nothing to replay\n")
+    assert replay() == (0, "0 replayed, 0 still failed\n")
+    assert world(connection) == before
+
+
+def test_by_hand_an_event_that_never_arrived_is_an_error(
+    replay: Replay, connection: psycopg.Connection
+) -> None:
+    assert replay("evt_1Never") == (1, "evt_1Never is not in the ledger: it never arrived\n")
+    assert count(connection, "events") == 0
+
+
+def test_by_hand_an_event_for_which_stripe_is_out_of_reach_stays_failed_uncounted(
+    heart: Mirror, replay: Replay, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    customer = control.create_customer(events=0)
+    apply(heart, event("customer.updated", {"id": customer, "name": "one"}, id="evt_1"))
+    poison(heart, "evt_2Same")
+    mend(connection, "evt_2Same", customer)
+    control.fault("status", status=400, count=None)
+    status, told = replay("evt_2Same")
+    assert status == 1
+    assert told == ("evt_2Same could not be tried now, it is failed as before; the log says why\n")
+    assert said(connection, "evt_2Same") == ("failed", 1), "it is not the event's fault"
+    assert replay() == (1, "0 replayed, 1 still failed\n")
+    control.clear_faults()
+    assert replay()[0] == 0
+
+
+def test_webhook_that_delivers_it_meanwhile_makes_a_replay_a_duplicate(
+    heart: Mirror, replay: Replay, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """The replay waits for Stripe while the endpoint gets the mended event."""
+    control = stripe_double.control
+    customer = control.create_customer(events=0)
+    apply(heart, event("customer.updated", {"id": customer, "name": "one"}, id="evt_1"))
+    poison(heart, "evt_2Raced")
+    mend(connection, "evt_2Raced", customer)
+    body = one(connection, "SELECT payload FROM stripe.events WHERE id = 'evt_2Raced'")
+
+    delivered = []
+
+    def deliver(*_: object) -> None:
+        delivered.append(apply(heart, body).outcome)
+
+    control.hook(deliver, when="after_read", endpoint="customers.retrieve", count=1)
+    status, told = replay()
+    assert status == 0
+    assert delivered == [Outcome.APPLIED]
+    assert "evt_2Raced  customer.updated  duplicate" in told
+    assert said(connection, "evt_2Raced")[1] == 2
+    assert count(connection, "changes", "event_id = 'evt_2Raced'") <= 1

@@ -84,9 +84,10 @@ _WIRE: dict[Type, Any] = {
     Type.TEXT: str,
     Type.REFERENCE: Reference | Expanded,
     Type.BOOLEAN: bool,
-    Type.INTEGER: int,
+    Type.INTEGER: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
     Type.DECIMAL: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,20}([.][0-9]{1,20})?$")],
-    Type.TIMESTAMP: int,
+    # The years 1 to 9999, which every part of the house can hold and print.
+    Type.TIMESTAMP: Annotated[int, msgspec.Meta(ge=-62135596800, le=253402300799)],
     Type.METADATA: dict[str, str],
     Type.JSON: Any,
 }

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.columns import Column, Columns, Row, Value
+from shared import stripe_list
+from shared.columns import Column, Columns, Row, Type, Value
 from shared.differences import Fields, between_items, between_rows
 from shared.errors import UnreadableObject
 from shared.truth import Interval
@@ -50,16 +51,14 @@ class Page(NamedTuple):
     unreadable: list[tuple[str, UnreadableObject]]
 
 
+_NUL = b"\\u0000"
+
+
 class _Stub(msgspec.Struct):
     """What must be readable of every listed object: without it a list cannot be walked."""
 
     id: str
     created: int
-
-
-class _RawPage(msgspec.Struct):
-    data: list[msgspec.Raw]
-    has_more: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,32 +142,52 @@ class MirroredObject:
         `items`: the object's items as decoded by `decode_items`, in place of the embedded list.
         Raises UnreadableObject, with the JSON path of what cannot be read.
         """
-        return self._content(_decode(self._decoder, body), items)
+        content = self._content(_decode(self._decoder, body), items)
+        if items is not None or _NUL in bytes(body):
+            self._require_no_nul(content)
+        return content
 
     def decode_page(self, body: bytes) -> Page:
         """Read a list page. Raises UnreadableObject where it is no list page at all."""
         created = self.decoded.index["created"]
+        if _NUL in body:
+            return self._decode_singly(body)
         try:
             page = _decode(self._page_decoder, body)
             contents = [self._content(one, None) for one in page.data]
         except UnreadableObject:
-            return self._decode_singly(_decode(_raw_page, body))
+            return self._decode_singly(body)
         oldest = contents[-1].row[created] if contents else None
         return Page(contents, page.has_more, None if oldest is None else int(oldest), [])
 
-    def _decode_singly(self, page: _RawPage) -> Page:
+    def _decode_singly(self, body: bytes) -> Page:
         """Read the page's objects one by one, so that one bad object does not hide the others."""
+        try:
+            page = stripe_list.split(body)
+            stubs = [stripe_list.head(raw, _Stub) for raw in page.data]
+        except msgspec.DecodeError as error:
+            raise UnreadableObject("$", str(error)) from None
         contents: list[Content] = []
         unreadable: list[tuple[str, UnreadableObject]] = []
         oldest = None
-        for raw in page.data:
-            stub = _decode(_stub, raw)
+        for raw, stub in zip(page.data, stubs, strict=True):
             oldest = stub.created
             try:
                 contents.append(self.decode(raw))
             except UnreadableObject as error:
                 unreadable.append((stub.id, error))
         return Page(contents, page.has_more, oldest, unreadable)
+
+    def _require_no_nul(self, content: Content) -> None:
+        """Refuse NUL characters, which PostgreSQL holds neither in text nor in jsonb."""
+        tables: list[tuple[tuple[Column, ...], tuple[Row, ...]]] = [(self.columns, (content.row,))]
+        if self.items is not None:
+            tables.append((self.items.columns, content.items or ()))
+        for columns, rows in tables:
+            for row in rows:
+                for column, value in zip(columns, row, strict=True):
+                    if isinstance(value, str) and _has_nul(column, value):
+                        raise UnreadableObject(f"$.{column.source}", "a NUL character")
 
     def decode_items(self, body: bytes) -> tuple[list[Any], bool]:
         """Read a page of the items' own list: decoded items, and whether there are more."""
@@ -236,8 +255,10 @@ class MirroredObject:
         return fields
 
 
-_raw_page = msgspec.json.Decoder(_RawPage)
-_stub = msgspec.json.Decoder(_Stub)
+def _has_nul(column: Column, value: str) -> bool:
+    if column.type in {Type.METADATA, Type.JSON}:
+        return "\\u0000" in value.replace("\\\\", "")
+    return "\x00" in value
 
 
 def _id(row: list[Value]) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from shared import truth
+from shared import stripe_list, truth
 from shared.errors import (
     ObjectMissing,
     StripeRefused,
@@ -58,11 +58,6 @@ class _EventStub(msgspec.Struct):
 
 class _EventPage(NamedTuple):
     data: list[ListedEvent]
-    has_more: bool
-
-
-class _RawEvents(msgspec.Struct):
-    data: list[msgspec.Raw]
     has_more: bool
 
 
@@ -187,10 +182,10 @@ class StripeApi:
 
 def _event_page(body: bytes) -> _EventPage:
     try:
-        page = msgspec.json.decode(body, type=_RawEvents)
+        page = stripe_list.split(body)
         data = []
         for raw in page.data:
-            stub = msgspec.json.decode(raw, type=_EventStub)
+            stub = stripe_list.head(raw, _EventStub)
             data.append(ListedEvent(stub.id, stub.type, stub.created, bytes(raw)))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StripeUnreadable(f"GET /v1/events: not a list ({type(error).__name__})") from None

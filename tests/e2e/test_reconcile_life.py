@@ -35,10 +35,10 @@ def count(connection: psycopg.Connection, table: str) -> int:
     return int(number)
 
 
-def customer_pages(double: StripeDouble) -> int:
-    """Pages of customers that were listed since the double's requests were cleared."""
+def pages(double: StripeDouble, endpoint: str) -> int:
+    """Pages of windows that were listed since the double's requests were cleared."""
     lines = double.control.requests()
-    return sum(line.endpoint == "customers.list" and "created" in str(line.query) for line in lines)
+    return sum(line.endpoint == endpoint and "created" in str(line.query) for line in lines)
 
 
 def test_second_run_is_refused_at_once_and_says_by_whom(
@@ -64,54 +64,49 @@ def test_second_run_is_refused_at_once_and_says_by_whom(
     assert count(connection, "runs") == 1
 
 
-def test_sigterm_finishes_the_window_keeps_the_cursor_and_the_next_run_goes_on(
+def test_killed_run_is_taken_over_and_a_stopped_one_gone_on_from_without_listing_twice(
     environ: dict[str, str], many: StripeDouble, connection: psycopg.Connection
 ) -> None:
-    """Trap 16: a run that was stopped starts from the beginning, every night."""
+    """Traps 16 and 22: a run that was killed or stopped starts over, or leaves its lock."""
+    control = many.control
     with (
-        many.control.hold(endpoint="customers.list", skip=INTO_THE_SECOND_WINDOW) as hold,
+        control.hold(endpoint="customers.list", skip=INTO_THE_SECOND_WINDOW) as hold,
+        reconciling(environ) as process,
+    ):
+        hold.wait_reached(20)
+        process.kill()
+        process.wait()
+    done = count(connection, "customers")
+    assert 0 < done < MANY
+    early = reconcile(environ)
+    assert early.status == 1
+    assert "LeaseHeld" in early.last["error"], "its lease has not expired"
+
+    connection.execute("UPDATE stripe.runs SET lease_expires_at = now() - interval '1 second'")
+    control.clear_requests()
+    with (
+        control.hold(endpoint="subscriptions.list", skip=5) as hold,
         reconciling(environ) as process,
     ):
         hold.wait_reached(20)
         process.terminate()
         hold.release()
         stopped = end_of(process)
+    assert pages(many, "customers.list") <= (MANY - done) // 100 + 1, "only what was left"
     assert stopped.status == 1
     assert stopped.last["outcome"] == "incomplete"
     assert "the next run goes on from there" in stopped.last["reason"]
     assert count(connection, "customers") == MANY
-    assert count(connection, "subscriptions") == 0
-    many.control.clear_requests()
-    assert reconcile(environ).status == 0
-    assert customer_pages(many) == 0, "no window that was done is listed again"
-    assert count(connection, "subscriptions") == MANY
+    done = count(connection, "subscriptions")
+    assert 0 < done < MANY, "the window in hand was finished, and none after it"
 
-
-def test_killed_run_is_taken_over_when_its_lease_expires_and_not_before(
-    environ: dict[str, str], many: StripeDouble, connection: psycopg.Connection
-) -> None:
-    """Trap 22: a killed run leaves its lock, and an operator has to come."""
-    with (
-        many.control.hold(endpoint="customers.list", skip=INTO_THE_SECOND_WINDOW) as hold,
-        reconciling(environ) as process,
-    ):
-        hold.wait_reached(20)
-        process.kill()
-        process.wait()
-    done_before = count(connection, "customers")
-    assert 0 < done_before < MANY
-    early = reconcile(environ)
-    assert early.status == 1
-    assert "LeaseHeld" in early.last["error"]
-    connection.execute("UPDATE stripe.runs SET lease_expires_at = now() - interval '1 second'")
-    many.control.clear_requests()
+    control.clear_requests()
     assert reconcile(environ).status == 0
-    left = MANY - done_before
-    assert customer_pages(many) <= left // 100 + 1, "only what was left is listed"
-    assert count(connection, "customers") == MANY
+    assert pages(many, "customers.list") == 0
+    assert pages(many, "subscriptions.list") <= (MANY - done) // 100 + 1
     assert count(connection, "subscriptions") == MANY
     outcomes = connection.execute("SELECT outcome FROM stripe.runs ORDER BY started_at").fetchall()
-    assert outcomes == [("abandoned",), ("success",)]
+    assert outcomes == [("abandoned",), ("incomplete",), ("success",)]
 
 
 def test_run_whose_lease_was_taken_over_writes_no_more(

@@ -298,7 +298,7 @@ def test_database_that_is_down_fails_the_run_with_a_clear_line(
     done = reconcile({**environ, "DATABASE_URL": down})
     assert (done.status, done.stdout) == (1, "")
     assert done.last["event"] == "run.failed"
-    assert "DatabaseUnavailable" in done.last["error"]
+    assert "no connection to the database" in done.last["error"]
     assert stripe_double.control.requests() == []
 
 

@@ -137,7 +137,8 @@ def bad_letters(world: World, webhook: Webhook) -> None:
         "A forged event and an unreadable one",
         """The first is signed with a secret that somebody guessed. The second is signed well, but
         its subscription has no customer: refusing it would make Stripe send it for three days and
-        then switch the endpoint off, so it is kept, with its payload and the reason.""",
+        then switch the endpoint off, so it is kept, with its payload and the reason, and tried
+        again by each nightly run.""",
     )
     control = world.double.control
     honest = control.emit("customer.subscription.updated", control.ids("subscription")[0])
@@ -224,7 +225,8 @@ def repair(world: World) -> None:
         9,
         "The nightly run repairs it",
         """The same comparison; then each row is written at the very revision that was compared. If
-        a webhook was quicker, its newer state stands.""",
+        a webhook was quicker, its newer state stands. The events that never arrived (the lost ones
+        and the one whose only copy was a forgery) are entered in the ledger.""",
     )
     world.command("reconcile", "--grace", "1")
     say("Each repair is in stripe.changes too, append-only, with the run that made it:")

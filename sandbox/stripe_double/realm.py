@@ -78,6 +78,10 @@ class Realm:
         self._items_made[number] = place + 1
         return self.item_ids.make(number * stride + place)
 
+    def remember_items(self, number: int, items: int) -> None:
+        """Call before an item goes: its place, and so its id, is never given again."""
+        self._items_made.setdefault(number, items)
+
     def seed(self, plan: SeedPlan) -> None:
         customers = CustomerSeeds(plan)
         self.customers.add_batch(customers)

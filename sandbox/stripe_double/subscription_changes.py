@@ -81,6 +81,8 @@ class SubscriptionChanges(CustomerChanges):
     def remove_item(self, subscription: str, item: str, *, events: int = 1) -> str:
         with self._realm.lock:
             before = self._subscription(subscription)
+            number = self._realm.subscriptions.number(subscription) or 0
+            self._realm.remember_items(number, len(before.items))
             left = tuple(one for one in before.items if one.id != item)
             return self._become(before, structs.replace(before, items=left), events)
 

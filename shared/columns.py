@@ -117,10 +117,6 @@ def _ordered(value: Any) -> Any:
     return value
 
 
-def _reference(value: Any) -> Value:
-    return value.id if value.__class__ is Expanded else value
-
-
 def _metadata(value: dict[str, str] | None) -> Value:
     """Return canonical_json of a flat object in half its time: every row of a run has one."""
     if not value:
@@ -138,11 +134,7 @@ def _json(value: Any) -> Value:
     return None if value is None else canonical_json(value)
 
 
-_CONVERSIONS: dict[Type, Callable[[Any], Value]] = {
-    Type.REFERENCE: _reference,
-    Type.METADATA: _metadata,
-    Type.JSON: _json,
-}
+_CONVERSIONS: dict[Type, Callable[[Any], Value]] = {Type.METADATA: _metadata, Type.JSON: _json}
 
 
 class Columns:
@@ -154,6 +146,7 @@ class Columns:
         self.index = {name: position for position, name in enumerate(self.names)}
         self.struct = _struct(name, [(c.source.split("."), c) for c in self.all], extra)
         self._get = attrgetter(*(column.source for column in self.all))
+        self._references = [i for i, c in enumerate(self.all) if c.type is Type.REFERENCE]
         self._conversions = [
             (position, _CONVERSIONS[column.type])
             for position, column in enumerate(self.all)
@@ -166,6 +159,9 @@ class Columns:
             row = list(self._get(decoded))
         except AttributeError:
             row = [_dig(decoded, column.source) for column in self.all]
+        for position in self._references:
+            if row[position].__class__ is Expanded:
+                row[position] = row[position].id
         for position, convert in self._conversions:
             row[position] = convert(row[position])
         return row

@@ -135,7 +135,7 @@ def test_more_than_ten_items_on_a_list_page_are_all_stored(
 ) -> None:
     """Trap 5: each subscription on a page embeds ten items at most."""
     items = [{"price": "basic", "quantity": number + 1} for number in range(12)]
-    stripe_double.control.create_subscription(created=LONG_AGO, items=items)
+    stripe_double.control.create_subscription(created=LONG_AGO, items=items, events=0)
     stripe_double.control.advance(3_600)
     assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
     assert count(connection, "subscription_items") == 12

@@ -145,7 +145,7 @@ def _thin(body: bytes) -> Event | None:
     """Read a thin event, None for anything else."""
     try:
         thin = _thin_decoder.decode(body)
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if thin.created.tzinfo is None:
         return None

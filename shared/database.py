@@ -78,8 +78,8 @@ class Database:
         Raises DatabaseUnavailable when none is to be had, when it breaks in use, or when the server
         refuses a statement for another reason than its values (for those psycopg's own error).
         """
-        self._pool.open()
         try:
+            self._pool.open()
             with self._pool.connection(timeout=self._patience(deadline)) as connection:
                 connection.deadline = deadline
                 try:

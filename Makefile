@@ -2,6 +2,9 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 ARGS ?=
+SEED ?= 1
+EVENTS ?= 100000
+SUBSCRIPTIONS ?= 5000
 
 venv := .venv
 run := $(venv)/bin/python
@@ -12,7 +15,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load lint lint-code lint-format lint-types format lock clean
+.PHONY: help demo test chaos mutants load lint lint-code lint-format lint-types format lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -30,6 +33,10 @@ test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real pro
 
 load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: what is right, what it costs
 	@$(run) -m sandbox.load $(ARGS)
+
+chaos: $(ready) ## 100,000 events under kill -9, crashes and faults, judged; SEED=2 EVENTS= SUBSCRIPTIONS=
+	@$(run) -m sandbox.chaos --json chaos-$(SEED).json --seed $(SEED) --events $(EVENTS) \
+		--subscriptions $(SUBSCRIPTIONS) $(ARGS)
 
 lint: lint-code lint-format lint-types ## ruff, ruff format, mypy --strict: changes nothing
 
@@ -49,13 +56,21 @@ format: $(ready) ## let ruff put files in order
 	@$(run) -m ruff check --fix-only --quiet .
 	@$(run) -m ruff format .
 
-lock: $(ready) ## write the three requirements locks anew; UPGRADE=--upgrade takes newer versions
+lock: $(ready) ## write the five requirements locks anew; UPGRADE=--upgrade takes newer versions
 	@$(uv_compile) --output-file requirements.lock pyproject.toml
 	@$(uv_compile) --output-file requirements-dev.lock --extra dev pyproject.toml
 	@$(uv_compile) --output-file requirements-build.lock --group build
+	@$(uv_compile) --output-file requirements-fuzz.lock --group fuzz
+	@$(uv_compile) --output-file requirements-audit.lock --group audit
+
+fuzz: $(ready) .fuzz/.locked ## decoder and signature header, coverage-guided; SECONDS=600 in all, SEED=1
+	@PYTHONPATH=.fuzz/tools $(run) -m tests.fuzz --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
+audit: .venv-audit/.locked ## known vulnerabilities in what is shipped and used, secrets in the tree
+	@.venv-audit/bin/python sandbox/audit.py
 
 clean: ## remove .venv and every cache
-	rm -rf $(venv) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(venv) .venv-audit .fuzz build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The interpreter is checked first, because pip's own words for a wrong one are hard to read.
@@ -68,4 +83,15 @@ $(locked): requirements-dev.lock
 
 $(ready): $(locked) pyproject.toml
 	@$(run) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Without dependencies, so it lies beside the other packages; never built from source (needs clang).
+.fuzz/.locked: requirements-fuzz.lock $(locked)
+	@$(run) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: --no-deps --upgrade --target .fuzz/tools -r requirements-fuzz.lock
+	@touch $@
+
+# What judges the dependencies does not share its own with them.
+.venv-audit/.locked: requirements-audit.lock
+	@$(PYTHON) -m venv --clear .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-audit.lock
 	@touch $@

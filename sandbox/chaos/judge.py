@@ -1,0 +1,159 @@
+"""Whether the database kept its promises: read from Stripe's truth and SQL alone."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from sandbox.chaos.database import DatabaseSide
+from sandbox.chaos.picture import Picture, columns_of_row, digest, of_changes, of_row, of_stripe
+from sandbox.chaos.postman import Facts
+
+Ask: TypeAlias = Callable[..., Any]
+"""Calls a method of the double's control: truth, history, ids, event_types."""
+
+_SLACK = 0.001
+_ROWS = """
+    SELECT o.id, (to_jsonb(o) || jsonb_build_object('items', (
+        SELECT jsonb_agg(i) FROM stripe.subscription_items AS i WHERE i.subscription_id = o.id
+    )))::text
+    FROM {table} AS o
+"""
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """Broken promises, by the ids of those concerned."""
+
+    lost: list[str] = field(default_factory=list)
+    never_entered: list[str] = field(default_factory=list)
+    applied_twice: list[str] = field(default_factory=list)
+    went_back: list[str] = field(default_factory=list)
+    never_true: list[str] = field(default_factory=list)
+    unfolded: list[str] = field(default_factory=list)
+    versions: int = 0
+    changes: int = 0
+
+
+class Judge:
+    """`load` when nothing changes at Stripe any more."""
+
+    def __init__(self, database: DatabaseSide, ask: Ask) -> None:
+        self._database = database
+        self._ask = ask
+        self._histories: dict[str, list[bytes]] = {}
+
+    def load(self) -> None:
+        """Read every state that every object ever had."""
+        for kind in ("customer", "subscription"):
+            for name in self._ask("ids", kind):
+                seen = self._ask("history", name)
+                self._histories[name] = [digest(of_stripe(one["object"])) for one in seen]
+
+    def differing(self) -> list[str]:
+        """The objects of which the database says something else than Stripe, or one knows not."""
+        rows: dict[str, bytes] = {}
+        for table in (b"stripe.customers", b"stripe.subscriptions"):
+            rows |= {name: digest(of_row(text)) for name, text in self._rows(table)}
+        return sorted(
+            name
+            for name in rows.keys() | self._histories.keys()
+            if rows.get(name) != self._histories.get(name, [b""])[-1]
+        )
+
+    def explain(self, name: str) -> tuple[Picture, Picture | None]:
+        """Stripe's picture of an object and the database's, for a person to compare."""
+        truth = of_stripe(self._ask("truth", name))
+        for table in (b"stripe.customers", b"stripe.subscriptions"):
+            for found, text in self._rows(table):
+                if found == name:
+                    return truth, of_row(text)
+        return truth, None
+
+    def judge(self, facts: Facts) -> Findings:
+        findings = Findings()
+        self._judge_events(findings, facts)
+        self._judge_versions(findings)
+        self._judge_changes(findings)
+        return findings
+
+    def _judge_events(self, findings: Findings, facts: Facts) -> None:
+        """A ledger row must be older than the first 2xx: one that came later was somebody's rescue.
+
+        Both times are of this machine's clock.
+        """
+        ledger = dict(
+            self._database.query(
+                "SELECT id, extract(epoch FROM received_at)::float FROM stripe.events"
+            )
+        )
+        findings.lost = [
+            name
+            for name, answered in facts.accepted.items()
+            if name not in ledger or ledger[name] > answered + _SLACK
+        ]
+        findings.never_entered = [
+            name for name, _ in self._ask("event_types") if name not in ledger
+        ]
+        findings.applied_twice = [
+            name
+            for (name,) in self._database.query(
+                "SELECT event_id FROM stripe.changes WHERE event_id IS NOT NULL"
+                " GROUP BY event_id HAVING count(*) > 1"
+            )
+        ]
+
+    def _judge_versions(self, findings: Findings) -> None:
+        """Every version of a row must be some state of Stripe's, and none older than the last."""
+        for name, versions in self._grouped(
+            "SELECT object_id, body FROM chaos.versions ORDER BY object_id, revision, number"
+        ):
+            history = self._histories.get(name, [])
+            places = defaultdict(list)
+            for place, state in enumerate(history):
+                places[state].append(place)
+            reached = 0
+            for _, body in versions:
+                findings.versions += 1
+                known = places.get(digest(of_row(body)))
+                if known is None:
+                    findings.never_true.append(name)
+                    continue
+                later = [place for place in known if place >= reached]
+                if not later:
+                    findings.went_back.append(name)
+                    break
+                reached = later[0]
+
+    def _judge_changes(self, findings: Findings) -> None:
+        """An object's change rows, one after the other, must give its row as it is now."""
+        rows: dict[str, Picture] = {}
+        for table in (b"stripe.customers", b"stripe.subscriptions"):
+            rows |= {name: columns_of_row(text) for name, text in self._rows(table)}
+        for name, changes in self._grouped(
+            "SELECT object_id, fields::text FROM stripe.changes ORDER BY object_id, revision, id"
+        ):
+            state: Picture = {}
+            wrong: list[str] = []
+            for _, fields in changes:
+                findings.changes += 1
+                wrong += of_changes(json.loads(fields, parse_float=Decimal), state)
+            if wrong or digest(state) != digest(rows.pop(name, {})):
+                findings.unfolded.append(name)
+        findings.unfolded += rows
+
+    def _grouped(self, text: str) -> Any:
+        with self._database.connect() as connection, connection.transaction():
+            cursor = connection.cursor("judge")
+            cursor.itersize = 2_000
+            cursor.execute(text.encode())
+            yield from groupby(cursor, key=itemgetter(0))
+
+    def _rows(self, table: bytes) -> list[tuple[str, str]]:
+        with self._database.connect() as connection:
+            text = _ROWS.encode().replace(b"{table}", table)
+            return connection.execute(text).fetchall()

@@ -1,0 +1,59 @@
+"""How much of what a chaos run does: all chance in it hangs on the seed."""
+
+from msgspec import Struct
+
+OLD_SHAPE = "2024-06-20"
+NEW_SHAPE = "2026-10-28.endive"
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Shares are of all events; times are seconds of the host.
+
+    `rounds`: between two of them Stripe's clock jumps by an hour, so that lists may speak for the
+    rows of the round before. `seconds`: when life at Stripe ends, whatever is left of `events`.
+    """
+
+    seed: int = 1
+    events: int = 100_000
+    subscriptions: int = 5_000
+    seconds: float = 540.0
+    rounds: int = 4
+    rate: int = 400
+    duplicated: float = 0.20
+    reordered: float = 0.20
+    longest_delay: float = 150.0
+    lost: float = 0.05
+    thin: float = 0.03
+    two_events: float = 0.05
+    no_event: float = 0.005
+    bursts: float = 0.05
+    pause: tuple[float, float] = (0.5, 3.0)
+    pause_of_runs: tuple[float, float] = (5.0, 30.0)
+    freeze: tuple[float, float] = (5.0, 10.0)
+    settle: float = 120.0
+
+    @property
+    def clock_off(self) -> int:
+        """By how much Stripe's clock differs from the host's at the beginning, in seconds."""
+        return 3_600 if self.seed % 2 else -3_600
+
+    @property
+    def jump(self) -> int:
+        return 3_600
+
+
+def small(seed: int) -> Plan:
+    """Half a minute of it."""
+    return Plan(
+        seed=seed,
+        events=1_500,
+        subscriptions=100,
+        seconds=14.0,
+        rounds=2,
+        rate=150,
+        longest_delay=4.0,
+        pause=(0.1, 0.5),
+        pause_of_runs=(0.1, 2.0),
+        freeze=(1.0, 1.5),
+        settle=30.0,
+    )

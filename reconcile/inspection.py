@@ -14,7 +14,7 @@ from reconcile.listing import list_window
 from reconcile.windows import Window
 from shared import log
 from shared.database import Database
-from shared.errors import ObjectMissing, UnreadableObject
+from shared.errors import ListingBroken, ObjectMissing, UnreadableObject
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 from shared.repository import mirror_rows
@@ -22,6 +22,9 @@ from shared.stripe_api import StripeApi
 from shared.truth import LIST_LAG, Interval
 
 _log = logging.getLogger(__name__)
+
+_MOST_LEFT_OUT = 20
+"""Objects left out by a window's list after which no more are asked for: the list is broken."""
 
 
 @dataclass(kw_only=True)
@@ -169,6 +172,8 @@ class Inspector:
         if young or mirrored.is_deleted(content.row) or _on_test_clock(mirrored, content):
             return
         found.counts["left_out"] += 1
+        if found.counts["left_out"] >= _MOST_LEFT_OUT:
+            raise ListingBroken(found.counts["left_out"])
         log.event(
             _log,
             "list.left_out",

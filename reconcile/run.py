@@ -117,7 +117,7 @@ class Run:
         except (DeadlineReached, Interrupted) as error:
             outcome, reason = RunOutcome.INCOMPLETE, str(error)
         except (RepairRefused, ListingBroken) as error:
-            outcome, reason = RunOutcome.REFUSED, str(error)
+            outcome, reason = self._refused(error)
         except SubscriptionSyncError as error:
             late = self._time.is_over
             outcome = RunOutcome.INCOMPLETE if late else RunOutcome.FAILED
@@ -199,19 +199,22 @@ class Run:
         plan = second.look()
         counts = journal.progress.counts
         left_out = sum(count.get("left_out", 0) for count in counts.values())
+        if left_out:
+            raise ListingBroken(left_out)
         if not isinstance(journal, RunJournal):
-            if left_out:
-                raise _broken(left_out)
             return
-        try:
-            if left_out:
-                raise _broken(left_out)
-            if self._order.subscription is None:
-                check(plan, counts, self._order.limit)
-        except (ListingBroken, RepairRefused):
-            journal.refuse()
-            raise
+        if self._order.subscription is None:
+            check(plan, counts, self._order.limit)
         repair(journal, second, lambda: self._time.require("every window, but not every repair"))
+
+    def _refused(self, error: SubscriptionSyncError) -> tuple[RunOutcome, str]:
+        """Note that nothing that waited is written."""
+        try:
+            if self._journal is not None:
+                self._journal.refuse()
+        except SubscriptionSyncError as fault:
+            return RunOutcome.FAILED, f"{type(fault).__name__}: {fault}"
+        return RunOutcome.REFUSED, str(error)
 
     def _look_after_events(self) -> None:
         """Try the failed events again, drop old payloads, enter the events that never arrived.
@@ -255,10 +258,3 @@ def _judge(journal: Journal, events: Events) -> tuple[RunOutcome, str | None]:
             verb = "read" if what == "unreadable" else "written"
             return RunOutcome.FAILED, f"{count} objects could not be {verb}; the log names each"
     return RunOutcome.SUCCESS, None
-
-
-def _broken(left_out: int) -> ListingBroken:
-    return ListingBroken(
-        f"Stripe's list left out {left_out} objects that Stripe has, so it is not to be trusted:"
-        " no row was changed; run again"
-    )

@@ -135,6 +135,12 @@ class RepairRefused(SubscriptionSyncError):
 class ListingBroken(SubscriptionSyncError):
     """Print the report and exit 1, no row changed: Stripe's list left out what Stripe has."""
 
+    def __init__(self, left_out: int) -> None:
+        super().__init__(
+            f"Stripe's list left out {left_out} objects or more that Stripe has, so it is not to be"
+            " trusted: no row was changed; run again"
+        )
+
 
 class Interrupted(SubscriptionSyncError):
     """Stop where you are, keep the cursor, exit 1: SIGTERM came."""

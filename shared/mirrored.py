@@ -111,7 +111,7 @@ class MirroredObject:
     @cached_property
     def decoded(self) -> Columns:
         """The columns that Stripe fills, and the Struct they are read from."""
-        extra: list[Any] = list(self.extra)
+        extra: list[Any] = [("object", str | None, None), *self.extra]
         if self.items is not None:
             inner: Any = self.items.decoded.struct
             page: Any = msgspec.defstruct(
@@ -195,6 +195,8 @@ class MirroredObject:
         return page.data, page.has_more
 
     def _content(self, one: Any, listed: list[Any] | None) -> Content:
+        if one.object is not None and one.object != self.name:
+            raise UnreadableObject("$.object", f"not a {self.name}")
         row = self.decoded.row(one)
         items: list[list[Value]] | None = []
         if self.items is not None:

@@ -6,12 +6,14 @@ Written without the product's decoders, from Stripe's documentation and the cont
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
+
+from sandbox.stripe_double import Control
 
 Picture = dict[str, Any]
 """One object by column name, times in epoch seconds; `items`: pictures by id. Nulls left out."""
@@ -29,6 +31,7 @@ _OWN = (
     *("start_date", "days_until_due", "pause_collection", "default_payment_method"),
     *("latest_invoice", "schedule", "test_clock", "livemode", "metadata"),
 )
+_MOST_EMBEDDED = 10
 _PERIOD = ("current_period_start", "current_period_end")
 
 TABLES = {"subscription": "subscriptions", "customer": "customers"}
@@ -191,3 +194,41 @@ def folded(connection: psycopg.Connection) -> dict[str, dict[str, Any]]:
             if "unit_amount_decimal" in item:
                 item["unit_amount_decimal"] = Decimal(item["unit_amount_decimal"])
     return found
+
+
+def assert_past(
+    connection: psycopg.Connection, control: Control, old_shapes: Collection[str]
+) -> None:
+    """Assert that no row went back, that no event was done twice, that changes fold to the rows.
+
+    Of objects in `old_shapes` the periods of single items are left out. More items than Stripe
+    embeds are read in two requests, between which the object may change.
+    """
+    for name, shown in versions(connection).items():
+        history = [of_stripe(seen.object) for seen in control.history(name)]
+        known = [{k: v for k, v in one.items() if k != "missing_in_stripe_since"} for one in shown]
+        if name in old_shapes:
+            history = [without_periods(one) for one in history]
+            known = [without_periods(one) for one in known]
+        if all(len(state.get("items", ())) <= _MOST_EMBEDDED for state in history):
+            assert_never_back(known, history)
+    twice = connection.execute("SELECT id FROM stripe.events WHERE attempts > 1").fetchall()
+    assert twice == []
+    changes = folded(connection)
+    for kind in TABLES:
+        for name, picture in rows(connection, kind).items():
+            assert {key: changes[name].get(key) for key in picture} == picture
+            assert changes[name].keys() <= picture.keys() or picture.get("deleted")
+
+
+def assert_present(connection: psycopg.Connection, control: Control) -> None:
+    """Assert that the database is what Stripe is, and that its ledger is complete."""
+    kinds: tuple[Literal["subscription", "customer"], ...] = ("subscription", "customer")
+    for kind in kinds:
+        held = rows(connection, kind)
+        true = {body["id"]: of_stripe(body) for body in control.truths(kind)}
+        # Lists leave deleted customers out: one whose events were all lost is unknown for good.
+        gone = {name for name, one in true.items() if one.get("deleted") and name not in held}
+        assert held == {name: one for name, one in true.items() if name not in gone}
+    ledger = {row[0] for row in connection.execute("SELECT id FROM stripe.events")}
+    assert ledger == {name for name, _ in control.event_types()}

@@ -26,6 +26,7 @@ from shared.errors import (
     DeadlineReached,
     Interrupted,
     ListingBroken,
+    ObjectMissing,
     RepairRefused,
     SubscriptionSyncError,
 )
@@ -157,7 +158,10 @@ class Run:
     def _compare(self, journal: Journal) -> None:
         """Compare every window, oldest first; the cursor stands behind each that is done."""
         if self._order.subscription is not None:
-            self._keep(journal, self._inspector.single(SUBSCRIPTION, self._order.subscription))
+            found = self._inspector.single(SUBSCRIPTION, self._order.subscription)
+            if not any(found.counts[name] for name in ("stripe", "database", "unreadable")):
+                raise ObjectMissing(self._order.subscription)
+            self._keep(journal, found)
             return
         for mirrored in MIRRORED:
             windows = self._windows(mirrored, journal)

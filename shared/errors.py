@@ -107,6 +107,9 @@ class LeaseHeld(SubscriptionSyncError):
     def __init__(self, holder: str, until: int) -> None:
         self.holder = holder
         self.until = until
+        if not until:
+            super().__init__("another run has only just ended: run again")
+            return
         moment = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         super().__init__(
             f"run {holder} holds the lease until {moment}; it is taken over after that"

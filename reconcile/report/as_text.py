@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import IO, Any
 
 from reconcile.drift import OBJECTS
@@ -13,6 +14,27 @@ from shared.repository.drifts import DriftRow
 
 _MOST_ROWS = 25
 _MOST_FIELDS = 12
+
+_WITHOUT_DECIMALS = frozenset(
+    [
+        "bif",
+        "clp",
+        "djf",
+        "gnf",
+        "jpy",
+        "kmf",
+        "krw",
+        "mga",
+        "pyg",
+        "rwf",
+        "vnd",
+        "vuv",
+        "xaf",
+        "xof",
+        "xpf",
+    ]
+)
+_THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 _MEANING = {
     "leak": "let in, though Stripe does not",
@@ -72,8 +94,8 @@ def _write_events(report: Report, stream: IO[str]) -> None:
         stream.write(f"\n{report.failed:,} {what} could not be applied so far:\n")
         for failed in report.failures[:_MOST_ROWS]:
             stream.write(
-                f"    {failed.event_id}  {failed.type}  {_time(failed.received_at)}"
-                f"  tried {failed.attempts} times: {failed.error}\n"
+                f"    {failed.event_id}  {failed.type}, received {_time(failed.received_at)}\n"
+                f"        attempt {failed.attempts}: {failed.error}\n"
             )
         stream.write("    `reconcile --replay` tries them again\n")
 
@@ -118,7 +140,13 @@ def _verdict(report: Report, totals: Totals) -> str:
 def _amounts(amounts: dict[str, int]) -> str:
     if not amounts:
         return ""
-    return ", " + ", ".join(f"{value:,} {name} a month" for name, value in amounts.items())
+    return ", " + ", ".join(f"{money(value, name)} a month" for name, value in amounts.items())
+
+
+def money(minor: int, currency: str) -> str:
+    """Show minor units as people write the amount (docs.stripe.com/currencies)."""
+    decimals = 0 if currency in _WITHOUT_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
+    return f"{Decimal(minor).scaleb(-decimals):,.{decimals}f} {currency.upper()}"
 
 
 def _value(row: DriftRow, name: str, value: Any) -> str:

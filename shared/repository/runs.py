@@ -105,7 +105,7 @@ def _held_by(connection: Connection[Any]) -> LeaseHeld:
         WHERE outcome IS NULL
         """
     ).fetchone()
-    return LeaseHeld(*row) if row else LeaseHeld("that has just ended", 0)
+    return LeaseHeld(*row) if row else LeaseHeld("", 0)
 
 
 def advance(

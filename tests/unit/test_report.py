@@ -4,6 +4,8 @@ import io
 import json
 from typing import Any
 
+import pytest
+
 from reconcile.missed import Events
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals
@@ -128,7 +130,7 @@ def test_text_tells_what_a_person_has_to_know() -> None:
         "acct_1 (test)",
         "2026-09-21 14:13:20 UTC",
         "LEAK  subscription sub_1  differs",
-        "1,234,567 eur a month",
+        "12,345.67 EUR a month",
         "status: active -> canceled",
         "let in, though Stripe does not",
         "2 events could not be applied",
@@ -154,3 +156,11 @@ def test_text_says_what_it_leaves_out() -> None:
     assert "and 975 leak more" in text
     many = drift(fields={f"field_{n}": (n, None) for n in range(40)})
     assert "and 28 fields more" in in_text(report(many))
+
+
+@pytest.mark.parametrize(
+    "minor, currency, shown",
+    [(63_000, "eur", "630.00 EUR"), (1_500, "jpy", "1,500 JPY"), (12_345, "kwd", "12.345 KWD")],
+)
+def test_amounts_are_shown_as_people_write_them(minor: int, currency: str, shown: str) -> None:
+    assert as_text.money(minor, currency) == shown

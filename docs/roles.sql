@@ -1,0 +1,65 @@
+-- Three roles, each with exactly what its program needs. The role that runs `migrate` owns the schema
+-- and is used for nothing else.
+--
+--     psql "$MIGRATE_DATABASE_URL" -f docs/roles.sql        after the first `migrate`, and again after each upgrade
+--     CREATE ROLE my_webhook LOGIN PASSWORD '...' IN ROLE subscription_sync_webhook;
+--
+-- The roles cannot log in; the users that are made members of them can. Running it again is harmless.
+-- Needs CREATEROLE for the first run, and ownership of the schema.
+
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY[
+        'subscription_sync_webhook', 'subscription_sync_job', 'subscription_sync_report'
+    ] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+        END IF;
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON SCHEMA stripe FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA stripe
+    FROM PUBLIC, subscription_sync_webhook, subscription_sync_job, subscription_sync_report;
+GRANT USAGE ON SCHEMA stripe
+    TO subscription_sync_webhook, subscription_sync_job, subscription_sync_report;
+
+-- All three compare the schema's version with their own.
+GRANT SELECT ON stripe.schema_migrations
+    TO subscription_sync_webhook, subscription_sync_job, subscription_sync_report;
+
+-- What both programs that write do to an object: nothing is ever deleted but an item that Stripe
+-- took out of its subscription. Changes can be added and, by nobody, altered.
+GRANT SELECT, INSERT, UPDATE ON stripe.customers, stripe.subscriptions, stripe.subscription_items
+    TO subscription_sync_webhook, subscription_sync_job;
+GRANT DELETE ON stripe.subscription_items TO subscription_sync_webhook, subscription_sync_job;
+GRANT INSERT (object, object_id, revision, event_id, run_id, fields) ON stripe.changes
+    TO subscription_sync_webhook, subscription_sync_job;
+
+-- Whose database it is: claimed once, its id filled in, its mode never changed.
+GRANT SELECT, INSERT (id, livemode), UPDATE (id) ON stripe.account
+    TO subscription_sync_webhook, subscription_sync_job;
+
+-- The ledger. An event's id, type, time and source are what they were when it was entered. The
+-- payload has to be readable because ON CONFLICT ... EXCLUDED.payload counts as reading it.
+GRANT SELECT (id, object_id, outcome, error, payload, attempts),
+    INSERT (id, type, object_id, created, api_version, source, outcome, error, payload),
+    UPDATE (object_id, outcome, error, payload, attempts, processed_at)
+    ON stripe.events TO subscription_sync_webhook;
+GRANT SELECT,
+    INSERT (id, type, object_id, created, api_version, source, outcome, error, payload),
+    UPDATE (object_id, outcome, error, payload, attempts, processed_at)
+    ON stripe.events TO subscription_sync_job;
+
+-- Runs and what they found are the job's alone.
+GRANT SELECT, INSERT, UPDATE ON stripe.runs, stripe.drifts TO subscription_sync_job;
+
+-- `reconcile --report`: reads, and not what it does not print (the payloads of events).
+GRANT SELECT ON stripe.account, stripe.customers, stripe.subscriptions, stripe.subscription_items
+    TO subscription_sync_report;
+GRANT SELECT (id, type, object_id, created, outcome, error, attempts, received_at) ON stripe.events
+    TO subscription_sync_report;
+GRANT SELECT (events_until) ON stripe.runs TO subscription_sync_report;

@@ -1,0 +1,248 @@
+"""docs/roles.sql: each program does all of its work under its own role, and no role does more."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from sandbox.stripe_double import Control, StripeDouble
+from tests.builders import TABLES, Endpoint, event, reconcile, world
+from tests.integration.witness import count, one
+
+SCRIPT = Path(__file__).parents[2] / "docs" / "roles.sql"
+NAMES = ("webhook", "job", "report")
+OBJECTS = ("customers", "subscriptions", "subscription_items")
+ALL = (*TABLES, "schema_migrations")
+PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+
+# Role -> privilege -> tables on which it is held, on some column at least.
+EXPECTED: dict[str, dict[str, set[str]]] = {
+    "webhook": {
+        "SELECT": {*OBJECTS, "events", "account", "schema_migrations"},
+        "INSERT": {*OBJECTS, "events", "account", "changes"},
+        "UPDATE": {*OBJECTS, "events", "account"},
+        "DELETE": {"subscription_items"},
+    },
+    "job": {
+        "SELECT": {*OBJECTS, "events", "account", "schema_migrations", "runs", "drifts"},
+        "INSERT": {*OBJECTS, "events", "account", "changes", "runs", "drifts"},
+        "UPDATE": {*OBJECTS, "events", "account", "runs", "drifts"},
+        "DELETE": {"subscription_items"},
+    },
+    "report": {"SELECT": {*OBJECTS, "events", "account", "schema_migrations", "runs"}},
+}
+
+
+@pytest.fixture
+def roles(database_url: str, connection: psycopg.Connection) -> Iterator[dict[str, str]]:
+    """A connection string for each role; the server is shared, so their names are the test's."""
+    prefix = f"sync_{uuid.uuid4().hex[:8]}_"
+    script = SCRIPT.read_text(encoding="utf-8").replace("subscription_sync_", prefix)
+    for _ in range(2):
+        connection.execute(script.encode())
+    urls = {}
+    for name in NAMES:
+        user = f"{prefix}{name}_user"
+        connection.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x' IN ROLE {}").format(
+                sql.Identifier(user), sql.Identifier(prefix + name)
+            )
+        )
+        urls[name] = make_conninfo(database_url, user=user, password="x")
+    yield urls
+    for name in NAMES:
+        for role in (f"{prefix}{name}_user", f"{prefix}{name}"):
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def held(url: str, privilege: str) -> set[str]:
+    """The tables on which a role holds a privilege, whole or for some column."""
+    with psycopg.connect(url) as connection:
+        some = privilege in {"SELECT", "INSERT", "UPDATE", "REFERENCES"}
+        question = "has_any_column_privilege" if some else "has_table_privilege"
+        return {
+            table
+            for table in ALL
+            if one(connection, f"SELECT {question}(%s, %s)", f"stripe.{table}", privilege)
+        }
+
+
+def signed_bodies(control: Control) -> list[bytes]:
+    return [control.event_body(made["id"]) for made in control.events()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_role_holds_these_privileges_and_no_others(roles: dict[str, str], name: str) -> None:
+    assert {p: tables for p in PRIVILEGES if (tables := held(roles[name], p))} == EXPECTED[name]
+    with psycopg.connect(roles[name]) as connection:
+        assert not one(connection, "SELECT has_schema_privilege('stripe', 'CREATE')")
+
+
+def test_webhook_does_all_of_its_work_under_its_role(
+    roles: dict[str, str], stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    customer = control.create_customer()
+    name = control.create_subscription(customer=customer, items=[{"price": "pro"}] * 2)
+    control.advance(60)
+    item = control.add_item(name, price="team")
+    control.advance(60)
+    control.remove_item(name, item)
+    control.advance(60)
+    control.cancel(name)
+    bodies = signed_bodies(control)
+    control.advance(60)
+    control.update_customer(customer, name="thin")
+    thin = control.thin_body(control.events()[-1]["id"])
+    control.emit("customer.updated", customer)
+    control.emit("customer.updated", customer)
+    same_second = signed_bodies(control)[-2:]
+    control.delete_customer(customer)
+    poison = event("customer.updated", {"object": "customer"}, id="evt_1Poison")
+    with Endpoint(roles["webhook"], stripe_double) as endpoint:
+        said = [
+            endpoint.post(body).get_json()["outcome"]
+            for body in (*bodies, thin, *same_second, bodies[2], poison, poison, bodies[0])
+        ]
+        said.append(endpoint.post(signed_bodies(control)[-1]).get_json()["outcome"])
+        old = json.loads(bodies[2])
+        old["id"] = "evt_1Stale"
+        assert endpoint.post(json.dumps(old).encode()).get_json() == {"outcome": "stale"}
+        assert endpoint._client.get("/readyz").status_code == 200
+    assert said[:6] == ["applied"] * 6
+    assert said[8:12] == ["duplicate", "failed", "failed", "duplicate"]
+    assert "unchanged" in said
+    assert stripe_double.control.requests() != [], "the thin one was asked for"
+    assert one(connection, "SELECT attempts FROM stripe.events WHERE outcome = 'failed'") == 2
+    assert count(connection, "subscription_items") == 2
+
+
+def test_job_does_all_of_its_work_under_its_role(
+    roles: dict[str, str],
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    control = stripe_double.control
+    control.seed(30)
+    name = control.create_subscription(items=[{"price": "pro"}] * 2)
+    with Endpoint(database_url, stripe_double) as endpoint:
+        for body in signed_bodies(control):
+            endpoint.post(body)
+        endpoint.post(event("customer.updated", {"object": "customer"}, id="evt_1Poison"))
+    control.advance(3_600)
+    item = control.add_item(name, price="team")
+    control.advance(3_600)
+    first = reconcile(roles["job"], stripe_double)
+    assert first.run.outcome == "success"
+    assert first.events.missed == 1
+    control.advance(3_600)
+    control.remove_item(name, item)
+    control.cancel(name)
+    control.advance(60)
+    connection.execute("UPDATE stripe.events SET received_at = now() - interval '200 days'")
+    connection.execute(
+        """
+        INSERT INTO stripe.customers (id, deleted, metadata, created, as_of, revision)
+        VALUES (
+            'cus_1Gone', false, '{}', to_timestamp(1),
+            tstzrange(to_timestamp(1), to_timestamp(2)), 1
+        );
+        UPDATE stripe.runs
+        SET outcome = NULL, finished_at = NULL, lease_expires_at = now() - interval '1 s'
+        """
+    )
+    second = reconcile(roles["job"], stripe_double)
+    assert second.run.outcome == "success"
+    assert {row.action for row in second.drift()} == {"repaired"}
+    assert {row.kind for row in second.drift()} == {"differs", "missing_in_stripe"}
+    assert count(connection, "events", "payload IS NOT NULL AND outcome <> 'failed'") == 2
+    assert one(connection, "SELECT attempts FROM stripe.events WHERE outcome = 'failed'") == 3
+    control.advance(3_600)
+    control.create_subscription()
+    assert reconcile(roles["job"], stripe_double, limit="0").run.outcome == "success"
+    for subscription in control.ids("subscription")[:3]:
+        control.cancel(subscription)
+    control.advance(3_600)
+    assert reconcile(roles["job"], stripe_double, limit="0").run.outcome == "refused"
+
+
+def test_report_does_all_of_its_work_under_its_role_and_writes_nothing(
+    roles: dict[str, str],
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    control = stripe_double.control
+    control.seed(30)
+    reconcile(database_url, stripe_double)
+    with Endpoint(database_url, stripe_double) as endpoint:
+        endpoint.post(event("customer.updated", {"object": "customer"}, id="evt_1Poison"))
+    for subscription in control.ids("subscription")[:5]:
+        control.cancel(subscription)
+    control.create_subscription()
+    control.advance(3_600)
+    before = world(connection)
+    report = reconcile(roles["report"], stripe_double, writes=False)
+    assert report.run.outcome == "success"
+    assert (len(list(report.drift())), report.failed) == (7, 1)
+    assert report.events.missed is not None
+    assert world(connection) == before
+
+
+FORBIDDEN: dict[str, tuple[str, ...]] = {
+    "webhook": (
+        "SELECT 1 FROM stripe.runs",
+        "SELECT 1 FROM stripe.drifts",
+        "SELECT fields FROM stripe.changes",
+        "SELECT received_at FROM stripe.events",
+        "UPDATE stripe.account SET livemode = true",
+        "UPDATE stripe.events SET id = 'evt_2', source = 'reconcile'",
+        "DELETE FROM stripe.events",
+        "DELETE FROM stripe.subscriptions",
+        "DELETE FROM stripe.customers",
+        "INSERT INTO stripe.runs (id) VALUES (gen_random_uuid())",
+    ),
+    "job": (
+        "UPDATE stripe.changes SET fields = '{}'",
+        "DELETE FROM stripe.changes",
+        "TRUNCATE stripe.changes",
+        "INSERT INTO stripe.changes (changed_at) VALUES (to_timestamp(0))",
+        "DELETE FROM stripe.events",
+        "DELETE FROM stripe.runs",
+        "DELETE FROM stripe.subscriptions",
+        "UPDATE stripe.account SET livemode = true",
+        "ALTER TABLE stripe.changes DISABLE TRIGGER ALL",
+        "SET session_replication_role = replica",
+        "DROP FUNCTION stripe.changes_are_append_only() CASCADE",
+    ),
+    "report": (
+        "INSERT INTO stripe.customers (id) VALUES ('cus_1')",
+        "UPDATE stripe.subscriptions SET status = 'active'",
+        "DELETE FROM stripe.subscription_items",
+        "SELECT payload FROM stripe.events",
+        "SELECT 1 FROM stripe.drifts",
+        "SELECT holder FROM stripe.runs",
+        "UPDATE stripe.account SET id = 'acct_1'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_role_is_refused_what_its_program_need_not_do(
+    roles: dict[str, str], connection: psycopg.Connection, name: str
+) -> None:
+    before: Any = world(connection)
+    shared = ("DELETE FROM stripe.schema_migrations", "CREATE TABLE stripe.mine ()")
+    with psycopg.connect(roles[name], autocommit=True) as refused:
+        for statement in (*FORBIDDEN[name], *shared, "DROP TABLE stripe.customers"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                refused.execute(statement.encode())
+    assert world(connection) == before

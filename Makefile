@@ -38,6 +38,9 @@ chaos: $(ready) ## 100,000 events under kill -9, crashes and faults, judged; SEE
 	@$(run) -m sandbox.chaos --json chaos-$(SEED).json --seed $(SEED) --events $(EVENTS) \
 		--subscriptions $(SUBSCRIPTIONS) $(ARGS)
 
+mutants: $(ready) ## switch each rule off in a copy and see which test notices; ARGS="--only WORD"
+	@$(run) -m tests.mutants $(ARGS)
+
 lint: lint-code lint-format lint-types ## ruff, ruff format, mypy --strict: changes nothing
 
 lint-code: $(ready)

@@ -59,6 +59,8 @@ class StripeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
 
     def _exchange(self, line: bytes) -> Any:
         with self._lock:

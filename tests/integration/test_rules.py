@@ -1,0 +1,93 @@
+"""Rules whose absence shows only in one narrow story each: those stories."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from reconcile.report.model import RunOutcome
+from sandbox.stripe_double import StripeDouble
+from shared.database import Database
+from shared.errors import DatabaseUnavailable
+from shared.mirror import Outcome
+from tests.builders import apply, apply_all, mirror, reconcile, world
+from tests.integration.test_traps_reconcile import LONG_AGO, drifted, found, item_of
+from tests.integration.witness import one
+
+
+def test_confirmed_row_does_not_give_way_to_an_answer_read_before(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """A question begins, Stripe goes back to what the row says, an equal event confirms the row.
+
+    Were the confirmation to leave the revision alone, the slow answer would still find it.
+    """
+    control = stripe_double.control
+    name = control.create_subscription(quantity=1)
+    item = item_of(control, name)
+    control.advance(60)
+    for quantity in (2, 3):
+        control.change_item(name, item, quantity=quantity)
+    with (
+        mirror(database_url, stripe_double) as to,
+        ThreadPoolExecutor(1) as pool,
+        control.hold("after_read", endpoint="subscriptions.retrieve") as hold,
+    ):
+        *earlier, three = [control.event_body(event["id"]) for event in control.events()]
+        for body in earlier:
+            apply(to, body)
+        slow = pool.submit(apply, to, three)
+        hold.wait_reached()
+        control.change_item(name, item, quantity=2)
+        again_two = control.event_body(control.events()[-1]["id"])
+        assert apply(to, again_two).outcome is Outcome.UNCHANGED
+        hold.release()
+        assert slow.result(10).retries == 1
+    assert one(connection, "SELECT quantity FROM stripe.subscription_items") == 2
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_what_the_webhook_brings_meanwhile_is_in_flight_and_counts_for_no_limit(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection, writes: bool
+) -> None:
+    control = stripe_double.control
+    name = control.create_subscription(created=LONG_AGO, quantity=1)
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+        control.advance(3_600)
+        control.change_item(name, item_of(control, name), quantity=2)
+        body = control.event_body(control.events()[-1]["id"])
+        control.advance(3_600)
+        with (
+            ThreadPoolExecutor(1) as pool,
+            control.hold("after_read", endpoint="subscriptions.list", skip=1) as hold,
+        ):
+            run = pool.submit(reconcile, database_url, stripe_double, writes=writes, limit="0")
+            hold.wait_reached()
+            assert apply(to, body).outcome is Outcome.APPLIED
+            hold.release()
+            report = run.result(20)
+    assert report.run.outcome is RunOutcome.SUCCESS
+    assert found(report) == [(name, "differs", "in_flight")]
+    assert one(connection, "SELECT quantity FROM stripe.subscription_items") == 2
+
+
+def test_run_beyond_its_limit_changes_no_row(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    names = drifted(database_url, stripe_double, 3)
+    before = world(connection, "runs", "drifts", "account")
+    report = reconcile(database_url, stripe_double, limit="2")
+    assert report.run.outcome is RunOutcome.REFUSED
+    assert found(report) == sorted((name, "differs", "refused") for name in names)
+    assert world(connection, "runs", "drifts", "account") == before
+    assert reconcile(database_url, stripe_double, limit="3").run.outcome is RunOutcome.SUCCESS
+
+
+def test_closed_pool_is_a_database_out_of_reach(database_url: str) -> None:
+    """A worker that is being closed may still have an event in hand, which Stripe sends again."""
+    database = Database(database_url)
+    database.read(lambda connection: connection.execute("SELECT 1"))
+    database.close()
+    with pytest.raises(DatabaseUnavailable):
+        database.read(lambda connection: connection.execute("SELECT 1"))

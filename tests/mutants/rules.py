@@ -1,0 +1,244 @@
+"""The rules, each with the change of text that switches it off and the tests that should notice."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Patch:
+    """`old` must stand in the file exactly once."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A rule switched off. `tests`: what is run, in this order, until one fails."""
+
+    rule: str
+    patches: tuple[Patch, ...]
+    tests: tuple[str, ...]
+
+
+_TRUTH = "shared/truth.py"
+_WRITE = "shared/repository/write_statement.py"
+_EVENTS = "tests/integration/test_traps_events.py"
+_WEBHOOK = "tests/integration/test_traps_webhook.py"
+_RECONCILE = "tests/integration/test_traps_reconcile.py"
+_MACHINE = "tests/integration/test_state_machine.py"
+_LEASE = "tests/integration/test_lease.py"
+_RULES = "tests/integration/test_rules.py"
+_UNIT = "tests/unit/test_truth.py"
+
+MUTANTS = (
+    Mutant(
+        "overlapping snapshots: Stripe is asked (here: the event wins)",
+        (Patch(_TRUTH, "    return Verdict.ASK\n", "    return Verdict.REPLACE\n"),),
+        (_EVENTS, _MACHINE, _UNIT),
+    ),
+    Mutant(
+        "a snapshot strictly left is stale (here: it is applied)",
+        (
+            Patch(
+                _TRUTH,
+                "    if incoming.upper <= held.lower:\n        return Verdict.STALE\n",
+                "    if incoming.upper <= held.lower:\n        return Verdict.REPLACE\n",
+            ),
+        ),
+        (_EVENTS, _MACHINE, _UNIT),
+    ),
+    Mutant(
+        "a confirmation moves the revision too",
+        (
+            Patch(
+                _WRITE,
+                "        revision = o.revision + 1\n",
+                "        revision = o.revision + (r.fields IS NOT NULL)::int\n",
+            ),
+        ),
+        (_RULES,),
+    ),
+    Mutant(
+        "a write holds only at the revision that was read",
+        (
+            Patch(
+                _WRITE,
+                "WHERE o.id = r.id AND o.revision = r.at_revision",
+                "WHERE o.id = r.id AND r.at_revision IS NOT NULL",
+            ),
+        ),
+        (_EVENTS, _RECONCILE, _MACHINE),
+    ),
+    Mutant(
+        "the event of a creation is dated back by a second",
+        (
+            Patch(
+                _TRUTH,
+                "Interval(created - 1, created) if is_creation else",
+                "Interval(created - 1, created) if False else",
+            ),
+        ),
+        (_EVENTS, _UNIT, "tests/unit/test_truth_simulation.py"),
+    ),
+    Mutant(
+        "an ended state beats an overlapping other without a question",
+        (
+            Patch(
+                _TRUTH,
+                "    if incoming_is_terminal and not held_is_terminal:\n",
+                "    if held_is_terminal and not held_is_terminal:\n",
+            ),
+        ),
+        (_EVENTS, _UNIT),
+    ),
+    Mutant(
+        "an ended state is not left for an overlapping other",
+        (
+            Patch(
+                _TRUTH,
+                "    if held_is_terminal and not incoming_is_terminal:\n"
+                "        return Verdict.STALE\n",
+                "    if held_is_terminal and not incoming_is_terminal:\n"
+                "        return Verdict.REPLACE\n",
+            ),
+        ),
+        (_MACHINE, _UNIT),
+    ),
+    Mutant(
+        "a list speaks only for rows ten minutes older than itself",
+        (Patch(_TRUTH, "LIST_LAG = 600\n", "LIST_LAG = 0\n"),),
+        (_MACHINE, _RECONCILE, "tests/unit/test_compare.py", _UNIT),
+    ),
+    Mutant(
+        "a run writes only while it holds the lease (the fence)",
+        (
+            Patch(
+                "shared/repository/runs.py",
+                "lease_expires_at = now() + make_interval(secs => %(lease)s)\n"
+                "        WHERE id = %(id)s AND outcome IS NULL\n",
+                "lease_expires_at = now() + make_interval(secs => %(lease)s)\n"
+                "        WHERE id = %(id)s\n",
+            ),
+        ),
+        (_LEASE, _MACHINE),
+    ),
+    Mutant(
+        "object and ledger row are written in one transaction",
+        (
+            Patch(_WRITE, "WHERE %(event_id)s::text IS NOT NULL\n", "WHERE false\n"),
+            Patch(
+                "shared/mirror.py",
+                "connection, self._mirrored, write, entry)\n",
+                "connection, self._mirrored, write, entry)\n"
+                "                if written:\n"
+                "                    ledger.enter(connection, entry)\n",
+            ),
+        ),
+        (_WEBHOOK, _MACHINE),
+    ),
+    Mutant(
+        "an event is done once (the trigger on the ledger)",
+        (
+            Patch(
+                "shared/migrations/0001_initial.sql",
+                "IF OLD.outcome <> 'failed' AND",
+                "IF false AND OLD.outcome <> 'failed' AND",
+            ),
+        ),
+        (_WEBHOOK, _MACHINE),
+    ),
+    Mutant(
+        "a difference in flight is looked at a second time",
+        (
+            Patch(
+                "reconcile/repair.py",
+                "[self._again(row, held[row.object].get(row.object_id)) for row in before]",
+                "list(before)",
+            ),
+        ),
+        (_RECONCILE, _RULES),
+    ),
+    Mutant(
+        "items beyond the embedded ones are asked for (has_more)",
+        (
+            Patch(
+                "shared/mirrored.py",
+                "None if embedded is None or embedded.has_more else embedded.data",
+                "None if embedded is None else embedded.data",
+            ),
+        ),
+        (_WEBHOOK, _RECONCILE),
+    ),
+    Mutant(
+        "ended subscriptions are listed too (status=all)",
+        (Patch("shared/objects.py", '    list_parameters={"status": "all"},\n', ""),),
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "a row that a list leaves out is asked for before anything is said",
+        (
+            Patch(
+                "reconcile/inspection.py",
+                "            content = self._ask(found, object_id, listing.asked)\n"
+                "            if content is not None:\n",
+                "            moment = Interval(listing.asked, listing.asked + 1)\n"
+                "            marked = {'missing_in_stripe_since': (None, listing.asked)}\n"
+                "            row, content = held[object_id], None\n"
+                "            found.waiting.append(Difference("
+                "object_id, 'missing_in_stripe', row, None, moment, marked))\n"
+                "            if content is not None:\n",
+            ),
+        ),
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "a run that would change too much changes nothing (the gate)",
+        (
+            Patch(
+                "reconcile/run.py",
+                "            check(plan, counts, self._order.limit)\n",
+                "            check(plan, {}, self._order.limit._replace(rows=10**9))\n",
+            ),
+        ),
+        (_RECONCILE, _RULES),
+    ),
+    Mutant(
+        "a run with the key of another account stops (by the account's id)",
+        (
+            Patch(
+                "reconcile/identity.py",
+                "    if known is not None and account_id is not None and known != account_id:\n",
+                "    if known != known:\n",
+            ),
+        ),
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "a run with the key of another mode stops",
+        (
+            Patch(
+                "reconcile/identity.py",
+                "    if held is not None and held.livemode != stripe.livemode:\n",
+                "    if held is not None and held.livemode != held.livemode:\n",
+            ),
+        ),
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "a key that knows none of the newest rows is another account's",
+        (Patch("reconcile/identity.py", "        _probe(database, stripe)\n", "        pass\n"),),
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "an event of another mode is refused",
+        (
+            Patch(
+                "shared/mirror.py",
+                "        if event.livemode != ours.livemode:\n",
+                "        if event.livemode != event.livemode:\n",
+            ),
+        ),
+        ("tests/integration/test_bad_input.py", _WEBHOOK, "tests/integration/test_odd_input.py"),
+    ),
+)

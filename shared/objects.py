@@ -18,6 +18,7 @@ from shared.columns import (
     Value,
     canonical_json,
 )
+from shared.errors import UnreadableObject
 from shared.mirrored import Content, Items, MirroredObject
 
 TERMINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
@@ -82,7 +83,11 @@ def _settle_subscription(decoded: Any, row: list[Value], items: list[list[Value]
     own period here is that of the item that ends last.
     """
     listed = decoded.discounts or ([decoded.discount.id] if decoded.discount else [])
+    if not isinstance(listed, list):
+        raise UnreadableObject("$.discounts", "Expected `array`")
     ids = [one.get("id") if isinstance(one, dict) else one for one in listed]
+    if not all(isinstance(one, str) for one in ids):
+        raise UnreadableObject("$.discounts[...]", "Expected an id or an object with one")
     row[_DISCOUNTS] = canonical_json(ids) if ids else "[]"
     if not items:
         return

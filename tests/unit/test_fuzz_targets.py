@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import NotAnEvent
+from shared.errors import NotAnEvent, UnreadableObject
 from shared.event import decode_event
+from shared.objects import SUBSCRIPTION
 from tests.fuzz import seeds, targets
 
 JSON = st.recursive(
@@ -89,3 +90,12 @@ def test_every_seed_of_the_fuzzer_holds(seed: int) -> None:
 def test_body_with_two_faults_is_no_event(body: bytes) -> None:
     with pytest.raises(NotAnEvent):
         decode_event(body)
+
+
+@pytest.mark.parametrize("discounts", [5, "di_1", {"id": "di_1"}, [5], [None], [{"id": 7}], [{}]])
+def test_discounts_that_are_no_list_of_ids_are_unreadable(discounts: object) -> None:
+    """Found by `make fuzz`: a TypeError, for the field's own type is any JSON."""
+    whole = json.loads(bodies()[3])["data"]["object"]
+    assert SUBSCRIPTION.decode(json.dumps(whole).encode()).id == whole["id"]
+    with pytest.raises(UnreadableObject, match=r"\$\.discounts"):
+        SUBSCRIPTION.decode(json.dumps({**whole, "discounts": discounts}).encode())

@@ -21,8 +21,8 @@ from sandbox.chaos.database import (
     BEFORE_LEDGER,
     BEFORE_OBJECT,
     IN_REPAIR,
-    DatabaseSide,
     Gate,
+    WatchedDatabase,
 )
 
 
@@ -55,7 +55,7 @@ CRASH_POINTS = (
 )
 
 
-def stage(database: DatabaseSide, point: CrashPoint, stop: threading.Event) -> bool:
+def stage(database: WatchedDatabase, point: CrashPoint, stop: threading.Event) -> bool:
     """Kill the first process that comes to this point; False when none came in time."""
     with Gate(database, point.gate) as gate:
         found = gate.wait_for_one(point.seconds, stop)

@@ -86,14 +86,11 @@ CREATE TRIGGER chaos_quota BEFORE INSERT ON stripe.subscription_items
 """
 
 
-class DatabaseSide:
-    """The server; TCP, because a TCP connection tells which process is behind it."""
+class WatchedDatabase:
+    """A database of the product's, with the witness, the gates and the quota in it."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
-        options = {"fsync": "on", "listen_addresses": "127.0.0.1", "port": str(self.port)}
-        self.server = EmbeddedPostgres.start(options)
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def prepare(self) -> None:
         """After the migrations."""
@@ -109,10 +106,6 @@ class DatabaseSide:
     def query(self, text: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         with self.connect() as connection:
             return connection.execute(text, values).fetchall()
-
-    def crash_and_restart(self) -> None:
-        self.server.stop_hard()
-        self.server.restart()
 
     def cut_connections(self) -> int:
         """End every connection of the product's; how many there were."""
@@ -130,6 +123,16 @@ class DatabaseSide:
             connection.execute("SELECT pg_advisory_lock(%s, 1)", (QUOTA,))
             yield
 
+
+class DatabaseSide(WatchedDatabase):
+    """With a server of its own; TCP, for a TCP connection tells which process is behind it."""
+
+    def __init__(self) -> None:
+        port = free_port()
+        options = {"fsync": "on", "listen_addresses": "127.0.0.1", "port": str(port)}
+        self.server = EmbeddedPostgres.start(options)
+        super().__init__(f"postgresql://postgres@127.0.0.1:{port}/postgres")
+
     def close(self) -> None:
         self.server.thaw()
         self.server.close()
@@ -138,7 +141,7 @@ class DatabaseSide:
 class Gate:
     """A shut gate: whoever comes to this point of a transaction waits until it is opened."""
 
-    def __init__(self, database: DatabaseSide, number: int) -> None:
+    def __init__(self, database: WatchedDatabase, number: int) -> None:
         self._connection = database.connect()
         self._number = number
         self._connection.execute("SET lock_timeout = '3s'")

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sandbox.chaos.database import DatabaseSide
+from sandbox.chaos.database import WatchedDatabase
 from sandbox.chaos.picture import Picture, columns_of_row, digest, of_changes, of_row, of_stripe
 from sandbox.chaos.postman import Facts
 
@@ -42,7 +42,7 @@ class Findings:
 class Judge:
     """`load` when nothing changes at Stripe any more."""
 
-    def __init__(self, database: DatabaseSide, ask: Ask) -> None:
+    def __init__(self, database: WatchedDatabase, ask: Ask) -> None:
         self._database = database
         self._ask = ask
         self._histories: dict[str, list[bytes]] = {}
@@ -147,8 +147,11 @@ class Judge:
         findings.unfolded += rows
 
     def _grouped(self, text: str) -> Any:
-        with self._database.connect() as connection, connection.transaction():
-            cursor = connection.cursor("judge")
+        with (
+            self._database.connect() as connection,
+            connection.transaction(),
+            connection.cursor("judge") as cursor,
+        ):
             cursor.itersize = 2_000
             cursor.execute(text.encode())
             yield from groupby(cursor, key=itemgetter(0))

@@ -48,7 +48,7 @@ def small(seed: int) -> Plan:
         seed=seed,
         events=1_500,
         subscriptions=100,
-        seconds=14.0,
+        seconds=10.0,
         rounds=2,
         rate=150,
         longest_delay=4.0,

@@ -14,7 +14,7 @@ import psutil
 
 from sandbox import product
 
-_ORPHAN_SECONDS = 15.0
+_ORPHAN_SECONDS = 30.0
 _END_SECONDS = 150.0
 
 
@@ -59,7 +59,7 @@ class WebhookService:
         """True when it is ready and has both its workers."""
         return len(self.workers()) == 2 and self._is_ready()
 
-    def recover(self, seconds: float = 30.0) -> None:
+    def recover(self, seconds: float = 60.0) -> None:
         """Wait until it is whole; one that does not become so by itself is started anew."""
         try:
             product.wait_until(self.is_whole, "the webhook", seconds)

@@ -1,4 +1,4 @@
-"""A quarter of a minute of the chaos run: everything at once, with real processes."""
+"""Half a minute of the chaos run: everything at once, with real processes."""
 
 from pathlib import Path
 

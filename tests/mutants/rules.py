@@ -35,7 +35,7 @@ MUTANTS = (
     Mutant(
         "overlapping snapshots: Stripe is asked (here: the event wins)",
         (Patch(_TRUTH, "    return Verdict.ASK\n", "    return Verdict.REPLACE\n"),),
-        (_EVENTS, _MACHINE, _UNIT),
+        (_EVENTS, _UNIT, _MACHINE),
     ),
     Mutant(
         "a snapshot strictly left is stale (here: it is applied)",
@@ -46,7 +46,7 @@ MUTANTS = (
                 "    if incoming.upper <= held.lower:\n        return Verdict.REPLACE\n",
             ),
         ),
-        (_EVENTS, _MACHINE, _UNIT),
+        (_EVENTS, _UNIT, _MACHINE),
     ),
     Mutant(
         "a confirmation moves the revision too",
@@ -103,12 +103,12 @@ MUTANTS = (
                 "        return Verdict.REPLACE\n",
             ),
         ),
-        (_MACHINE, _UNIT),
+        (_EVENTS, _UNIT, _MACHINE),
     ),
     Mutant(
         "a list speaks only for rows ten minutes older than itself",
         (Patch(_TRUTH, "LIST_LAG = 600\n", "LIST_LAG = 0\n"),),
-        (_MACHINE, _RECONCILE, "tests/unit/test_compare.py", _UNIT),
+        (_RECONCILE, "tests/unit/test_compare.py", _UNIT, _MACHINE),
     ),
     Mutant(
         "a run writes only while it holds the lease (the fence)",

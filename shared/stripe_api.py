@@ -17,13 +17,14 @@ from shared.errors import (
     UnreadableObject,
 )
 from shared.mirrored import Content, MirroredObject, Page
-from shared.stripe_http import StripeHttp
+from shared.stripe_http import Answer, StripeHttp
 from shared.truth import Interval
 
 PAGE = 100
 """Objects a page, the most that Stripe gives."""
 
 _MOST_ITEM_PAGES = 50
+_MOST_READS = 5
 
 
 class Retrieved(NamedTuple):
@@ -85,21 +86,32 @@ class StripeApi:
 
         Raises ObjectMissing, UnreadableObject, StripeRefused, StripeUnavailable, StripeUnreadable.
         """
+        answer = self._object(mirrored, object_id, deadline)
+        for _ in range(_MOST_READS):
+            content = mirrored.decode(answer.body)
+            if content.items is not None:
+                return Retrieved(content, answer.as_of)
+            # The items come in an answer of their own, maybe of another state. Where the object
+            # is the same before and after, there was a moment at which both were true.
+            items = self._all_items(mirrored, object_id, deadline)
+            again = self._object(mirrored, object_id, deadline)
+            whole = mirrored.decode(answer.body, items)
+            if mirrored.decode(again.body, items) == whole:
+                return Retrieved(whole, Interval(answer.as_of.lower, again.as_of.upper))
+            answer = again
+        raise StripeUnavailable(f"GET {mirrored.path}/:id: it changes while its items are read")
+
+    def _object(self, mirrored: MirroredObject, object_id: str, deadline: float | None) -> Answer:
         endpoint = f"{mirrored.path}/:id"
         path = f"{mirrored.path}/{quote(object_id, safe='')}"
         answer = self._http.get(path, endpoint=endpoint, deadline=deadline)
-        content = mirrored.decode(answer.body)
-        if content.id != object_id:
+        if mirrored.decode(answer.body).id != object_id:
             raise StripeUnreadable(f"GET {endpoint}: answered another object")
-        if content.items is not None:
-            return Retrieved(content, answer.as_of)
-        items, until = self._all_items(mirrored, object_id, deadline)
-        whole = mirrored.decode(answer.body, items)
-        return Retrieved(whole, Interval(answer.as_of.lower, max(answer.as_of.upper, until)))
+        return answer
 
     def _all_items(
         self, mirrored: MirroredObject, object_id: str, deadline: float | None
-    ) -> tuple[list[Any], int]:
+    ) -> list[Any]:
         assert mirrored.items is not None
         items: list[Any] = []
         parameters: dict[str, str | int] = {mirrored.name: object_id, "limit": PAGE}
@@ -108,7 +120,7 @@ class StripeApi:
             page, has_more = mirrored.decode_items(answer.body)
             items.extend(page)
             if not has_more or not page:
-                return items, answer.as_of.upper
+                return items
             parameters["starting_after"] = page[-1].id
         raise UnreadableObject("$.items", f"more than {_MOST_ITEM_PAGES * PAGE} items")
 

@@ -8,8 +8,10 @@ import pytest
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
 from shared.database import Database
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseUnavailable, WrongAccount
 from shared.mirror import Outcome
+from shared.repository import ledger
+from shared.repository.ledger import Entry
 from tests.builders import apply, apply_all, mirror, reconcile, world
 from tests.integration.test_traps_reconcile import LONG_AGO, drifted, found, item_of
 from tests.integration.witness import one
@@ -82,6 +84,71 @@ def test_run_beyond_its_limit_changes_no_row(
     assert found(report) == sorted((name, "differs", "refused") for name in names)
     assert world(connection, "runs", "drifts", "account") == before
     assert reconcile(database_url, stripe_double, limit="3").run.outcome is RunOutcome.SUCCESS
+
+
+def test_items_read_after_a_change_are_not_put_to_the_state_before_it(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """More than ten items come in an answer of their own, and Stripe may change in between."""
+    control = stripe_double.control
+    name = control.create_subscription(items=[{"price": "basic"}] * 11)
+    body = control.event_body(control.events()[-1]["id"])
+    with (
+        mirror(database_url, stripe_double) as to,
+        ThreadPoolExecutor(1) as pool,
+        control.hold("before_read", endpoint="subscription_items.list") as hold,
+    ):
+        applied = pool.submit(apply, to, body)
+        hold.wait_reached()
+        control.update_subscription(name, status="past_due")
+        control.remove_item(name, item_of(control, name))
+        hold.release()
+        assert applied.result(10).outcome is Outcome.APPLIED
+    assert one(connection, "SELECT status FROM stripe.subscriptions") == "past_due"
+    assert one(connection, "SELECT count(*) FROM stripe.subscription_items") == 10
+
+
+def test_event_that_is_done_is_never_done_again(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """Of two that process one event at once, the slower must not say that it failed."""
+    control = stripe_double.control
+    control.create_customer()
+    with mirror(database_url, stripe_double) as to:
+        (receipt,) = apply_all(to, control)
+    entry = Entry(
+        event_id=receipt.event_id,
+        type=receipt.event_type,
+        object_id=receipt.object_id,
+        created=1_790_000_000,
+        api_version=None,
+        source="webhook",
+        outcome="failed",
+        error="too late",
+        payload=b"{}",
+    )
+    before = world(connection)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        ledger.enter(connection, entry)
+    assert world(connection) == before
+
+
+@pytest.mark.parametrize(
+    "key, told", [("sk_test_other", "acct_1Other"), ("sk_live_double", "of live mode")]
+)
+def test_key_whose_account_or_mode_is_not_the_databases_stops_the_run(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    key: str,
+    told: str,
+) -> None:
+    """Once a run has entered the account, it tells even in a database without rows."""
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+    before = world(connection)
+    with pytest.raises(WrongAccount, match=told):
+        reconcile(database_url, stripe_double, key=key)
+    assert world(connection) == before
 
 
 def test_closed_pool_is_a_database_out_of_reach(database_url: str) -> None:

@@ -27,7 +27,7 @@ _ROWS = """
 
 @dataclass(kw_only=True)
 class Findings:
-    """Broken promises, by the ids of those concerned."""
+    """Broken promises, by the ids of those concerned. `evidence`: wrong versions of rows."""
 
     lost: list[str] = field(default_factory=list)
     never_entered: list[str] = field(default_factory=list)
@@ -35,6 +35,7 @@ class Findings:
     went_back: list[str] = field(default_factory=list)
     never_true: list[str] = field(default_factory=list)
     unfolded: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
     versions: int = 0
     changes: int = 0
 
@@ -73,6 +74,16 @@ class Judge:
                 if found == name:
                     return truth, of_row(text)
         return truth, None
+
+    def nearest(self, version: str) -> list[str]:
+        """What differs between a wrong version of a row and each state of Stripe's like it."""
+        shown = of_row(version)
+        found = []
+        for place, one in enumerate(self._ask("history", shown["id"])):
+            truth = of_stripe(one["object"])
+            names = {n for n in truth.keys() | shown.keys() if truth.get(n) != shown.get(n)}
+            found.append((len(names), f"{place}: {sorted(names)}"))
+        return [words for _, words in sorted(found)[:3]]
 
     def judge(self, facts: Facts) -> Findings:
         findings = Findings()
@@ -122,10 +133,12 @@ class Judge:
                 known = places.get(digest(of_row(body)))
                 if known is None:
                     findings.never_true.append(name)
+                    findings.evidence.append(body)
                     continue
                 later = [place for place in known if place >= reached]
                 if not later:
                     findings.went_back.append(name)
+                    findings.evidence.append(body)
                     break
                 reached = later[0]
 

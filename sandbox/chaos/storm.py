@@ -125,6 +125,10 @@ class Storm:
         findings = self._judge.judge(facts)
         words += [f"{name} differed: {self._judge.explain(name)}" for name in after[:3]]
         words += [
+            f"{text}, in Stripe's history: {self._judge.nearest(text)}"
+            for text in findings.evidence[:3]
+        ]
+        words += [
             f"a reconcile in the calm did not end well: {report and report['run']}"
             for report in (resumed, last, again)
             if report is None or report["run"]["outcome"] != "success"

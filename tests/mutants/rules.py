@@ -146,7 +146,7 @@ MUTANTS = (
                 "IF false AND OLD.outcome <> 'failed' AND",
             ),
         ),
-        (_WEBHOOK, _MACHINE),
+        (_RULES, _WEBHOOK, _MACHINE),
     ),
     Mutant(
         "a difference in flight is looked at a second time",
@@ -169,6 +169,17 @@ MUTANTS = (
             ),
         ),
         (_WEBHOOK, _RECONCILE),
+    ),
+    Mutant(
+        "an object and items that were read apart are of one state",
+        (
+            Patch(
+                "shared/stripe_api.py",
+                "            if mirrored.decode(again.body, items) == whole:\n",
+                "            if again == again:\n",
+            ),
+        ),
+        (_RULES,),
     ),
     Mutant(
         "ended subscriptions are listed too (status=all)",
@@ -212,7 +223,7 @@ MUTANTS = (
                 "    if known != known:\n",
             ),
         ),
-        (_RECONCILE,),
+        (_RULES, _RECONCILE),
     ),
     Mutant(
         "a run with the key of another mode stops",
@@ -223,7 +234,7 @@ MUTANTS = (
                 "    if held is not None and held.livemode != held.livemode:\n",
             ),
         ),
-        (_RECONCILE,),
+        (_RULES, _RECONCILE),
     ),
     Mutant(
         "a key that knows none of the newest rows is another account's",

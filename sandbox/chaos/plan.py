@@ -16,7 +16,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     seed: int = 1
     events: int = 100_000
     subscriptions: int = 5_000
-    seconds: float = 540.0
+    seconds: float = 560.0
     rounds: int = 4
     rate: int = 400
     duplicated: float = 0.20
@@ -27,7 +27,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     two_events: float = 0.05
     no_event: float = 0.005
     bursts: float = 0.05
-    pause: tuple[float, float] = (0.5, 3.0)
+    pause: tuple[float, float] = (1.0, 5.0)
     pause_of_runs: tuple[float, float] = (5.0, 30.0)
     freeze: tuple[float, float] = (5.0, 10.0)
     settle: float = 120.0

@@ -16,8 +16,9 @@ from sandbox.chaos.plan import Plan
 from sandbox.chaos.postman import Facts, Postman
 from sandbox.stripe_double import StripeDouble
 
-_TICK = 0.05
-_LONGEST_BACKLOG = 600
+_TICK = 0.02
+_LONGEST_BACKLOG = 1_500
+_MOST_AT_ONCE = 50
 
 
 class Begin(Struct, kw_only=True):
@@ -86,11 +87,14 @@ class StripeSide:
     def _live(self, until_events: int, deadline: float) -> None:
         control, postman = self._control, self._postman
         ticks = threading.Event()
-        while self._events < until_events and time.monotonic() < deadline:
+        last = time.monotonic()
+        while self._events < until_events and last < deadline:
             ticks.wait(_TICK)
+            now, before = time.monotonic(), last
+            last = now
             if postman.backlog() > _LONGEST_BACKLOG:
                 continue
-            for _ in range(max(1, int(self._plan.rate * _TICK))):
+            for _ in range(min(1 + int(self._plan.rate * (now - before)), _MOST_AT_ONCE)):
                 self._life.change()
             made = control.outbox()
             control.drop(*made)

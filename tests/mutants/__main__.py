@@ -19,7 +19,7 @@ from tests.mutants.rules import MUTANTS, Mutant, Patch
 ROOT = Path(__file__).parents[2]
 SECONDS = 400
 
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", re.MULTILINE)
 
 
 class PatchDoesNotFit(Exception):

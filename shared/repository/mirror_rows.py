@@ -72,6 +72,12 @@ def newest_ids(connection: Connection[Any], mirrored: MirroredObject, count: int
     return [row[0] for row in rows]
 
 
+def beyond_ids(connection: Connection[Any], mirrored: MirroredObject, end: int) -> list[str]:
+    """Return the ids of rows whose `created` lies outside `[0, end)`, where no window looks."""
+    rows = statements(mirrored).beyond.execute(connection, {"end": end})
+    return [row[0] for row in rows]
+
+
 def _held(mirrored: MirroredObject, row: Sequence[Any]) -> Held:
     count = len(mirrored.columns)
     items = row[count]

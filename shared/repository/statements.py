@@ -31,6 +31,7 @@ class Statements:
     many: Statement
     boundaries: Statement
     newest: Statement
+    beyond: Statement
     write: Statement
     write_single: Statement
     mark_missing: Statement
@@ -45,6 +46,7 @@ def statements(mirrored: MirroredObject) -> Statements:
         many=Statement(_many(mirrored)),
         boundaries=Statement(_boundaries(mirrored)),
         newest=Statement(_newest(mirrored)),
+        beyond=Statement(_beyond(mirrored)),
         write=Statement(write_text(mirrored)),
         write_single=Statement(write_text(mirrored, single=True)),
         mark_missing=Statement(_mark_missing(mirrored)),
@@ -124,6 +126,15 @@ FROM stripe.{mirrored.table}
 WHERE created IS NOT NULL AND missing_in_stripe_since IS NULL
 ORDER BY created DESC
 LIMIT %(count)s::bigint
+"""
+
+
+def _beyond(mirrored: MirroredObject) -> str:
+    return f"""
+SELECT id
+FROM stripe.{mirrored.table}
+WHERE (created < to_timestamp(0) OR created >= to_timestamp(%(end)s::bigint))
+    AND missing_in_stripe_since IS NULL
 """
 
 

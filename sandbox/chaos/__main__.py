@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ def main() -> int:
     plan = small(given.seed) if given.small else Plan(seed=given.seed)
     wishes = {name: getattr(given, name) for name in ("events", "subscriptions", "seconds")}
     plan = msgspec.structs.replace(plan, **{k: v for k, v in wishes.items() if v is not None})
+    # Else nobody would end what was started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     began = time.monotonic()
 
     def say(words: str) -> None:

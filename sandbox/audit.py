@@ -54,7 +54,7 @@ def dependencies() -> int:
 
 def _not_audited(reason: str) -> int:
     print(f"dependencies: NOT AUDITED: {reason}")
-    print("  run it where https://pypi.org/pypi/NAME/VERSION/json can be reached")
+    print("  run it where PyPI's JSON API can be reached")
     return NOT_AUDITED
 
 

@@ -154,13 +154,20 @@ def _write(report: Report, counted: Totals, arguments: argparse.Namespace) -> No
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise
         return
-    target = Path(arguments.output)
+    target = Path(arguments.output).resolve()
+    if target.exists() and not target.is_file():
+        # A device or a pipe: replacing it would put a file in its place.
+        with target.open("w", encoding="utf-8") as stream:
+            render(report, counted, stream)
+        return
+    # Private, as temporary files are: the report holds what customers are called.
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
     ) as stream:
         try:
             render(report, counted, stream)
-            Path(stream.name).chmod(0o644)
+            if target.exists():
+                Path(stream.name).chmod(target.stat().st_mode & 0o777)
             Path(stream.name).replace(target)
         except BaseException:
             Path(stream.name).unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Literal
 
@@ -13,6 +12,9 @@ from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 
 Consequence = Literal["leak", "lockout", "money", "cosmetic"]
+
+_MOST = 2**63 - 1
+"""Where an absurd amount is cut, so that every reader of the report can hold it."""
 
 _MONTHS = {
     "day": Fraction(12, 365),
@@ -103,7 +105,10 @@ def _monthly(item: Row) -> tuple[str, Fraction]:
     index = SUBSCRIPTION.items.decoded.index
     decimal = item[index["unit_amount_decimal"]]
     whole = item[index["unit_amount"]]
-    each = Fraction(str(decimal)) if decimal is not None else Fraction(int(whole or 0))
+    try:
+        each = Fraction(str(decimal)) if decimal is not None else Fraction(int(whole or 0))
+    except ValueError:  # NaN, which only somebody else can have put into the row
+        each = Fraction(0)
     months = _MONTHS.get(str(item[index["interval"]]))
     count = int(item[index["interval_count"]] or 1)
     quantity = int(item[index["quantity"]] or 0)
@@ -113,5 +118,5 @@ def _monthly(item: Row) -> tuple[str, Fraction]:
 
 
 def _rounded(amount: Fraction) -> int:
-    exact = Decimal(amount.numerator) / Decimal(amount.denominator)
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    rounded = (2 * amount.numerator + amount.denominator) // (2 * amount.denominator)
+    return max(-_MOST, min(rounded, _MOST))

@@ -48,10 +48,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Spooled)
 
 
-def drift(
-    mirrored: MirroredObject, difference: Difference, access: frozenset[str], action: str
-) -> DriftRow:
-    """Return a difference as it is kept; `action`: pending, repaired, refused."""
+def drift(mirrored: MirroredObject, difference: Difference, access: frozenset[str]) -> DriftRow:
+    """Return a difference as it is kept while it waits."""
     meaning = consequence.consequence(mirrored, difference, access)
     held, content = difference.held, difference.content
     spooled = Spooled(
@@ -69,15 +67,21 @@ def drift(
         fields=difference.fields,
         monthly_amount=consequence.monthly_amount(mirrored, difference, meaning),
         ends_access=consequence.ends_access(mirrored, difference, access),
-        action=action,
-        spooled=_encoder.encode(spooled) if action == "pending" else None,
+        action="pending",
+        spooled=_encoder.encode(spooled),
         found_at=int(time.time()),
     )
 
 
 def settled(row: DriftRow, action: str) -> DriftRow:
-    """Return a drift with its last word; nothing waits any more."""
-    return msgspec.structs.replace(row, action=action, spooled=None)
+    """Return a drift with its last word; nothing waits any more.
+
+    Of an object that the database lacked, its status tells enough: the change row has it all.
+    """
+    fields = row.fields
+    if row.kind == "missing_in_database":
+        fields = {name: pair for name, pair in fields.items() if name == "status"}
+    return msgspec.structs.replace(row, action=action, fields=fields, spooled=None)
 
 
 def spooled(row: DriftRow) -> Spooled:

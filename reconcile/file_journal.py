@@ -30,7 +30,7 @@ class FileJournal:
     def keep(self, found: Inspected) -> None:
         """Spool a window's differences."""
         for difference in (*found.missing, *found.waiting):
-            self._append(self._spool, drift(found.mirrored, difference, self._access, "pending"))
+            self._append(self._spool, drift(found.mirrored, difference, self._access))
         add(self.progress, found.mirrored.name, found.counts)
         mark_done(self.progress, found.mirrored.name, found.window)
 

@@ -20,7 +20,9 @@ class Limit(NamedTuple):
         """Return how many of so many rows may be changed."""
         if self.rows is not None:
             return self.rows
-        return max(FLOOR, int(rows * (self.percent or 0.0) / 100))
+        if not self.percent:
+            return 0
+        return max(FLOOR, int(rows * self.percent / 100))
 
     def __str__(self) -> str:
         """Return it as it is written on the command line."""
@@ -56,22 +58,19 @@ def parse(text: str) -> Limit:
 
 def check(tallies: list[Tally], limit: Limit) -> None:
     """Pass the whole plan, or raise RepairRefused: then none of it is written."""
+    needed = max((tally.changes for tally in tallies), default=0)
     for tally in tallies:
-        allowed = limit.allowed(tally.rows)
-        if tally.changes > allowed:
-            raise RepairRefused(
-                what=f"change ({tally.object}s)",
-                concerned=tally.changes,
-                rows=tally.rows,
-                limit=str(limit),
-                allowed=allowed,
-            )
-        allowed = limit.allowed(tally.granting)
-        if tally.ending_access > allowed:
-            raise RepairRefused(
-                what=f"lose access ({tally.object}s that grant it)",
-                concerned=tally.ending_access,
-                rows=tally.granting,
-                limit=str(limit),
-                allowed=allowed,
-            )
+        for what, concerned, rows in (
+            (f"change ({tally.object}s)", tally.changes, tally.rows),
+            (f"lose access ({tally.object}s that grant it)", tally.ending_access, tally.granting),
+        ):
+            allowed = limit.allowed(rows)
+            if concerned > allowed:
+                raise RepairRefused(
+                    what=what,
+                    concerned=concerned,
+                    rows=rows,
+                    limit=str(limit),
+                    allowed=allowed,
+                    needed=needed,
+                )

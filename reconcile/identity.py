@@ -9,7 +9,7 @@ from shared.repository import mirror_rows
 from shared.repository.account import Account, claim_account, read_account
 from shared.stripe_api import StripeApi
 
-_PROBES = 3
+_PROBES = 5
 
 
 def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) -> Account:
@@ -58,7 +58,8 @@ def _probe(database: Database, stripe: StripeApi) -> None:
         if ids:
             raise WrongAccount(
                 f"this key's account knows none of {', '.join(ids)}, which the database holds:"
-                " it is the key of another account"
+                " it is the key of another account, or that account's data was deleted:"
+                " then begin with an empty database"
             )
 
 

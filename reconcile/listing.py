@@ -33,13 +33,28 @@ class Listing(NamedTuple):
 
     `covered` is the part of the window, its upper end, that was listed wholly; `asked` is when the
     first page was asked for, on Stripe's clock. `unreadable`: (id, reason) of objects that are
-    listed but cannot be read.
+    listed but cannot be read. `created` is that column's position.
     """
 
     objects: dict[str, Listed]
     unreadable: dict[str, str]
     covered: Window
     asked: int
+    created: int
+
+    @property
+    def end(self) -> int:
+        """Where this run's windows end: nothing was asked for that is younger."""
+        return self.asked
+
+    def above(self, cut: int) -> Listing:
+        """Return the part of the listing whose `created` is `cut` or later."""
+        objects = {
+            name: one
+            for name, one in self.objects.items()
+            if int(one.content.row[self.created] or 0) >= cut
+        }
+        return self._replace(objects=objects, covered=Window(cut, self.covered.lt))
 
 
 def list_window(stripe: StripeApi, mirrored: MirroredObject, window: Window) -> Listing:
@@ -63,13 +78,8 @@ def list_window(stripe: StripeApi, mirrored: MirroredObject, window: Window) -> 
         if full and oldest is not None and window.gte <= oldest < window.lt - 1:
             covered = Window(oldest + 1, window.lt)
             break
-    objects = {
-        name: one
-        for name, one in objects.items()
-        if int(one.content.row[created] or 0) >= covered.gte
-    }
     assert asked is not None
-    return Listing(objects, unreadable, covered, asked)
+    return Listing(objects, unreadable, covered, asked, created).above(covered.gte)
 
 
 def _pages(stripe: StripeApi, mirrored: MirroredObject, window: Window) -> Iterator[ListedPage]:

@@ -31,6 +31,7 @@ MOST_ATTEMPTS = 10
 
 _DAYS = 30
 _MARGIN = 3600
+_SLICE = 6 * 3600
 _TYPES = 20
 _EVENT_SECONDS = 60.0
 _BATCH = 1000
@@ -71,21 +72,27 @@ class Deliveries:
         self._alive = alive
         self._deadline = deadline
 
-    def missed(self, *, until: int, apply: bool) -> Events:
+    def missed(
+        self, *, until: int, apply: bool, seen: Callable[[int], None] = lambda _: None
+    ) -> Events:
         """Compare Stripe's event list up to `until` (epoch) with the ledger.
 
         It begins a little before where the last run's look at the list ended, or with the oldest
         event that ever arrived, at most 30 days ago. All of it is in Stripe's time: no other
         clock knows which events there are. `apply`: what never arrived is entered with source
-        `reconcile` and applied under the same rules as if it had.
+        `reconcile` and applied under the same rules as if it had. `seen` is told up to when the
+        list is done, a quarter of a day at a time: a run that is stopped goes on from there.
         """
         events = Events(listed=0, missed=0)
-        since = self._since(until)
         names = sorted(EVENT_TYPES)
-        for start in range(0, len(names), _TYPES):
-            for page in self._stripe.events(names[start : start + _TYPES], since, until):
-                self._alive()
-                self._enter(page, events, apply=apply)
+        for begin in range(self._since(until), until + 1, _SLICE):
+            end = min(begin + _SLICE - 1, until)
+            for start in range(0, len(names), _TYPES):
+                for page in self._stripe.events(names[start : start + _TYPES], begin, end):
+                    self._alive()
+                    self._enter(page, events, apply=apply)
+            if not events.left:
+                seen(end)
         return events
 
     def replay(self, event_id: str | None = None, *, by_hand: bool) -> list[Receipt]:

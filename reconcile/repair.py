@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,7 +70,7 @@ class Second:
         """Ask Stripe for one object again and return what is now to be said of it."""
         mirrored = OBJECTS[row.object]
         try:
-            _, _, difference = self._inspector.one(mirrored, row.object_id, int(time.time()))
+            _, _, difference = self._inspector.one(mirrored, row.object_id)
         except UnreadableObject as error:
             log.event(
                 _log,
@@ -84,7 +83,7 @@ class Second:
             return settled(row, "refused")
         if difference is None:
             return settled(row, "in_flight")
-        return drift(mirrored, difference, self._access, "pending")
+        return drift(mirrored, difference, self._access)
 
     def _held(self, rows: list[DriftRow]) -> dict[str, dict[str, Held]]:
         held: dict[str, dict[str, Held]] = {}

@@ -25,16 +25,17 @@ from shared.database import Database
 from shared.errors import (
     DeadlineReached,
     Interrupted,
+    LeaseLost,
     ListingBroken,
-    ObjectMissing,
     RepairRefused,
     SubscriptionSyncError,
+    UnknownId,
 )
 from shared.migrate import require_current
 from shared.mirror import Mirror
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED, SUBSCRIPTION
-from shared.repository import ledger, mirror_rows
+from shared.repository import ledger, mirror_rows, runs
 from shared.repository.account import Account
 from shared.stripe_api import StripeApi
 
@@ -84,7 +85,9 @@ class Run:
         )
         self._journal: RunJournal | None = None
         self._extend_at = 0.0
-        self._inspector = Inspector(database, stripe, grace=order.grace, access=order.access)
+        self._inspector = Inspector(
+            database, stripe, grace=order.grace, access=order.access, still=self._keep_lease
+        )
 
     def execute(self) -> Report:
         """Compare, repair where that is ordered, and return the report.
@@ -99,37 +102,24 @@ class Run:
         if not self._order.writes:
             journal = FileJournal(self._order.access)
             return self._carry_out(run_id, account, journal, int(time.time()))
-        scope = self._order.subscription or "all"
+        scope = self._order.subscription or runs.EVERYTHING
         with hold(self._database, run_id, scope, self._order.lease_seconds) as started:
             run_journal = RunJournal(
                 self._database, started, self._order.access, self._order.lease_seconds
             )
             self._journal = run_journal
-            return self._carry_out(run_id, account, run_journal, started.started_at)
+            since = started.since if started.resumes else None
+            return self._carry_out(run_id, account, run_journal, started.started_at, since)
 
     def _carry_out(
-        self, run_id: str, account: Account, journal: Journal, started_at: int
+        self,
+        run_id: str,
+        account: Account,
+        journal: Journal,
+        started_at: int,
+        compared_since: int | None = None,
     ) -> Report:
-        outcome, reason = RunOutcome.SUCCESS, None
-        try:
-            self._compare(journal)
-            self._settle(journal)
-            if self._journal is not None:
-                self._journal.rewind()
-            if self._order.subscription is None:
-                self._look_after_events()
-        except (DeadlineReached, Interrupted) as error:
-            outcome, reason = RunOutcome.INCOMPLETE, str(error)
-        except (RepairRefused, ListingBroken) as error:
-            outcome, reason = self._refused(error)
-        except SubscriptionSyncError as error:
-            late = self._time.is_over
-            outcome = RunOutcome.INCOMPLETE if late else RunOutcome.FAILED
-            reason = f"{type(error).__name__}: {error}"
-            if late:
-                reason = f"the deadline came; the next run goes on from there ({reason})"
-        if outcome is RunOutcome.SUCCESS:
-            outcome, reason = _judge(journal, self._events)
+        outcome, reason = self._attempt(journal)
         failed: tuple[int, list[ledger.Failed]] = (0, [])
         try:
             if isinstance(journal, RunJournal):
@@ -146,6 +136,7 @@ class Run:
             livemode=account.livemode,
             outcome=outcome,
             reason=reason,
+            compared_since=compared_since,
         )
         return Report(
             run=facts,
@@ -158,12 +149,35 @@ class Run:
             failures=failed[1],
         )
 
+    def _attempt(self, journal: Journal) -> tuple[RunOutcome, str | None]:
+        """Go through all of it and say how it ended."""
+        try:
+            self._compare(journal)
+            self._settle(journal)
+            if self._journal is not None:
+                self._journal.rewind()
+            if self._order.subscription is None:
+                self._look_after_events()
+        except (DeadlineReached, Interrupted) as error:
+            return RunOutcome.INCOMPLETE, str(error)
+        except (RepairRefused, ListingBroken) as error:
+            return self._refused(error)
+        except LeaseLost as error:
+            return RunOutcome.FAILED, str(error)
+        except SubscriptionSyncError as error:
+            reason = f"{type(error).__name__}: {error}"
+            if self._time.is_over:
+                reason = f"the deadline came; the next run goes on from there ({reason})"
+                return RunOutcome.INCOMPLETE, reason
+            return RunOutcome.FAILED, reason
+        return _judge(journal, self._events)
+
     def _compare(self, journal: Journal) -> None:
         """Compare every window, oldest first; the cursor stands behind each that is done."""
         if self._order.subscription is not None:
             found = self._inspector.single(SUBSCRIPTION, self._order.subscription)
             if not any(found.counts[name] for name in ("stripe", "database", "unreadable")):
-                raise ObjectMissing(self._order.subscription)
+                raise UnknownId(f"neither Stripe nor the database knows {self._order.subscription}")
             self._keep(journal, found)
             return
         for mirrored in MIRRORED:
@@ -191,7 +205,8 @@ class Run:
         )
         for object_id in ids:
             self._time.require(f"every {mirrored.name} window, but not rows from beyond")
-            self._keep(journal, self._inspector.single(mirrored, object_id))
+            looked_at = Window(0, end - _TOMORROW)
+            self._keep(journal, self._inspector.single(mirrored, object_id, looked_at))
 
     def _windows(self, mirrored: MirroredObject, journal: Journal, end: int) -> list[Window]:
         cuts = self._database.read(
@@ -248,13 +263,16 @@ class Run:
             self._deliveries.replay(by_hand=False)
             self._deliveries.expire(self._order.payload_days)
         until = self._stripe.now(SUBSCRIPTION) - self._order.grace
-        self._events = self._deliveries.missed(until=until, apply=self._order.writes)
-        if self._journal is not None and not self._events.left:
-            self._journal.note_events_until(until)
+        seen = self._journal.note_events_until if self._journal is not None else _nobody
+        self._events = self._deliveries.missed(until=until, apply=self._order.writes, seen=seen)
 
     def _alive(self) -> None:
         """Between two steps: stop where there is no time left, and keep the lease."""
         self._time.require("every window and repair, but not every event")
+        self._keep_lease()
+
+    def _keep_lease(self) -> None:
+        """Extend the lease when a quarter of it has passed. Raises LeaseLost."""
         if self._journal is not None and time.monotonic() >= self._extend_at:
             self._journal.alive()
             self._extend_at = time.monotonic() + self._order.lease_seconds / 4
@@ -267,6 +285,10 @@ class Run:
             if isinstance(journal, RunJournal):
                 journal.alive()
             self._time.wait(min(left, self._order.lease_seconds / 4))
+
+
+def _nobody(_: int) -> None:
+    """Remember nothing: a report writes nothing."""
 
 
 def _judge(journal: Journal, events: Events) -> tuple[RunOutcome, str | None]:

@@ -13,11 +13,13 @@ import psycopg
 from reconcile.drift import OBJECTS, drift, settled, spooled, write_of, write_of_spooled
 from reconcile.inspection import Inspected
 from reconcile.journal import add, mark_done
+from shared import truth
 from shared.database import Connection, Database, describe
 from shared.mirrored import MirroredObject
 from shared.repository import drifts, mirror_rows, runs
 from shared.repository.drifts import DriftRow
 from shared.repository.mirror_rows import Write
+from shared.truth import Interval
 
 
 class RunJournal:
@@ -28,6 +30,7 @@ class RunJournal:
     ) -> None:
         self.progress = started.progress
         self._run_id = started.id
+        self._story = started.story
         self._database = database
         self._access = access
         self._lease = lease_seconds
@@ -40,19 +43,18 @@ class RunJournal:
         mirrored, name = found.mirrored, found.mirrored.name
         with self._database.connection() as connection, connection.transaction():
             self._advance(connection)
-            rows = [drift(mirrored, one, self._access, "pending") for one in found.waiting]
+            rows = [drift(mirrored, one, self._access) for one in found.waiting]
             writes = {one.id: write_of(one) for one in found.missing}
             written, refused = _write(connection, mirrored, writes, self._run_id)
             for one in found.missing:
+                row = drift(mirrored, one, self._access)
                 if one.id in written:
-                    rows.append(drift(mirrored, one, self._access, "repaired"))
+                    row = settled(row, "repaired")
                 elif one.id in refused:
-                    rows.append(drift(mirrored, one, self._access, "refused"))
-                else:
-                    rows.append(
-                        settled(drift(mirrored, one, self._access, "repaired"), "in_flight")
-                    )
-            drifts.record(connection, self._run_id, rows)
+                    row = settled(row, "refused")
+                # Else somebody was quicker: that row is looked at again at the end.
+                rows.append(row)
+            drifts.record(connection, self._story, rows)
             found.counts["unwritable"] += len(refused)
             add(self.progress, name, found.counts)
             mark_done(self.progress, name, found.window)
@@ -61,14 +63,14 @@ class RunJournal:
     def pending(self) -> Iterator[list[DriftRow]]:
         """Yield what waits for repair, in batches."""
         with self._database.connection() as connection:
-            yield from drifts.read(connection, self._run_id, pending_only=True)
+            yield from drifts.read(connection, self._story, pending_only=True)
 
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:
         """Replace what was said of a batch."""
         changed = [new for old, new in zip(before, after, strict=True) if new is not old]
         with self._database.connection() as connection, connection.transaction():
             self._advance(connection)
-            drifts.record(connection, self._run_id, changed)
+            drifts.record(connection, self._story, changed)
 
     def repair(self, rows: list[DriftRow]) -> list[DriftRow]:
         """Write a batch of waiting differences, each at the revision its window read.
@@ -92,7 +94,7 @@ class RunJournal:
                         done.append(settled(row, "repaired"))
                     else:
                         lost.append(row)
-            drifts.record(connection, self._run_id, done)
+            drifts.record(connection, self._story, done)
             self._advance(connection)
         return lost
 
@@ -100,7 +102,7 @@ class RunJournal:
         """Note that nothing that waited is written."""
         with self._database.connection() as connection, connection.transaction():
             self._advance(connection)
-            drifts.refuse_pending(connection, self._run_id)
+            drifts.refuse_pending(connection, self._story)
 
     def alive(self) -> None:
         """Extend the lease. Raises LeaseLost."""
@@ -125,7 +127,7 @@ class RunJournal:
     def all(self) -> Iterator[DriftRow]:
         """Yield every difference of this run."""
         with self._database.connection() as connection:
-            for batch in drifts.read(connection, self._run_id):
+            for batch in drifts.read(connection, self._story):
                 yield from batch
 
     def close(self) -> None:
@@ -139,12 +141,14 @@ class RunJournal:
             return False
         waiting = spooled(row)
         assert waiting.at_revision is not None
+        assert waiting.held_as_of is not None
         return mirror_rows.mark_missing(
             connection,
             mirrored,
             row.object_id,
             waiting.at_revision,
             since=waiting.interval.lower,
+            as_of=truth.after_answer(Interval(*waiting.held_as_of), waiting.interval),
             run_id=self._run_id,
         )
 

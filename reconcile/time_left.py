@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 from shared.errors import DeadlineReached, Interrupted
 
+_LAST = 0.5
+"""Seconds before the deadline in which nothing new is begun."""
+
 _SHORT = 1.0
 """Seconds up to which a pause is the rate limit's, not a retry's."""
 
@@ -21,8 +24,8 @@ class TimeLeft:
 
     @property
     def is_over(self) -> bool:
-        """Whether the deadline has passed."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        """Whether the deadline has passed, or no request to Stripe fits before it."""
+        return self._deadline is not None and time.monotonic() >= self._deadline - _LAST
 
     def require(self, how_far: str) -> None:
         """Raise Interrupted or DeadlineReached, saying how far the run came."""

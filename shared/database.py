@@ -109,7 +109,18 @@ class Database:
             late = deadline is not None and time.monotonic() >= deadline
             if late or not error.broken:
                 raise
-            self._pool.check()
+        return self._read_again(question, deadline)
+
+    def _read_again(self, question: Callable[[Connection], T], deadline: float | None) -> T:
+        """Go on until a connection answers: after a restart of the server all are dead."""
+        for _ in range(self._pool.max_size):
+            late = deadline is not None and time.monotonic() >= deadline
+            try:
+                with self.connection(deadline) as connection:
+                    return question(connection)
+            except DatabaseUnavailable as error:
+                if late or not error.broken:
+                    raise
         with self.connection(deadline) as connection:
             return question(connection)
 
@@ -130,16 +141,18 @@ def conninfo(
 ) -> str:
     """Return the connection string with time-outs; what `url` sets itself wins."""
     given = conninfo_to_dict(url)
-    options = (
+    time_outs = (
         f"-c statement_timeout={int(statement_seconds * 1000)}"
         f" -c idle_in_transaction_session_timeout={int(statement_seconds * 2000)}"
         " -c default_transaction_isolation=read\\ committed"
-        + (" -c default_transaction_read_only=on" if read_only else "")
     )
+    # The last one counts: the user's own options win over ours, the promise to write nothing over
+    # the user's.
+    last = "-c default_transaction_read_only=on" if read_only else ""
+    given["options"] = " ".join(filter(None, (time_outs, str(given.get("options") or ""), last)))
     defaults: dict[str, Any] = {
         "connect_timeout": CONNECT_SECONDS,
         "application_name": application_name,
-        "options": options,
         "keepalives_idle": 30,
     }
     return make_conninfo("", **{**defaults, **given})

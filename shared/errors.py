@@ -65,11 +65,19 @@ class StripeUnreadable(StripeError):
 
 
 class ObjectMissing(StripeError):
-    """Take the object as gone from Stripe: a retrieve answered 404."""
+    """Take the object as gone from Stripe: a retrieve answered 404.
 
-    def __init__(self, object_id: str) -> None:
+    `as_of`: when that was true, `[lower, upper)` in epoch seconds of Stripe's time.
+    """
+
+    def __init__(self, object_id: str, as_of: tuple[int, int]) -> None:
         self.object_id = object_id
+        self.as_of = as_of
         super().__init__(f"Stripe has no object {object_id}")
+
+
+class UnknownId(SubscriptionSyncError):
+    """Exit 1: the id that was named on the command line is known to neither side."""
 
 
 class NotAnEvent(SubscriptionSyncError):
@@ -97,10 +105,6 @@ class UnreadableObject(SubscriptionSyncError):
         super().__init__(f"cannot read {path}: {reason}")
 
 
-class LostRace(SubscriptionSyncError):
-    """Read the row and decide again: another writer moved its revision. Never leaves the mirror."""
-
-
 class LeaseHeld(SubscriptionSyncError):
     """Exit 1 at once: another run is at work. `until` is epoch seconds."""
 
@@ -123,7 +127,9 @@ class LeaseLost(SubscriptionSyncError):
 class RepairRefused(SubscriptionSyncError):
     """Print the report and exit 1, nothing written: the repair exceeds the limit."""
 
-    def __init__(self, *, what: str, concerned: int, rows: int, limit: str, allowed: int) -> None:
+    def __init__(
+        self, *, what: str, concerned: int, rows: int, limit: str, allowed: int, needed: int
+    ) -> None:
         self.concerned = concerned
         self.rows = rows
         self.allowed = allowed
@@ -131,7 +137,7 @@ class RepairRefused(SubscriptionSyncError):
         super().__init__(
             f"{concerned:,} of {rows:,} rows ({percent:.2f} %) would {what}, --max-repairs {limit}"
             f" allows {allowed:,}: nothing was written; read the report, and if it is right run"
-            f" again with --max-repairs {concerned}"
+            f" again with --max-repairs {needed}"
         )
 
 

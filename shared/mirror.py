@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import time
 from dataclasses import dataclass
+from typing import TypeVar
 
 import psycopg
 
@@ -24,11 +25,13 @@ from shared.errors import (
 from shared.event import Event
 from shared.mirrored import Content, Held, MirroredObject
 from shared.repository import ledger, mirror_rows
-from shared.repository.account import Account, claim_account
+from shared.repository.account import Account, claim_account, read_account
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write
 from shared.stripe_api import StripeApi
 from shared.truth import Verdict
+
+T = TypeVar("T")
 
 
 class Outcome(enum.StrEnum):
@@ -96,6 +99,9 @@ class Mirror:
             wanted = Account(None, self._stripe.livemode)
             self._account = self._database.read(lambda c: claim_account(c, wanted), deadline)
         ours = self._account
+        if event.account is not None and ours.id is None:
+            # A nightly run may have entered the account's id in the meantime.
+            ours = self._account = self._database.read(read_account, deadline) or ours
         if event.livemode != ours.livemode:
             raise WrongAccount(
                 f"the event is of {_mode(event.livemode)} mode,"
@@ -193,8 +199,8 @@ class _Work:
         try:
             with self._database.connection(self._deadline) as connection:
                 written = mirror_rows.write_for_event(connection, self._mirrored, write, entry)
-        except psycopg.errors.UniqueViolation:
-            return None
+        except psycopg.errors.UniqueViolation as error:
+            return _unless_done(error, None)
         return outcome if written else None
 
     def _enter(self, outcome: Outcome, error: str | None = None) -> bool:
@@ -202,8 +208,8 @@ class _Work:
         try:
             with self._database.connection(self._deadline) as connection:
                 ledger.enter(connection, self._entry(outcome, error))
-        except psycopg.errors.UniqueViolation:
-            return False
+        except psycopg.errors.UniqueViolation as violation:
+            return _unless_done(violation, False)
         return True
 
     def _entry(self, outcome: Outcome, error: str | None = None) -> Entry:
@@ -229,6 +235,13 @@ class _Work:
             retries=self._retries,
             error=error,
         )
+
+
+def _unless_done(error: psycopg.errors.UniqueViolation, lost: T) -> T:
+    """Return `lost` if the event is done already; a rule of somebody's own is not a lost race."""
+    if error.diag.constraint_name != "events_done_once":
+        raise error
+    return lost
 
 
 def _mode(livemode: bool) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 class RateLimit:
     """At most `per_second` requests a second in all and `per_endpoint` to each endpoint.
 
-    Requests are spaced evenly after a short burst. Threads share it. Stripe's own limits: 100 in
+    Requests are spaced evenly. Threads share it. Stripe's own limits: 100 in
     all in live mode, 25 in a sandbox, 25 an endpoint (docs.stripe.com/rate-limits).
     """
 
@@ -21,7 +21,7 @@ class RateLimit:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start with every allowance full."""
+        """`clock` in seconds; the first request goes at once."""
         self._clock = clock
         self._lock = threading.Lock()
         self._all = 1.0 / per_second

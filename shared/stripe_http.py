@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from math import ceil, floor
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import msgspec
 import urllib3
@@ -171,7 +171,7 @@ class StripeHttp:
             ) from None
         took = time.monotonic() - began
         if response.status != HTTPStatus.OK:
-            raise _failure(response, body, endpoint, url)
+            raise _failure(response, body, endpoint, url, took)
         kind = response.headers.get("Content-Type", "")
         if "json" not in kind:
             raise StripeUnreadable(f"GET {endpoint}: answered {kind[:40]!r} instead of JSON")
@@ -213,13 +213,16 @@ def _interval(date: str | None, took: float, endpoint: str) -> Interval:
     return Interval(floor(seconds - took), ceil(seconds + 1 + took))
 
 
-def _failure(response: urllib3.BaseHTTPResponse, body: bytes, endpoint: str, url: str) -> Exception:
+def _failure(
+    response: urllib3.BaseHTTPResponse, body: bytes, endpoint: str, url: str, took: float
+) -> Exception:
     """Translate an answer that is not 200; Stripe's own words stay out, they name keys."""
     status = response.status
     request = response.headers.get("Request-Id", "without id")
     what = f"GET {endpoint}: {status} (request {request})"
     if status == HTTPStatus.NOT_FOUND and _code(body) == "resource_missing":
-        return _Final(ObjectMissing(url.rpartition("/")[2].partition("?")[0]))
+        as_of = _interval(response.headers.get("Date"), took, endpoint)
+        return _Final(ObjectMissing(unquote(url.rpartition("/")[2].partition("?")[0]), as_of))
     if status == HTTPStatus.UNAUTHORIZED:
         return _Final(StripeRefused(f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"))
     if status == HTTPStatus.FORBIDDEN:

@@ -56,7 +56,7 @@ def speaks_for(page: Interval, held: Interval) -> bool:
     return held.upper <= page.lower
 
 
-def decide(  # noqa: PLR0911 (one return a case of the rule)
+def decide(
     held: Interval | None,
     incoming: Interval,
     *,
@@ -75,12 +75,13 @@ def decide(  # noqa: PLR0911 (one return a case of the rule)
         return Verdict.STALE
     if equal:
         return Verdict.CONFIRM
-    if held.upper <= incoming.lower:
-        return Verdict.REPLACE
-    if incoming_is_terminal and not held_is_terminal:
-        return Verdict.REPLACE
+    is_later = held.upper <= incoming.lower
     if held_is_terminal and not incoming_is_terminal:
-        return Verdict.STALE
+        # Nothing comes after a terminal state: either two of Stripe's clocks disagree by a second,
+        # or somebody else has written the row.
+        return Verdict.ASK if is_later else Verdict.STALE
+    if is_later or (incoming_is_terminal and not held_is_terminal):
+        return Verdict.REPLACE
     return Verdict.ASK
 
 

@@ -22,6 +22,7 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
             "livemode": report.run.livemode,
             "outcome": report.run.outcome,
             "reason": report.run.reason,
+            "compared_since": _time(report.run.compared_since or report.run.started_at),
         },
         "counts": {
             "stripe": totals.stripe,

@@ -128,6 +128,8 @@ def _write_rows(report: Report, consequence: str, stream: IO[str]) -> None:
 def _verdict(report: Report, totals: Totals) -> str:
     run = report.run
     spent = f"{totals.stripe_requests:,} requests to Stripe, {run.finished_at - run.started_at} s"
+    if run.compared_since is not None:
+        spent += f"; part of it was compared by an earlier run, since {_time(run.compared_since)}"
     if run.outcome is not RunOutcome.SUCCESS:
         return f"{run.outcome.upper()}: {run.reason} ({spent})"
     if not totals.drift:
@@ -155,7 +157,14 @@ def _value(row: DriftRow, name: str, value: Any) -> str:
         return _time(value)
     if isinstance(value, dict) and name.startswith("items."):
         return _item(value)
-    return str(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return _harmless(value)
+    return _harmless(json.dumps(value, ensure_ascii=False))
+
+
+def _harmless(text: str) -> str:
+    """Return text that a customer may have chosen so that it cannot steer a terminal."""
+    return text if text.isprintable() else json.dumps(text)
 
 
 def _item(item: dict[str, Any]) -> str:

@@ -24,7 +24,10 @@ class RunOutcome(enum.StrEnum):
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The run itself; times in epoch seconds, `reason` where the outcome is no success."""
+    """The run itself; times in epoch seconds, `reason` where the outcome is no success.
+
+    `compared_since`: where it went on from an unfinished run, when that one began.
+    """
 
     id: str
     mode: Literal["report", "repair"]
@@ -34,6 +37,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     livemode: bool
     outcome: RunOutcome
     reason: str | None
+    compared_since: int | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

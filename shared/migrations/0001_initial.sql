@@ -21,8 +21,11 @@ CREATE TABLE stripe.customers (
     deleted boolean NOT NULL,
     test_clock text,
     metadata jsonb NOT NULL,
-    missing_in_stripe_since timestamptz,
-    as_of tstzrange NOT NULL CHECK (NOT isempty(as_of)),
+    missing_in_stripe_since timestamptz CHECK (isfinite(missing_in_stripe_since)),
+    as_of tstzrange NOT NULL CHECK (
+        NOT isempty(as_of) AND isfinite(lower(as_of)) AND isfinite(upper(as_of))
+        AND NOT lower_inf(as_of) AND NOT upper_inf(as_of)
+    ),
     revision bigint NOT NULL CHECK (revision > 0)
 );
 CREATE INDEX customers_created_idx ON stripe.customers (created, id);
@@ -63,8 +66,11 @@ CREATE TABLE stripe.subscriptions (
     test_clock text,
     livemode boolean NOT NULL,
     metadata jsonb NOT NULL,
-    missing_in_stripe_since timestamptz,
-    as_of tstzrange NOT NULL CHECK (NOT isempty(as_of)),
+    missing_in_stripe_since timestamptz CHECK (isfinite(missing_in_stripe_since)),
+    as_of tstzrange NOT NULL CHECK (
+        NOT isempty(as_of) AND isfinite(lower(as_of)) AND isfinite(upper(as_of))
+        AND NOT lower_inf(as_of) AND NOT upper_inf(as_of)
+    ),
     revision bigint NOT NULL CHECK (revision > 0)
 );
 CREATE INDEX subscriptions_customer_id_idx ON stripe.subscriptions (customer_id);
@@ -127,6 +133,7 @@ CREATE TABLE stripe.events (
     received_at timestamptz NOT NULL DEFAULT now(),
     processed_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX events_created_idx ON stripe.events (created);
 CREATE INDEX events_payload_idx ON stripe.events (received_at)
     WHERE payload IS NOT NULL AND outcome <> 'failed';
 CREATE INDEX events_failed_idx ON stripe.events (received_at) WHERE outcome = 'failed';
@@ -202,6 +209,8 @@ CREATE TABLE stripe.drifts (
 );
 COMMENT ON TABLE stripe.drifts IS
     'One difference between Stripe and this database found by a run, what it means, and what was done about it.';
+COMMENT ON COLUMN stripe.drifts.run_id IS
+    'The run that began; those that went on from it keep what they find under its id.';
 COMMENT ON COLUMN stripe.drifts.fields IS
     '{field: [in the database, in Stripe]}, times in epoch seconds as Stripe gives them.';
 COMMENT ON COLUMN stripe.drifts.monthly_amount IS

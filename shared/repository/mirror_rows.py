@@ -67,7 +67,10 @@ def boundaries(connection: Connection[Any], mirrored: MirroredObject, every: int
 
 
 def newest_ids(connection: Connection[Any], mirrored: MirroredObject, count: int) -> list[str]:
-    """Return the ids of the newest rows that Stripe is believed to know."""
+    """Return the ids of the newest rows that Stripe is believed to know.
+
+    Not those of test clocks, which vanish with their clock.
+    """
     rows = statements(mirrored).newest.execute(connection, {"count": count})
     return [row[0] for row in rows]
 
@@ -133,10 +136,21 @@ def mark_missing(
     at_revision: int,
     *,
     since: int,
+    as_of: Interval,
     run_id: str,
 ) -> bool:
-    """Mark a row whose id Stripe does not know; False where it was changed since it was read."""
-    parameters = {"id": object_id, "at_revision": at_revision, "since": since, "run_id": run_id}
+    """Mark a row whose id Stripe does not know; False where it was changed since it was read.
+
+    `since` (epoch) and `as_of` are Stripe's time: an event from before then changes nothing back.
+    """
+    parameters = {
+        "id": object_id,
+        "at_revision": at_revision,
+        "since": since,
+        "lower": as_of.lower,
+        "upper": as_of.upper,
+        "run_id": run_id,
+    }
     marked = statements(mirrored).mark_missing.execute(connection, parameters)
     return marked.fetchone() is not None
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Connection
 
 from shared.errors import LeaseHeld, LeaseLost
+
+EVERYTHING = "all"
+"""The scope of a run over everything; any other scope is the id of one subscription."""
+
+RESUME_HOURS = 36
+"""How old an unfinished run may be to be gone on from: what it compared is as old by then."""
 
 Ranges = list[tuple[int, int]]
 """Ranges `[from, to)` of `created`, in epoch seconds."""
@@ -21,11 +27,17 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 class Started(msgspec.Struct, kw_only=True, frozen=True):
-    """A run that holds the lease; `progress` is what it took over from the run it resumes."""
+    """A run that holds the lease; `progress` is what it took over from the run it resumes.
+
+    `story` is the id of the run that began what this one goes on with, or its own: the differences
+    of all of them are kept under it. `since`: when that run began (epoch).
+    """
 
     id: str
     started_at: int
     resumes: str | None
+    story: str
+    since: int
     progress: Progress
 
 
@@ -36,8 +48,7 @@ def start(
 
     Unfinished is a run that was stopped or failed before everything was compared and settled.
 
-    Raises LeaseHeld while another run holds it. The unfinished run's drifts are taken over with
-    its cursor, so that the report at the end is whole.
+    Raises LeaseHeld while another run holds it.
     """
     connection.execute(
         """
@@ -45,9 +56,9 @@ def start(
         WHERE outcome IS NULL AND lease_expires_at < now()
         """
     )
-    before = _unfinished(connection, scope)
-    progress = before[1] if before else Progress(done={}, counts={})
-    resumes = before[0] if before else None
+    before = _unfinished(connection) if scope == EVERYTHING else None
+    progress = before.progress if before else Progress(done={}, counts={})
+    resumes = before.id if before else None
     row = connection.execute(
         """
         INSERT INTO stripe.runs (id, scope, holder, lease_expires_at, resumes, done, counts)
@@ -70,31 +81,56 @@ def start(
     ).fetchone()
     if row is None:
         raise _held_by(connection)
-    connection.execute(
-        "UPDATE stripe.drifts SET run_id = %(id)s WHERE run_id = %(before)s",
-        {"id": run_id, "before": resumes},
+    return Started(
+        id=run_id,
+        started_at=row[0],
+        resumes=resumes,
+        story=before.story if before else run_id,
+        since=before.since if before else row[0],
+        progress=progress,
     )
-    return Started(id=run_id, started_at=row[0], resumes=resumes, progress=progress)
 
 
-def _unfinished(connection: Connection[Any], scope: str) -> tuple[str, Progress] | None:
+class _Unfinished(NamedTuple):
+    id: str
+    story: str
+    since: int
+    progress: Progress
+
+
+def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
+    """Return the last run over everything if it is to be gone on from."""
     row = connection.execute(
         """
-        SELECT id::text, outcome, done::text, counts::text
-        FROM stripe.runs
-        WHERE scope = %(scope)s AND outcome IS NOT NULL
-        ORDER BY started_at DESC
-        LIMIT 1
+        WITH RECURSIVE last AS (
+            SELECT id, outcome, done, counts, resumes, started_at
+            FROM stripe.runs
+            WHERE scope = %(scope)s AND outcome IS NOT NULL
+            ORDER BY started_at DESC
+            LIMIT 1
+        ),
+        story AS (
+            SELECT id, resumes, started_at FROM last
+            UNION ALL
+            SELECT r.id, r.resumes, r.started_at
+            FROM stripe.runs AS r
+            JOIN story AS s ON s.resumes = r.id
+        )
+        SELECT l.id::text, l.done::text, l.counts::text, first.id::text,
+            extract(epoch FROM first.started_at)::bigint
+        FROM last AS l
+        CROSS JOIN (SELECT id, started_at FROM story WHERE resumes IS NULL) AS first
+        WHERE l.outcome IN ('incomplete', 'abandoned', 'failed')
+            AND l.done <> '{}'
+            AND l.started_at > now() - make_interval(hours => %(hours)s)
         """,
-        {"scope": scope},
+        {"scope": EVERYTHING, "hours": RESUME_HOURS},
     ).fetchone()
-    if row is None or row[1] not in {"incomplete", "abandoned", "failed"}:
+    if row is None:
         return None
-    done = msgspec.json.decode(row[2], type=dict[str, Ranges])
-    if not done:
-        return None
-    counts = msgspec.json.decode(row[3], type=dict[str, dict[str, int]])
-    return row[0], Progress(done=done, counts=counts)
+    done = msgspec.json.decode(row[1], type=dict[str, Ranges])
+    counts = msgspec.json.decode(row[2], type=dict[str, dict[str, int]])
+    return _Unfinished(row[0], row[3], row[4], Progress(done=done, counts=counts))
 
 
 def _held_by(connection: Connection[Any]) -> LeaseHeld:

@@ -15,7 +15,9 @@ from shared.repository.statement import Statement
 from shared.repository.write_statement import write_text
 
 _READ = {
-    Type.TIMESTAMP: "extract(epoch FROM {0})::bigint",
+    # Stripe knows no infinity: whoever wrote one is overwritten, and no read stumbles over it.
+    Type.TIMESTAMP: "CASE {0} WHEN 'infinity' THEN 9223372036854775807"
+    " WHEN '-infinity' THEN -9223372036854775808 ELSE extract(epoch FROM {0})::bigint END",
     Type.METADATA: "{0}::text",
     Type.JSON: "{0}::text",
     Type.DECIMAL: "{0}::text",
@@ -120,10 +122,11 @@ ORDER BY boundary
 
 
 def _newest(mirrored: MirroredObject) -> str:
+    clock = "AND test_clock IS NULL" if "test_clock" in mirrored.decoded.index else ""
     return f"""
 SELECT id
 FROM stripe.{mirrored.table}
-WHERE created IS NOT NULL AND missing_in_stripe_since IS NULL
+WHERE isfinite(created) AND missing_in_stripe_since IS NULL {clock}
 ORDER BY created DESC
 LIMIT %(count)s::bigint
 """
@@ -142,7 +145,9 @@ def _mark_missing(mirrored: MirroredObject) -> str:
     return f"""
 WITH marked AS (
     UPDATE stripe.{mirrored.table}
-    SET missing_in_stripe_since = to_timestamp(%(since)s::bigint), revision = revision + 1
+    SET missing_in_stripe_since = to_timestamp(%(since)s::bigint),
+        as_of = tstzrange(to_timestamp(%(lower)s::bigint), to_timestamp(%(upper)s::bigint)),
+        revision = revision + 1
     WHERE id = %(id)s AND revision = %(at_revision)s AND missing_in_stripe_since IS NULL
     RETURNING id, revision
 ),

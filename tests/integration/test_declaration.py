@@ -158,7 +158,7 @@ def test_declared_object_goes_the_whole_way(connection: psycopg.Connection) -> N
         "items.stamp_1": ({"id": "stamp_1", "order": 1}, None),
         "items.stamp_2.order": (2, 3),
     }
-    found = drift(PARCEL, difference, builders.ACCESS, "pending")
+    found = drift(PARCEL, difference, builders.ACCESS)
     assert found.consequence == "money"
     assert reported(found)["fields"] == {k: list(v) for k, v in difference.fields.items()}
 

@@ -150,8 +150,9 @@ def test_webhook_tells_no_secret_and_no_address_on_any_path(
         wait_until(lambda: "event.postponed" in log.read_text(), "the log")
     text = log.read_text(encoding="utf-8")
     names = {json.loads(line)["event"] for line in text.splitlines()}
-    wanted = {"webhook.started", "event.applied", "event.duplicate", "event.refused"}
-    assert wanted | {"event.failed", "event.postponed"} <= names
+    assert {name.partition(".")[2] for name in names} >= {
+        *("started", "applied", "duplicate", "refused", "failed", "postponed")
+    }
     assert crashed in {200, 500, 503}
     assert leaks(text) == []
     assert leaks(sender.answers) == []

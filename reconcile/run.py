@@ -163,7 +163,7 @@ class Run:
         except (RepairRefused, ListingBroken) as error:
             return self._refused(error)
         except LeaseLost as error:
-            return RunOutcome.FAILED, str(error)
+            return RunOutcome.FAILED, f"{type(error).__name__}: {error}"
         except SubscriptionSyncError as error:
             reason = f"{type(error).__name__}: {error}"
             if self._time.is_over:

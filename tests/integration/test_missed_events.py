@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
 from shared.objects import EVENT_TYPES
@@ -30,9 +31,12 @@ def outcomes(connection: psycopg.Connection) -> dict[str, tuple[str, str]]:
 
 
 def asked(control: Control) -> tuple[int, int]:
-    """From when to when the event list was asked for in the first request for it."""
-    query = next(dict(line.query) for line in control.requests() if line.endpoint == "events.list")
-    return int(query["created[gte]"]), int(query["created[lte]"])
+    """From when to when the event list was asked for, in slices."""
+    queries = [dict(line.query) for line in control.requests() if line.endpoint == "events.list"]
+    return (
+        min(int(query["created[gte]"]) for query in queries),
+        max(int(query["created[lte]"]) for query in queries),
+    )
 
 
 def deliver(heart: Mirror, control: Control, *names: str) -> list[Outcome]:
@@ -161,6 +165,7 @@ def test_types_are_asked_for_in_groups_of_twenty_at_most(
     control = stripe_double.control
     control.create_customer()
     apply_all(heart, control)
+    control.advance(60)
     reconcile(database_url, stripe_double)
     queries = [line.query for line in control.requests() if line.endpoint == "events.list"]
     types = [[value for name, value in query if name == "types[]"] for query in queries]
@@ -292,3 +297,19 @@ def test_key_without_permission_to_read_events_repairs_and_then_says_so(
     assert "permission" in (report.run.reason or "")
     assert "/v1/events" in (report.run.reason or "")
     assert one(connection, "SELECT status FROM stripe.subscriptions") == "canceled"
+
+
+def test_look_at_the_list_that_is_stopped_goes_on_where_it_was(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble
+) -> None:
+    control = stripe_double.control
+    control.create_customer()
+    apply_all(heart, control)
+    control.advance(2 * DAY)
+    control.fault("status", endpoint="events.list", status=500, skip=3, count=None)
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.FAILED
+    reached = asked(control)[0] + 3 * 6 * 3_600 - 1
+    control.clear_faults()
+    control.clear_requests()
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+    assert asked(control)[0] == reached - 3_600

@@ -97,13 +97,14 @@ def test_event_strictly_left_is_stale_whatever_it_says(
 
 @pytest.mark.parametrize("held_is_terminal", [False, True])
 @pytest.mark.parametrize("incoming_is_terminal", [False, True])
-def test_event_strictly_right_replaces_whatever_it_says(
+def test_event_strictly_right_replaces_but_reopens_nothing_without_a_question(
     *, held_is_terminal: bool, incoming_is_terminal: bool
 ) -> None:
     verdict = rule(
         RIGHT, held_is_terminal=held_is_terminal, incoming_is_terminal=incoming_is_terminal
     )
-    assert verdict is Verdict.REPLACE
+    reopens = held_is_terminal and not incoming_is_terminal
+    assert verdict is (Verdict.ASK if reopens else Verdict.REPLACE)
 
 
 @pytest.mark.parametrize("incoming", [*OVERLAPPING, RIGHT])

@@ -1,6 +1,7 @@
-"""The journal of a run that repairs: the only door through which a run writes.
+"""The journal of a run that repairs: the only door through which it writes what it compared.
 
 Each of its transactions begins at the fence, so that a run whose lease was taken writes no more.
+Missed and replayed events need none: they go through the mirror as if Stripe had sent them.
 """
 
 from __future__ import annotations

@@ -45,11 +45,6 @@ class SchemaState:
     unknown: tuple[str, ...]
     edited: tuple[str, ...]
 
-    @property
-    def is_current(self) -> bool:
-        """Whether every file is applied, unedited, and nothing else is."""
-        return not (self.pending or self.unknown or self.edited)
-
 
 def migrations() -> tuple[Migration, ...]:
     """Return this version's migrations in order. Raises SchemaMismatch for a badly named file."""

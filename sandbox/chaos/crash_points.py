@@ -51,7 +51,7 @@ CRASH_POINTS = (
     CrashPoint("webhook", "after commit, before the answer", BEFORE_COMMIT, True, 5),
     CrashPoint("reconcile", "before its cursor is committed", BEFORE_CURSOR, False, 30),
     CrashPoint("reconcile", "between windows", BEFORE_CURSOR, True, 30),
-    CrashPoint("reconcile", "in the middle of a repair", IN_REPAIR, False, 30),
+    CrashPoint("reconcile", "in the middle of a repair", IN_REPAIR, False, 300),
 )
 
 

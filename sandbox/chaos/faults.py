@@ -4,15 +4,15 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 import psutil
 import psycopg
 
 from sandbox.chaos.crash_points import CRASH_POINTS, CrashPoint, stage
-from sandbox.chaos.database import DatabaseSide
+from sandbox.chaos.database import BEFORE_CURSOR, DatabaseSide
 from sandbox.chaos.plan import Plan
 from sandbox.chaos.product_side import Reconciler, WebhookService
 from sandbox.chaos.stripe_process import StripeProcess
@@ -137,8 +137,25 @@ class Faults:
 
     def _faults_of_runs(self) -> list[Fault]:
         deck: list[Fault] = [self._kill_reconcile, self._run_together]
-        deck += [self._staged(one) for one in CRASH_POINTS if one.process == "reconcile"]
+        deck += [self._staged(one) for one in CRASH_POINTS if one.gate == BEFORE_CURSOR]
         return deck
+
+    @contextmanager
+    def ambushed(self, gate: int) -> Iterator[None]:
+        """While inside, the first process that comes to this point is killed there."""
+        over = threading.Event()
+        (point,) = [one for one in CRASH_POINTS if one.gate == gate]
+
+        def wait() -> None:
+            self.counts[point.name] += stage(self._database, point, over)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _kill_worker(self) -> None:
         workers = self._chance.choice(self._webhooks).workers()

@@ -28,7 +28,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     no_event: float = 0.005
     bursts: float = 0.05
     pause: tuple[float, float] = (1.0, 5.0)
-    pause_of_runs: tuple[float, float] = (5.0, 30.0)
+    pause_of_runs: tuple[float, float] = (10.0, 60.0)
     freeze: tuple[float, float] = (5.0, 10.0)
     settle: float = 120.0
 

@@ -15,7 +15,10 @@ import psutil
 from sandbox import product
 
 _ORPHAN_SECONDS = 30.0
-_END_SECONDS = 150.0
+_END_SECONDS = 300.0
+
+NO_RUN = "not begun"
+"""How a run ends that did not get the lease, or could not reach the database or Stripe."""
 
 
 class WebhookService:
@@ -108,8 +111,8 @@ class Reconciler:
         self.repaired = 0
         self.helped = 0
 
-    def run(self, **settings: str) -> dict[str, Any] | None:
-        """One run to its end; its report, None where it made none."""
+    def run(self, **settings: str) -> tuple[str, dict[str, Any] | None]:
+        """One run to its end: how it ended, and its report where it made one."""
         with self._lock:
             self._count += 1
             report = self._folder / f"report-{self._count}.json"
@@ -134,8 +137,7 @@ class Reconciler:
         if report.exists():
             found = json.loads(report.read_text(encoding="utf-8"))
             report.unlink()
-        self._note(process.returncode, found)
-        return found
+        return self._note(process.returncode, found), found
 
     def stop(self) -> None:
         """SIGTERM to whatever runs, and wait for it."""
@@ -147,10 +149,13 @@ class Reconciler:
         with self._lock:
             return list(self._running)
 
-    def _note(self, status: int, report: dict[str, Any] | None) -> None:
+    def _note(self, status: int, report: dict[str, Any] | None) -> str:
+        ending: str = NO_RUN
         with self._lock:
             if report is not None:
-                self.endings[report["run"]["outcome"]] += 1
+                ending = report["run"]["outcome"]
                 self.repaired += report["counts"]["repaired"]
-            else:
-                self.endings["killed" if status < 0 else "no run"] += 1
+            elif status < 0:
+                ending = "killed"
+            self.endings[ending] += 1
+        return ending

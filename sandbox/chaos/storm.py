@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import product
-from sandbox.chaos.database import DatabaseSide
+from sandbox.chaos.database import IN_REPAIR, DatabaseSide
 from sandbox.chaos.faults import Faults
 from sandbox.chaos.judge import Findings, Judge
 from sandbox.chaos.plan import Plan
 from sandbox.chaos.postman import Facts
-from sandbox.chaos.product_side import Reconciler, WebhookService
+from sandbox.chaos.product_side import NO_RUN, Reconciler, WebhookService
 from sandbox.chaos.stripe_process import StripeProcess
 
 # Of a Stripe that lives for a few minutes.
@@ -65,7 +65,7 @@ class Storm:
             LEASE_SECONDS=str(_LEASE_SECONDS),
             GRACE_SECONDS="2",
             MAX_REPAIRS="60%",
-            DEADLINE_SECONDS="60",
+            DEADLINE_SECONDS="120",
         )
         done = product.run("migrate", environ=environ)
         if done.returncode != 0:
@@ -154,7 +154,10 @@ class Storm:
         return self._stripe.progress().events
 
     def _live_a_round(self, until_events: int, seconds: float) -> None:
-        """Life, faults and reconcile at once; then a moment's calm in which the clock jumps."""
+        """Life, faults and reconcile at once; then a moment's calm in which the clock jumps.
+
+        The calm ends with a run that is killed in the middle of its repairs.
+        """
         self._stripe.tell("live", until_events=until_events, seconds=seconds)
         self._faults.start()
         with self._reconciling():
@@ -163,6 +166,9 @@ class Storm:
             self._faults.stop()
         self._stripe.tell("pause")
         self._stripe.tell("jump", seconds=self._plan.jump)
+        # With the faults at work hardly a run gets as far as its repairs; this one does.
+        with self._faults.ambushed(IN_REPAIR):
+            self._reconcile()
         self._stripe.tell("resume")
 
     @contextmanager
@@ -196,11 +202,11 @@ class Storm:
         return waiting
 
     def _reconcile(self) -> dict[str, Any] | None:
-        """A run in the calm; a killed run's lease has to expire first."""
+        """A run in the calm that gets the lease; a killed run's has to expire first."""
         deadline = time.monotonic() + 4 * _LEASE_SECONDS
         while True:
-            report = self._reconciler.run(DEADLINE_SECONDS="0")
-            if report is not None or time.monotonic() > deadline:
+            ending, report = self._reconciler.run(DEADLINE_SECONDS="0")
+            if ending != NO_RUN or time.monotonic() > deadline:
                 return report
             threading.Event().wait(1.0)
 

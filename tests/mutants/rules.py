@@ -86,8 +86,8 @@ MUTANTS = (
         (
             Patch(
                 _TRUTH,
-                "    if incoming_is_terminal and not held_is_terminal:\n",
-                "    if held_is_terminal and not held_is_terminal:\n",
+                "    if is_later or (incoming_is_terminal and not held_is_terminal):\n",
+                "    if is_later:\n",
             ),
         ),
         (_EVENTS, _UNIT),
@@ -97,10 +97,19 @@ MUTANTS = (
         (
             Patch(
                 _TRUTH,
-                "    if held_is_terminal and not incoming_is_terminal:\n"
-                "        return Verdict.STALE\n",
-                "    if held_is_terminal and not incoming_is_terminal:\n"
-                "        return Verdict.REPLACE\n",
+                "        return Verdict.ASK if is_later else Verdict.STALE\n",
+                "        return Verdict.ASK if is_later else Verdict.REPLACE\n",
+            ),
+        ),
+        (_EVENTS, _UNIT, _MACHINE),
+    ),
+    Mutant(
+        "an ended state is not left for a later other without a question",
+        (
+            Patch(
+                _TRUTH,
+                "        return Verdict.ASK if is_later else Verdict.STALE\n",
+                "        return Verdict.REPLACE if is_later else Verdict.STALE\n",
             ),
         ),
         (_EVENTS, _UNIT, _MACHINE),

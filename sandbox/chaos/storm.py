@@ -156,7 +156,7 @@ class Storm:
     def _live_a_round(self, until_events: int, seconds: float) -> None:
         """Life, faults and reconcile at once; then a moment's calm in which the clock jumps.
 
-        The calm ends with a run that is killed in the middle of its repairs.
+        The calm before the next round ends with a run that is killed in the middle of its repairs.
         """
         self._stripe.tell("live", until_events=until_events, seconds=seconds)
         self._faults.start()
@@ -166,9 +166,10 @@ class Storm:
             self._faults.stop()
         self._stripe.tell("pause")
         self._stripe.tell("jump", seconds=self._plan.jump)
-        # With the faults at work hardly a run gets as far as its repairs; this one does.
-        with self._faults.ambushed(IN_REPAIR):
-            self._reconcile()
+        if until_events < self._plan.events:
+            # With the faults at work hardly a run gets as far as its repairs; this one does.
+            with self._faults.ambushed(IN_REPAIR):
+                self._reconcile()
         self._stripe.tell("resume")
 
     @contextmanager

@@ -15,7 +15,7 @@ from sandbox.chaos.plan import NEW_SHAPE, OLD_SHAPE, Plan
 from sandbox.stripe_double.control import Control
 from sandbox.stripe_double.delivery import DeliveryPlan, Reply, Sender
 
-_SENDERS = 12
+_SENDERS = 16
 _TIMEOUT = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 

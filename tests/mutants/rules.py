@@ -200,14 +200,14 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/inspection.py",
-                "            content = self._ask(found, object_id, listing.asked)\n"
-                "            if content is not None:\n",
-                "            moment = Interval(listing.asked, listing.asked + 1)\n"
-                "            marked = {'missing_in_stripe_since': (None, listing.asked)}\n"
-                "            row, content = held[object_id], None\n"
-                "            found.waiting.append(Difference("
-                "object_id, 'missing_in_stripe', row, None, moment, marked))\n"
-                "            if content is not None:\n",
+                "        asked.update((name, int(held[name].row[created] or 0))"
+                " for name in comparison.absent)\n",
+                "        moment = Interval(listing.asked, listing.asked + 1)\n"
+                "        gone = {'missing_in_stripe_since': (None, listing.asked)}\n"
+                "        found.waiting += [\n"
+                "            Difference(name, 'missing_in_stripe', held[name], None, moment, gone)\n"
+                "            for name in comparison.absent\n"
+                "        ]\n",
             ),
         ),
         (_RECONCILE,),

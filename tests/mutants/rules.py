@@ -205,8 +205,8 @@ MUTANTS = (
                 "        moment = Interval(listing.asked, listing.asked + 1)\n"
                 "        gone = {'missing_in_stripe_since': (None, listing.asked)}\n"
                 "        found.waiting += [\n"
-                "            Difference(name, 'missing_in_stripe', held[name], None, moment, gone)\n"
-                "            for name in comparison.absent\n"
+                "            Difference(n, 'missing_in_stripe', held[n], None, moment, gone)\n"
+                "            for n in comparison.absent\n"
                 "        ]\n",
             ),
         ),

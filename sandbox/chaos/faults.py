@@ -80,11 +80,12 @@ class Faults:
             thread.start()
 
     def stop(self) -> None:
-        """Returns when the last one is over and everything is as it should be."""
+        """Returns when the last one is over and nothing is broken any more. Safe to call twice."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        self._end_trouble()
+        if self._trouble_until:
+            self._end_trouble()
 
     def names(self) -> list[str]:
         """Everything that may happen, also what did not."""

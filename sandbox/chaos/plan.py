@@ -10,7 +10,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Shares are of all events; times are seconds of the host.
 
     `rounds`: between two of them Stripe's clock jumps by an hour, so that lists may speak for the
-    rows of the round before. `seconds`: when life at Stripe ends, whatever is left of `events`.
+    rows of the round before. `lull`: the part of a round, its last, in which nothing is broken any
+    more, so that a run gets to its repairs while life goes on. `seconds`: when life at Stripe ends,
+    whatever is left of `events`.
     """
 
     seed: int = 1
@@ -31,6 +33,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     pause_of_runs: tuple[float, float] = (10.0, 60.0)
     freeze: tuple[float, float] = (5.0, 10.0)
     settle: float = 120.0
+    lull: float = 0.35
 
     @property
     def clock_off(self) -> int:

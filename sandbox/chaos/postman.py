@@ -103,7 +103,7 @@ class Postman:
         now = time.monotonic()
         delay = chance.expovariate(20)
         if chance.random() < plan.reordered:
-            delay = chance.uniform(0.2, plan.longest_delay)
+            delay = min(0.2 + chance.expovariate(6 / plan.longest_delay), plan.longest_delay)
         fates = [(delay, chance.choice((OLD_SHAPE, NEW_SHAPE)))]
         if chance.random() < plan.duplicated:
             second = chance.choice((0.0, chance.uniform(0.0, plan.longest_delay)))

@@ -158,10 +158,17 @@ class Storm:
 
         The calm before the next round ends with a run that is killed in the middle of its repairs.
         """
+        began, made = time.monotonic(), self._made()
         self._stripe.tell("live", until_events=until_events, seconds=seconds)
         self._faults.start()
         with self._reconciling():
-            while self._stripe.progress().living:
+            while (progress := self._stripe.progress()).living:
+                share = max(
+                    (progress.events - made) / (until_events - made),
+                    (time.monotonic() - began) / seconds,
+                )
+                if share > 1 - self._plan.lull:
+                    self._faults.stop()
                 threading.Event().wait(0.2)
             self._faults.stop()
         self._stripe.tell("pause")

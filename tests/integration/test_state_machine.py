@@ -32,7 +32,7 @@ from tests.integration import happenings, judge
 from tests.integration.crashes import CRASHES, Crashes
 from tests.integration.question import Question
 
-EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "18"))
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "12"))
 STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "30"))
 
 PHASES = (Phase.reuse, Phase.generate, Phase.shrink)

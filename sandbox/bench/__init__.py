@@ -1,0 +1,1 @@
+"""What the product costs: senders, bodies and figures for the budgets."""

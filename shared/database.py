@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from shared.errors import DatabaseUnavailable
 T = TypeVar("T")
 
 CONNECT_SECONDS = 2
+
+_LOOK_SECONDS = 0.1
+"""How long a caller waits for a connection before it looks why there is none."""
 
 
 class Connection(psycopg.Connection[Any]):
@@ -58,6 +62,9 @@ class Database:
         `read_only`: the server itself refuses every write.
         """
         self._seconds = statement_seconds
+        self._lent: set[Connection] = set()
+        self._is_refused = False
+        self._scout = threading.Lock()
         self._pool = ConnectionPool(
             conninfo(url, statement_seconds, application_name, read_only=read_only),
             connection_class=Connection,
@@ -80,13 +87,18 @@ class Database:
         """
         try:
             self._pool.open()
-            with self._pool.connection(timeout=self._patience(deadline)) as connection:
-                connection.deadline = deadline
-                try:
-                    yield connection
-                finally:
-                    connection.deadline = None
-        except (PoolTimeout, PoolClosed) as error:
+            connection = self._borrow(time.monotonic() + self._patience(deadline))
+            try:
+                with connection:
+                    connection.deadline = deadline
+                    try:
+                        yield connection
+                    finally:
+                        connection.deadline = None
+            finally:
+                self._lent.discard(connection)
+                self._pool.putconn(connection)
+        except PoolClosed as error:
             raise DatabaseUnavailable(f"no connection to the database: {error}") from None
         except psycopg.OperationalError as error:
             raise DatabaseUnavailable(describe(error), broken=True) from error
@@ -127,6 +139,42 @@ class Database:
     def close(self) -> None:
         """Close every connection; idle ones at once."""
         self._pool.close()
+
+    def _borrow(self, until: float) -> Connection:
+        """Take a connection from the pool; while the database refuses them one caller waits.
+
+        The others are told at once: else every thread of the webhook would wait, and the queue
+        behind them grow, health checks in it. Raises DatabaseUnavailable.
+        """
+        is_scout = False
+        failures = self._failures()
+        try:
+            while True:
+                if self._is_refused and not self._lent and not is_scout:
+                    is_scout = self._scout.acquire(blocking=False)
+                    if not is_scout:
+                        raise DatabaseUnavailable("no connection to the database: it refuses them")
+                left = until - time.monotonic()
+                try:
+                    connection = self._pool.getconn(min(left, _LOOK_SECONDS))
+                except PoolTimeout:
+                    self._is_refused |= self._failures() > failures
+                    if left <= _LOOK_SECONDS:
+                        reason = "it refuses them" if self._is_refused else "none came free in time"
+                        raise DatabaseUnavailable(
+                            f"no connection to the database: {reason}"
+                        ) from None
+                else:
+                    self._is_refused = False
+                    self._lent.add(connection)
+                    return connection
+        finally:
+            if is_scout:
+                self._scout.release()
+
+    def _failures(self) -> int:
+        """Return how often connecting has failed."""
+        return self._pool.get_stats().get("connections_errors", 0)
 
     def _patience(self, deadline: float | None) -> float:
         limit = CONNECT_SECONDS + 0.5

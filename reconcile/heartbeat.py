@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -10,9 +11,11 @@ from shared import log
 
 _log = logging.getLogger(__name__)
 
+_HEARD = range(200, 300)
+
 
 class Heartbeat:
-    """Pings `url`; a monitor that is down never fails a run."""
+    """Pings `url`; a monitor that is down, or knows no such check, never fails a run."""
 
     def __init__(self, url: str | None) -> None:
         """`url` None: nobody is told."""
@@ -34,7 +37,19 @@ class Heartbeat:
             return
         try:
             timeout = urllib3.Timeout(total=5.0)
-            urllib3.request("GET", f"{self._url}/{what}", timeout=timeout, retries=False)
-        except urllib3.exceptions.HTTPError as error:
-            # The address itself is a secret: whoever has it can report in our name.
-            log.event(_log, "heartbeat.failed", level=logging.WARNING, error=type(error).__name__)
+            url = f"{self._url}/{what}"
+            answer = urllib3.request("GET", url, timeout=timeout, retries=False)
+            if answer.status in _HEARD:
+                return
+            error = f"answered {answer.status}; see that HEARTBEAT_URL is the check's own address"
+        except urllib3.exceptions.HTTPError as fault:
+            error = type(fault).__name__
+        # The path is a secret: whoever has it can report in our name.
+        log.event(
+            _log,
+            "heartbeat.failed",
+            level=logging.WARNING,
+            host=urlsplit(self._url).hostname,
+            ping=what,
+            error=error,
+        )

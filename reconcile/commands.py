@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from reconcile.gate import parse
+from reconcile.identity import require_same_account
 from reconcile.missed import Deliveries
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, RunOutcome, Totals, totals
@@ -108,7 +109,10 @@ def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: thread
 def replay(
     arguments: argparse.Namespace, settings: ReconcileSettings, stop: threading.Event
 ) -> int:
-    """Try failed events again, by hand, and say what became of each."""
+    """Try failed events again, by hand, and say what became of each.
+
+    Raises WrongAccount, as a run does, with nothing tried.
+    """
     database, http, stripe = _connect(arguments, settings, stop, None)
 
     def alive() -> None:
@@ -117,6 +121,7 @@ def replay(
 
     try:
         database.read(require_current)
+        require_same_account(database, stripe, claim=False)
         mirror = Mirror(database, stripe, source="reconcile")
         deliveries = Deliveries(database, stripe, mirror, alive)
         event_id = arguments.replay or None

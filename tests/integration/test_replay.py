@@ -13,6 +13,7 @@ from reconcile.missed import MOST_ATTEMPTS
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, totals
 from sandbox.stripe_double import StripeDouble
+from shared.errors import WrongAccount
 from shared.mirror import Mirror, Outcome
 from shared.settings import load_reconcile
 from tests.builders import KEY, apply, event, mirror, reconcile, world
@@ -33,15 +34,15 @@ def replay(
     database_url: str, stripe_double: StripeDouble, capsys: pytest.CaptureFixture[str]
 ) -> Replay:
     """`reconcile --replay ...`, without its process: exit status and standard output."""
-    settings = load_reconcile(
-        {
-            "DATABASE_URL": database_url,
-            "STRIPE_API_BASE": stripe_double.url,
-            "STRIPE_SECRET_KEY": KEY,
-        }
-    )
 
-    def run(*arguments: str) -> tuple[int, str]:
+    def run(*arguments: str, key: str = KEY) -> tuple[int, str]:
+        settings = load_reconcile(
+            {
+                "DATABASE_URL": database_url,
+                "STRIPE_API_BASE": stripe_double.url,
+                "STRIPE_SECRET_KEY": key,
+            }
+        )
         parsed = cli._parser().parse_args(["--replay", *arguments])
         status = commands.replay(parsed, settings, threading.Event())
         return status, capsys.readouterr().out
@@ -170,6 +171,27 @@ def test_by_hand_a_done_event_is_left_alone_and_that_is_no_error(
     assert world(connection) == before
 
 
+@pytest.mark.parametrize("key", ["sk_live_double", "rk_test_other"])
+def test_by_hand_with_the_key_of_another_mode_or_account_nothing_is_tried(
+    heart: Mirror,
+    replay: Replay,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    key: str,
+) -> None:
+    control = stripe_double.control
+    control.add_key("rk_test_other", account="acct_2Other")
+    control.add_key("sk_live_double")
+    known = control.create_customer(events=1)
+    apply(heart, control.event_body(control.events()[-1]["id"]))
+    poison(heart, "evt_1Kept")
+    mend(connection, "evt_1Kept", known)
+    before = world(connection)
+    with pytest.raises(WrongAccount):
+        replay(key=key)
+    assert world(connection) == before
+
+
 def test_by_hand_an_event_that_never_arrived_is_an_error(
     replay: Replay, connection: psycopg.Connection
 ) -> None:
@@ -185,7 +207,7 @@ def test_by_hand_an_event_for_which_stripe_is_out_of_reach_stays_failed_uncounte
     apply(heart, event("customer.updated", {"id": customer, "name": "one"}, id="evt_1"))
     poison(heart, "evt_2Same")
     mend(connection, "evt_2Same", customer)
-    control.fault("status", status=400, count=None)
+    control.fault("status", endpoint="customers.retrieve", status=400, count=None)
     status, told = replay("evt_2Same")
     assert status == 1
     assert told == ("evt_2Same could not be tried now, it is failed as before; the log says why\n")

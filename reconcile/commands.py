@@ -53,7 +53,11 @@ def _connect(
         settings.stripe_api_base,
         settings.stripe_secret_key.reveal(),
         patience=RUN_PATIENCE,
-        limit=RateLimit.for_mode(livemode=settings.livemode),
+        limit=RateLimit.for_mode(
+            livemode=settings.livemode,
+            in_all=settings.stripe_rate_limit,
+            per_endpoint=settings.stripe_endpoint_rate_limit,
+        ),
         deadline=deadline,
         pause=interruptible(stop),
     )

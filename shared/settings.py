@@ -49,6 +49,7 @@ _TOLERANCE = partial(whole_number, least=1, most=3_600)
 _LEASE = partial(whole_number, least=10, most=3_600)
 _PAYLOAD = partial(whole_number, least=1, most=36_500)
 _GRACE = partial(whole_number, least=0, most=600)
+_RATE = partial(whole_number, least=1, most=1_000)
 _DEADLINE = partial(whole_number, least=0, most=86_400)
 
 
@@ -105,6 +106,24 @@ class WebhookSettings(StripeSettings):
 class ReconcileSettings(StripeSettings):
     """What `reconcile` needs."""
 
+    stripe_rate_limit: Annotated[
+        int | None,
+        Setting(
+            "STRIPE_RATE_LIMIT",
+            "",
+            _RATE,
+            "Stripe's limit on all requests a second; unset: 100 live, 25 in a sandbox",
+        ),
+    ]
+    stripe_endpoint_rate_limit: Annotated[
+        int,
+        Setting(
+            "STRIPE_ENDPOINT_RATE_LIMIT",
+            "25",
+            _RATE,
+            "Stripe's limit on requests a second to one endpoint",
+        ),
+    ]
     heartbeat_url: Annotated[
         Secret | None,
         Setting("HEARTBEAT_URL", "", web_address, "told of each run's start and exit status"),

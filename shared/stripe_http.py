@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from math import ceil, floor
-from urllib.parse import unquote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 import urllib3
 
-from shared.errors import (
-    ObjectMissing,
-    StripeError,
-    StripeRefused,
-    StripeUnavailable,
-    StripeUnreadable,
-)
-from shared.rate_limit import RateLimit
+from shared import log
+from shared.errors import StripeUnavailable, StripeUnreadable
+from shared.rate_limit import RateLimit, Turn
+from shared.stripe_refusal import Final, failure, interval, limiter
 from shared.truth import Interval
 
 API_VERSION = "2026-10-28.endive"
@@ -32,7 +28,10 @@ Parameters = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 
 _MOST_BYTES = 64 * 1024 * 1024
 _CHUNK = 256 * 1024
-_PASSING = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS})
+_LONGEST_WAIT = 0.5
+"""Seconds after which a request that waits for its turn looks at the limit anew."""
+
+_log = logging.getLogger(__name__)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -42,19 +41,11 @@ class Answer(msgspec.Struct, frozen=True):
     as_of: Interval
 
 
-class _ErrorDetail(msgspec.Struct):
-    code: str | None = None
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _ErrorDetail
-
-
 @dataclass(frozen=True, kw_only=True)
 class Patience:
     """How often and how long to ask: attempts, seconds a read may take, the first pause.
 
-    Pauses double with full jitter up to `longest_pause`.
+    Pauses double up to `longest_pause`, each drawn from its last three quarters.
     """
 
     attempts: int
@@ -83,9 +74,10 @@ class StripeHttp:
         """Connect at the first request.
 
         `deadline`, on time.monotonic(), holds for every request that has none of its own. `pause`
-        waits out limits and retries; it may raise.
+        waits out limits, at most half a second at a time, and retries; it may raise.
         """
-        self.requests = 0
+        self._requests = 0
+        self._counting = threading.Lock()
         self._base = base.rstrip("/")
         self._patience = patience
         self._limit = limit
@@ -98,6 +90,18 @@ class StripeHttp:
             "User-Agent": "subscription-sync",
         }
         self._pool = urllib3.PoolManager(num_pools=2, maxsize=32, retries=False)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent, retries among them."""
+        return self._requests
+
+    def saturated(self, endpoint: str) -> bool:
+        """Whether our own limit is what requests to `endpoint` wait for: more threads gain nothing.
+
+        False where there is no limit.
+        """
+        return self._limit is not None and self._limit.saturated(endpoint)
 
     def get(
         self,
@@ -117,10 +121,9 @@ class StripeHttp:
         name = endpoint or path
         deadline = self._deadline if deadline is None else deadline
         for attempt in range(1, self._patience.attempts + 1):
-            self._keep_to_limit(name, deadline)
             try:
-                return self._once(url, name, deadline)
-            except _Final as final:
+                return self._in_turn(url, name, deadline)
+            except Final as final:
                 raise final.error from None
             except (StripeUnavailable, StripeUnreadable) as error:
                 wished = error.retry_after if isinstance(error, StripeUnavailable) else None
@@ -135,22 +138,26 @@ class StripeHttp:
         """Close the kept connections."""
         self._pool.clear()
 
-    def _keep_to_limit(self, endpoint: str, deadline: float | None) -> None:
+    def _in_turn(self, url: str, endpoint: str, deadline: float | None) -> Answer:
+        """Wait for the limit, then ask; what comes after, a pause above all, is out of the line."""
         if self._limit is None:
-            return
-        wait = self._limit.reserve(endpoint)
-        if deadline is not None and time.monotonic() + wait >= deadline:
-            raise StripeUnavailable(f"no request to {endpoint} left within the time allowed")
-        if wait > 0:
-            self._pause(wait)
+            return self._once(url, endpoint, deadline, None)
+        with self._limit.turn(endpoint) as turn:
+            while (wait := turn.wait()) > 0:
+                if deadline is not None and time.monotonic() + wait >= deadline:
+                    late = f"no request to {endpoint} left within the time allowed"
+                    raise Final(StripeUnavailable(late))
+                self._pause(min(wait, _LONGEST_WAIT))
+            return self._once(url, endpoint, deadline, turn)
 
     def _next_pause(self, attempt: int, wished: float | None) -> float:
         longest = min(self._patience.first_pause * 2 ** (attempt - 1), self._patience.longest_pause)
         jittered = random.uniform(longest / 4, longest)  # noqa: S311 (no secret hangs on it)
         return jittered if wished is None else max(jittered, wished)
 
-    def _once(self, url: str, endpoint: str, deadline: float | None) -> Answer:
-        self.requests += 1
+    def _once(self, url: str, endpoint: str, deadline: float | None, turn: Turn | None) -> Answer:
+        with self._counting:
+            self._requests += 1
         began = time.monotonic()
         seconds = self._patience.read_seconds
         if deadline is not None:
@@ -170,20 +177,16 @@ class StripeHttp:
                 f"GET {endpoint}: {type(error).__name__}, no whole answer"
             ) from None
         took = time.monotonic() - began
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS and turn is not None:
+            reason = limiter(response.headers)
+            if turn.refused(reason):
+                log.event(_log, "stripe.limited", endpoint=endpoint, reason=reason)
         if response.status != HTTPStatus.OK:
-            raise _failure(response, body, endpoint, url, took)
+            raise failure(response.status, response.headers, body, endpoint, url, took)
         kind = response.headers.get("Content-Type", "")
         if "json" not in kind:
             raise StripeUnreadable(f"GET {endpoint}: answered {kind[:40]!r} instead of JSON")
-        return Answer(body, _interval(response.headers.get("Date"), took, endpoint))
-
-
-class _Final(Exception):
-    """An answer that asking again cannot better."""
-
-    def __init__(self, error: StripeError) -> None:
-        self.error = error
-        super().__init__(str(error))
+        return Answer(body, interval(response.headers.get("Date"), took, endpoint))
 
 
 def _read(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
@@ -198,56 +201,3 @@ def _read(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
             raise urllib3.exceptions.HTTPError("too large or too slow")
     response.release_conn()
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _interval(date: str | None, took: float, endpoint: str) -> Interval:
-    """Return when the answer was true on Stripe's clock, rounded outwards to whole seconds.
-
-    `Date` is cut to the second and may be set at any time while the answer is made (RFC 9110,
-    6.6.1), so the request's duration counts on both sides.
-    """
-    try:
-        seconds = parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
-        raise StripeUnreadable(f"GET {endpoint}: the answer has no readable Date") from None
-    return Interval(floor(seconds - took), ceil(seconds + 1 + took))
-
-
-def _failure(
-    response: urllib3.BaseHTTPResponse, body: bytes, endpoint: str, url: str, took: float
-) -> Exception:
-    """Translate an answer that is not 200; Stripe's own words stay out, they name keys."""
-    status = response.status
-    request = response.headers.get("Request-Id", "without id")
-    what = f"GET {endpoint}: {status} (request {request})"
-    if status == HTTPStatus.NOT_FOUND and _code(body) == "resource_missing":
-        as_of = _interval(response.headers.get("Date"), took, endpoint)
-        return _Final(ObjectMissing(unquote(url.rpartition("/")[2].partition("?")[0]), as_of))
-    if status == HTTPStatus.UNAUTHORIZED:
-        return _Final(StripeRefused(f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"))
-    if status == HTTPStatus.FORBIDDEN:
-        return _Final(StripeRefused(f"{what}: the key lacks the permission to read {endpoint}"))
-    reason = response.headers.get("Stripe-Rate-Limited-Reason")
-    if reason:
-        what += f" limited by {reason}"
-    advice = response.headers.get("Stripe-Should-Retry")
-    error = StripeUnavailable(what, retry_after=_seconds(response.headers.get("Retry-After")))
-    if advice == "false":
-        return _Final(error)
-    if advice == "true" or status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return error
-    return _Final(StripeUnreadable(f"{what}: not an answer that the API promises"))
-
-
-def _code(body: bytes) -> str | None:
-    try:
-        return msgspec.json.decode(body, type=_ErrorBody).error.code
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        return min(max(float(header or ""), 0.0), 60.0)
-    except ValueError:
-        return None

@@ -53,6 +53,15 @@ def test_defaults_of_reconcile_are_the_documented_ones() -> None:
     assert (settings.lease_seconds, settings.grace_seconds) == (120, 10)
     assert (settings.max_repairs, settings.deadline_seconds) == ("10%", 270)
     assert settings.access_statuses == {"active", "trialing", "past_due"}
+    assert (settings.stripe_rate_limit, settings.stripe_endpoint_rate_limit) == (None, 25)
+
+
+@pytest.mark.parametrize("name", ["STRIPE_RATE_LIMIT", "STRIPE_ENDPOINT_RATE_LIMIT"])
+def test_limit_that_stripe_raised_is_taken_up_to_a_thousand(name: str) -> None:
+    assert getattr(load_reconcile(GOOD | {name: "1000"}), name.lower()) == 1_000
+    for text in ("0", "1001", "24.5"):
+        with pytest.raises(SettingsError, match=f"{name} must be a whole number from 1 to 1000"):
+            load_reconcile(GOOD | {name: text})
 
 
 def test_migrate_needs_nothing_but_the_database() -> None:

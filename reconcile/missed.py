@@ -35,18 +35,25 @@ _SLICE = 6 * 3600
 _TYPES = 20
 _EVENT_SECONDS = 60.0
 _BATCH = 1000
+_LONGEST_WORD = 255
+
+_FOR_GOOD = (NotAnEvent, WrongAccount)
+"""What no later try changes, by this version of the product and with this key."""
 
 
 @dataclass(kw_only=True)
 class Events:
     """How healthy delivery is: events listed by Stripe and those of them that never arrived.
 
-    `left`: of those, the ones that could not be entered; the log says why. None: nobody asked.
+    None: nobody asked. `left`: of those, the ones that could not be entered; the log says why.
+    `refused`: those that never can be, being no events or of another account; each is among the
+    `left` of the first run that sees it, and of no later one.
     """
 
     listed: int | None = None
     missed: int | None = None
     left: int = 0
+    refused: int = 0
     by_type: Counter[str] = field(default_factory=Counter)
     by_day: Counter[str] = field(default_factory=Counter)
 
@@ -81,17 +88,20 @@ class Deliveries:
         event that ever arrived, at most 30 days ago. All of it is in Stripe's time: no other
         clock knows which events there are. `apply`: what never arrived is entered with source
         `reconcile` and applied under the same rules as if it had. `seen` is told up to when the
-        list is done, a quarter of a day at a time: a run that is stopped goes on from there.
+        list is done, a quarter of a day at a time: a run that is stopped goes on from there. It
+        stays behind what may be entered by the next run, not behind what never can be.
         """
         events = Events(listed=0, missed=0)
         names = sorted(EVENT_TYPES)
-        for begin in range(self._since(until), until + 1, _SLICE):
+        reached = self._database.read(runs.events_until)
+        is_whole = True
+        for begin in range(self._since(until, reached), until + 1, _SLICE):
             end = min(begin + _SLICE - 1, until)
             for start in range(0, len(names), _TYPES):
                 for page in self._stripe.events(names[start : start + _TYPES], begin, end):
                     self._alive()
-                    self._enter(page, events, apply=apply)
-            if not events.left:
+                    is_whole &= self._enter(page, events, reached, apply=apply)
+            if is_whole:
                 seen(end)
         return events
 
@@ -113,10 +123,20 @@ class Deliveries:
             )
             if found is None or found[1] is None:
                 continue
-            receipt = self._apply(failed_id, found[1], "event.replayed")
+            try:
+                receipt = self._apply(failed_id, found[1], "event.replayed")
+            except _FOR_GOOD as error:
+                receipt = self._fail_again(failed_id, error)
             if receipt is not None:
                 receipts.append(receipt)
         return receipts
+
+    def _fail_again(self, event_id: str, error: NotAnEvent | WrongAccount) -> Receipt:
+        with self._database.connection() as connection:
+            event_type = ledger.fail_again(connection, event_id, _told(error))
+        return Receipt(
+            outcome=Outcome.FAILED, event_id=event_id, event_type=event_type, error=_told(error)
+        )
 
     def expire(self, days: int) -> int:
         """Drop payloads older than so many days, in small transactions; returns how many."""
@@ -129,39 +149,76 @@ class Deliveries:
             if count < _BATCH:
                 return dropped
 
-    def _since(self, until: int) -> int:
-        seen = self._database.read(runs.events_until)
-        if seen is not None:
-            return max(until - _DAYS * 86400, seen - _MARGIN)
+    def _since(self, until: int, reached: int | None) -> int:
+        if reached is not None:
+            return max(until - _DAYS * 86400, reached - _MARGIN)
         oldest = self._database.read(ledger.oldest)
         return until if oldest is None else max(until - _DAYS * 86400, oldest)
 
-    def _enter(self, page: list[ListedEvent], events: Events, *, apply: bool) -> None:
+    def _enter(
+        self, page: list[ListedEvent], events: Events, reached: int | None, *, apply: bool
+    ) -> bool:
+        """Enter what is unknown of a page; False where the next run has to try some of it again.
+
+        `reached`: where the last look ended, so what lies before it has been told of.
+        """
         ids = [event.id for event in page]
         known = self._database.read(lambda connection: ledger.known(connection, ids))
         events.listed = (events.listed or 0) + len(page)
+        is_whole = True
         for event in page:
             if event.id in known:
                 continue
             if apply:
                 self._alive()
-                receipt = self._apply(event.id, event.body, "event.missed")
-                if receipt is not None and receipt.outcome is Outcome.DUPLICATE:
-                    continue  # it arrived while this page was looked through
-                events.left += receipt is None
+                try:
+                    receipt = self._apply(event.id, event.body, "event.missed")
+                except _FOR_GOOD as error:
+                    self._keep(event, error)
+                    events.refused += 1
+                    events.left += reached is None or event.created > reached
+                else:
+                    if receipt is not None and receipt.outcome is Outcome.DUPLICATE:
+                        continue  # it arrived while this page was looked through
+                    is_whole &= receipt is not None
+                    events.left += receipt is None
             events.missed = (events.missed or 0) + 1
             events.by_type[event.type] += 1
             events.by_day[datetime.fromtimestamp(event.created, UTC).strftime("%Y-%m-%d")] += 1
+        return is_whole
+
+    def _keep(self, event: ListedEvent, error: NotAnEvent | WrongAccount) -> None:
+        """Keep what is no event as failed: a later version may read it. Of others, nothing."""
+        if isinstance(error, WrongAccount) or not _is_word(event.id) or not _is_word(event.type):
+            return
+        entry = ledger.Entry(
+            event_id=event.id,
+            type=event.type,
+            object_id=None,
+            created=event.created,
+            api_version=None,
+            source="reconcile",
+            outcome=Outcome.FAILED,
+            error=_told(error),
+            payload=event.body,
+        )
+        with self._database.connection() as connection:
+            ledger.enter(connection, entry)
 
     def _apply(self, event_id: str, body: bytes, name: str) -> Receipt | None:
-        """Apply one event; one that cannot be applied now is logged and left."""
+        """Apply one event; one that cannot be applied now is logged and left.
+
+        Raises NotAnEvent, WrongAccount, logged too: it can never be applied.
+        """
         until = time.monotonic() + _EVENT_SECONDS
         if self._deadline is not None:
             until = min(until, self._deadline)
         try:
             receipt = self._mirror.apply_event(decode_event(body), body, until)
-        except (NotAnEvent, WrongAccount, StripeError, DatabaseUnavailable) as error:
+        except (*_FOR_GOOD, StripeError, DatabaseUnavailable) as error:
             log.event(_log, name, level=logging.ERROR, event_id=event_id, error=_told(error))
+            if isinstance(error, _FOR_GOOD):
+                raise
             return None
         log.event(
             _log,
@@ -174,6 +231,11 @@ class Deliveries:
             error=receipt.error,
         )
         return receipt
+
+
+def _is_word(text: str) -> bool:
+    """Whether the ledger can hold it as an id or a type."""
+    return 0 < len(text) <= _LONGEST_WORD and text.isascii() and text.isprintable()
 
 
 def _told(error: SubscriptionSyncError) -> str:

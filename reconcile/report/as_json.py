@@ -47,6 +47,8 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
     events = {
         "listed": report.events.listed,
         "missed": report.events.missed,
+        "not_entered": report.events.left,
+        "refused": report.events.refused,
         "missed_by_type": dict(sorted(report.events.by_type.items())),
         "missed_by_day": dict(sorted(report.events.by_day.items())),
         "failed": report.failed,

@@ -86,6 +86,11 @@ def _write_events(report: Report, stream: IO[str]) -> None:
         stream.write(
             f"\nevents: Stripe lists {events.listed:,}, {events.missed:,} never arrived{entered}\n"
         )
+        if events.refused:
+            stream.write(
+                f"    {events.refused:,} of them can never be applied: no events, or of another"
+                " account; the log names each\n"
+            )
         for title, counts in (("type", events.by_type), ("day", events.by_day)):
             for name, count in sorted(counts.items())[:_MOST_ROWS]:
                 stream.write(f"    {title} {name}: {count:,}\n")

@@ -117,6 +117,20 @@ def find(connection: Connection[Any], event_id: str) -> tuple[str, bytes | None]
     return None if row is None else (row[0], row[1])
 
 
+def fail_again(connection: Connection[Any], event_id: str, error: str) -> str:
+    """Count a further failed attempt at a failed event; returns its type."""
+    row = connection.execute(
+        """
+        UPDATE stripe.events
+        SET attempts = attempts + 1, error = %(error)s, processed_at = now()
+        WHERE id = %(id)s AND outcome = 'failed'
+        RETURNING type
+        """,
+        {"id": event_id, "error": error},
+    ).fetchone()
+    return row[0] if row else ""
+
+
 def oldest(connection: Connection[Any]) -> int | None:
     """Return when (epoch, Stripe's clock) the oldest event of the ledger was made."""
     row = connection.execute(

@@ -282,6 +282,73 @@ def test_event_for_which_stripe_cannot_be_asked_is_looked_for_again(
     assert count(connection, "subscription_items") == 12
 
 
+@pytest.mark.parametrize(
+    "extra, kept",
+    [
+        ({"livemode": "perhaps"}, True),
+        ({"id": "evt_" + "x" * 300}, False),
+        ({"account": "acct_9Other"}, False),
+        ({"livemode": True}, False),
+    ],
+    ids=["no event", "no id", "another account", "another mode"],
+)
+def test_event_that_can_never_be_entered_fails_one_run_and_holds_up_nothing(
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    extra: dict[str, object],
+    kept: bool,
+) -> None:
+    """The second run looks at it again, within the margin; the third no more."""
+    control = stripe_double.control
+    customer = control.create_customer()
+    apply_all(heart, control)
+    control.advance(DAY)
+    control.emit_object("customer.updated", {"id": "cus_1", "object": "customer"}, extra=extra)
+    control.advance(60)
+    control.update_customer(customer, name="after")
+    control.advance(60)
+    first = reconcile(database_url, stripe_double)
+    assert first.run.outcome is RunOutcome.FAILED
+    assert first.run.reason == "1 events could not be entered; the log names each"
+    assert (first.events.missed, first.events.left, first.events.refused) == (2, 1, 1)
+    assert first.failed == kept, "what can be kept is, with its payload"
+    assert outcomes(connection)[control.events()[-1]["id"]][0] == "reconcile"
+    for night in range(2):
+        control.advance(120)
+        again = reconcile(database_url, stripe_double)
+        assert (again.run.outcome, again.run.reason) == (RunOutcome.SUCCESS, None), night
+        assert again.events.left == 0
+        assert again.failed == kept, "no page, and not forgotten"
+        control.advance(DAY)
+        control.clear_requests()
+    reconcile(database_url, stripe_double)
+    assert asked(control)[0] > int(control.now()) - 2 * DAY, "the look at the list went on"
+
+
+def test_event_that_can_never_be_entered_is_replayed_ten_times_and_then_left(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    control.create_customer()
+    apply_all(heart, control)
+    control.advance(60)
+    made = {"id": "cus_1", "object": "customer"}
+    name = control.emit_object("customer.updated", made, extra={"livemode": "perhaps"})
+    control.advance(60)
+    reconcile(database_url, stripe_double)
+    row = connection.execute(
+        "SELECT id, source, attempts, error FROM stripe.events WHERE id = %s", [name]
+    )
+    assert row.fetchone() == (name, "reconcile", 1, "NotAnEvent: not a Stripe event: $.livemode")
+    reconcile(database_url, stripe_double)
+    assert one(connection, "SELECT attempts FROM stripe.events WHERE id = %s", name) == 2
+    connection.execute("UPDATE stripe.events SET attempts = 10 WHERE id = %s", [name])
+    reconcile(database_url, stripe_double)
+    assert one(connection, "SELECT attempts FROM stripe.events WHERE id = %s", name) == 10
+
+
 def test_key_without_permission_to_read_events_repairs_and_then_says_so(
     heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:

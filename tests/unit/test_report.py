@@ -79,7 +79,7 @@ def test_json_has_the_keys_that_others_build_on() -> None:
     for part, names in {
         "run": "id mode started_at finished_at account livemode outcome",
         "counts": "stripe database in_sync in_flight drift repaired stripe_requests",
-        "events": "listed missed failed oldest_unprocessed",
+        "events": "listed missed not_entered refused failed oldest_unprocessed",
     }.items():
         assert set(names.split()) <= found[part].keys()
     (row,) = found["drift"]

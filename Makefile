@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 SEED ?= 1
 EVENTS ?= 100000
+ROWS ?= 100000
 SUBSCRIPTIONS ?= 5000
 
 venv := .venv
@@ -15,7 +16,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos mutants load lint lint-code lint-format lint-types format lock fuzz audit clean
+.PHONY: help demo test chaos mutants load bench lint lint-code lint-format lint-types format lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -23,7 +24,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z.][a-z.-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo '  PYTHON=python3.12   the interpreter to build .venv from (3.11 to 3.13)'
-	@echo '  ARGS="-k word -x"   more arguments for pytest (make test) or for demo and load'
+	@echo '  ARGS="-k word -x"   more arguments for pytest (make test) or for demo, load and bench'
 
 demo: $(ready) ## the whole story on this machine: webhook, drift, report, repair, report
 	@$(run) -m sandbox.demo $(ARGS)
@@ -31,8 +32,11 @@ demo: $(ready) ## the whole story on this machine: webhook, drift, report, repai
 test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real processes)
 	@$(run) -m pytest $(ARGS)
 
-load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: what is right, what it costs
+load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: whether all is right
 	@$(run) -m sandbox.load $(ARGS)
+
+bench: $(ready) ## what it costs, beside budgets and yardsticks (10 minutes); ROWS=1000000 ARGS="bulk"
+	@$(run) -m sandbox.bench --rows $(ROWS) $(ARGS)
 
 chaos: $(ready) ## 100,000 events under kill -9, crashes and faults, judged; SEED=2 EVENTS= SUBSCRIPTIONS=
 	@$(run) -m sandbox.chaos --json chaos-$(SEED).json --seed $(SEED) --events $(EVENTS) \

@@ -1,8 +1,8 @@
-"""The product under load: whether everything is right, and what it costs.
+"""The product under load: whether everything is right. What it costs is `sandbox.bench`'s matter.
 
-    python -m sandbox.load [webhook] [reconcile] [start]
+    python -m sandbox.load [webhook] [reconcile]
 
-Exit status 1 when a row, the ledger or an answer is wrong; figures are printed, never judged.
+Exit status 1 when a row, the ledger or an answer is wrong.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox import load_reconcile, load_start, load_webhook
+from sandbox import load_reconcile, load_webhook
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.stripe_double import StripeDouble
 from sandbox.world import World
@@ -19,7 +19,6 @@ from sandbox.world import World
 PARTS: dict[str, Callable[[World, argparse.Namespace], list[str]]] = {
     "webhook": load_webhook.play,
     "reconcile": load_reconcile.play,
-    "start": load_start.play,
 }
 
 

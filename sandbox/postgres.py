@@ -107,6 +107,11 @@ class EmbeddedPostgres:
         host = urllib.parse.quote(str(self.folder), safe="/")
         return f"postgresql:///{urllib.parse.quote(dbname)}?host={host}&port=5432&user=postgres"
 
+    def program(self, name: str) -> Path | None:
+        """A program that stands beside the server's own (`pgbench`), None where it does not."""
+        found = self._programs / name
+        return found if found.exists() else None
+
     def stop_hard(self) -> None:
         """Crash: no checkpoint, every connection cut. restart() recovers what was committed."""
         self._stop(signal.SIGQUIT)

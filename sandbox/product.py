@@ -97,15 +97,14 @@ class Webhook:
         finally:
             connection.close()
 
+    @property
+    def root(self) -> psutil.Process:
+        """The first process, parent of the workers."""
+        return psutil.Process(self.process.pid)
+
     def workers(self) -> list[psutil.Process]:
         """The worker processes."""
-        return psutil.Process(self.process.pid).children()
-
-    def cpu_seconds(self) -> float:
-        """Processor time that all its processes have used so far."""
-        processes = [psutil.Process(self.process.pid), *self.workers()]
-        times = [process.cpu_times() for process in processes]
-        return sum(used.user + used.system for used in times)
+        return self.root.children()
 
     def log(self) -> list[dict[str, Any]]:
         """Every whole line of the log so far, each an object."""

@@ -31,6 +31,7 @@ def main() -> None:
             now = int(double.control.now())
             double.control.realm(livemode=options.livemode).seed(
                 options.seed_subscriptions,
+                customers=options.seed_customers,
                 start=now - int(options.seed_days * 86_400),
                 end=now - 3_600,
                 items=options.items,
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0, help="decides the seeded subscriptions")
     parser.add_argument("--seed-subscriptions", type=int, default=0, metavar="N")
+    parser.add_argument("--seed-customers", type=int, metavar="N", help="default: as many")
     parser.add_argument("--seed-days", type=float, default=730, help="over so many past days")
     parser.add_argument("--items", type=int, default=1, help="items of a seeded subscription")
     parser.add_argument("--livemode", action="store_true", help="seed live mode, not test mode")

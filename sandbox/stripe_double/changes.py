@@ -38,17 +38,21 @@ class Changes(Lifecycle):
         self,
         count: int,
         *,
+        customers: int | None = None,
         start: int | None = None,
         end: int | None = None,
         items: int = 1,
         seed: int = 0,
         prices: Sequence[str] = _SEED_PRICES,
     ) -> None:
-        """So many subscriptions, each with a customer, without events.
+        """So many subscriptions and customers (as many, unless said otherwise), without events.
 
         Created evenly over [start, end), by default the two years that end an hour ago.
         """
         realm = self._realm
+        owners = count if customers is None else customers
+        if not 0 < owners <= count:
+            raise ValueError(f"{count} subscriptions have 1 to {count} customers, not {owners}")
         with realm.lock:
             now = realm.second()
             until = now - 3_600 if end is None else end
@@ -57,6 +61,7 @@ class Changes(Lifecycle):
                     first_subscription=realm.subscriptions.next_number,
                     first_customer=realm.customers.next_number,
                     count=count,
+                    customers=owners,
                     start=until - 730 * _DAY if start is None else start,
                     end=until,
                     now=now,

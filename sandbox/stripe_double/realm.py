@@ -98,9 +98,7 @@ class Realm:
         made = self.customers.number(customer)
         if made is not None:
             for seeds in self._seeded:
-                seeded = seeds.subscription_number(made)
-                if seeded is not None:
-                    numbers.append(seeded)
+                numbers += seeds.subscription_numbers(made)
         return sorted(numbers, key=self.subscriptions.place)
 
     def emit(

@@ -28,11 +28,15 @@ _LAST_NAMES = ("Lovelace", "Nakamura", "O'Neil", "Petrović", "Quintana", "Rossi
 
 
 class SeedPlan(Struct, frozen=True, kw_only=True):
-    """What the seeds of one call share. Creation times are even over [start, end)."""
+    """What the seeds of one call share. Creation times are even over [start, end).
+
+    Customers have runs of neighbouring subscriptions, and are as old as their first one.
+    """
 
     first_subscription: int
     first_customer: int
     count: int
+    customers: int
     start: int
     end: int
     now: int
@@ -46,6 +50,16 @@ class SeedPlan(Struct, frozen=True, kw_only=True):
 
     def created(self, index: int) -> int:
         return self.start + (self.end - self.start) * index // self.count
+
+    def customer_of(self, index: int) -> int:
+        return index * self.customers // self.count
+
+    def subscriptions_of(self, customer: int) -> range:
+        """The places of a customer's subscriptions."""
+        first, last = (
+            -(-place * self.count // self.customers) for place in (customer, customer + 1)
+        )
+        return range(first, last)
 
     def chance(self, index: int) -> int:
         """64 bits that depend on nothing but seed and index (splitmix64)."""
@@ -82,7 +96,7 @@ class SubscriptionSeeds:
         name = plan.subscription_ids.make(number)
         facts: dict[str, str | int] = {
             "id": name,
-            "customer": plan.customer_ids.make(plan.first_customer + index),
+            "customer": plan.customer_ids.make(plan.first_customer + plan.customer_of(index)),
             "created": created,
             "start": start,
             "end": end,
@@ -138,11 +152,11 @@ class SubscriptionSeeds:
 class CustomerSeeds:
     def __init__(self, plan: SeedPlan) -> None:
         self.first = plan.first_customer
-        self.count = plan.count
+        self.count = plan.customers
         self._plan = plan
 
     def created(self, number: int) -> int:
-        return self._plan.created(number - self.first)
+        return self._plan.created(self._plan.subscriptions_of(number - self.first)[0])
 
     def sketch(self, number: int) -> Sketch[Customer]:
         plan = self._plan
@@ -173,7 +187,11 @@ class CustomerSeeds:
             invoice_prefix=facts["prefix"],
         )
 
-    def subscription_number(self, number: int) -> int | None:
-        """The subscription seeded for a customer."""
+    def subscription_numbers(self, number: int) -> range:
+        """The subscriptions seeded for a customer."""
         index = number - self.first
-        return self._plan.first_subscription + index if 0 <= index < self.count else None
+        if not 0 <= index < self.count:
+            return range(0)
+        places = self._plan.subscriptions_of(index)
+        first = self._plan.first_subscription
+        return range(first + places.start, first + places.stop)

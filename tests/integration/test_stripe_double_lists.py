@@ -149,6 +149,23 @@ def test_list_by_customer_holds_only_its_subscriptions(
     assert client.get("/v1/subscriptions", customer="cus_nobody").status == 400
 
 
+def test_seeded_customers_share_the_subscriptions_as_ordered(
+    stripe_double: StripeDouble, client: Client
+) -> None:
+    stripe_double.control.seed(10, customers=3)
+    subscriptions = client.read("/v1/subscriptions", status="all", limit=100)["data"]
+    customers = client.read("/v1/customers", limit=100)["data"]
+    assert len(customers) == 3
+    listed = []
+    for customer in customers:
+        ids = client.ids("/v1/subscriptions", customer=customer["id"], status="all")
+        owned = [one for one in subscriptions if one["customer"] == customer["id"]]
+        assert ids == [one["id"] for one in owned]
+        assert customer["created"] == min(one["created"] for one in owned)
+        listed += ids
+    assert listed == [one["id"] for one in subscriptions]
+
+
 def test_seeds_are_listed_completely_and_change_like_any_other(
     stripe_double: StripeDouble, client: Client
 ) -> None:

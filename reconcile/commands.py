@@ -17,9 +17,10 @@ from pathlib import Path
 from reconcile.gate import parse
 from reconcile.identity import require_same_account
 from reconcile.missed import Deliveries
+from reconcile.order import Order
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, RunOutcome, Totals, totals
-from reconcile.run import Order, Run
+from reconcile.run import Run
 from reconcile.time_left import interruptible
 from shared import log
 from shared.database import Database

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
-from reconcile.listing import Listed
 from shared import truth
 from shared.differences import Fields
+from shared.errors import UnreadableObject
 from shared.mirrored import Content, Held, MirroredObject
+from shared.repository.window_rows import WindowRow
 from shared.truth import Interval
 
 Kind = Literal["missing_in_database", "missing_in_stripe", "differs"]
@@ -42,10 +43,62 @@ class Comparison(NamedTuple):
     absent: list[str]
 
 
+class Listed(NamedTuple):
+    """One object of a list and the interval in which it was true."""
+
+    content: Content
+    as_of: Interval
+
+
+class Sifted(NamedTuple):
+    """What is left of a page when all that is in sync is taken away.
+
+    `odd`: objects with the row that they do not equal, None where there is none. `granting`: how
+    many of those in sync let a customer in. `unreadable`: (id, reason).
+    """
+
+    in_sync: int
+    granting: int
+    odd: list[tuple[Any, WindowRow | None]]
+    unreadable: list[tuple[str, str]]
+
+
+def sift(
+    mirrored: MirroredObject,
+    rows: dict[str, WindowRow],
+    objects: Iterable[Any],
+    access: frozenset[str],
+) -> Sifted:
+    """Take what is listed out of `rows`, and settle each listed object.
+
+    This is all that is ever done for an object in sync: both sides are of one Struct, and equal or
+    not is one comparison. What is not equal may still agree (12.5 and 12.50): `compare_one` says.
+    `access`: the statuses that let a customer in, empty for objects that have no status.
+    """
+    in_sync = granting = 0
+    odd: list[tuple[Any, WindowRow | None]] = []
+    unreadable: list[tuple[str, str]] = []
+    settled, take = mirrored.settled, rows.pop
+    for one in objects:
+        try:
+            settled(one)
+        except UnreadableObject as error:
+            unreadable.append((one.id, str(error)))
+            continue
+        row = take(one.id, None)
+        if row is not None and row.content == one and row.missing is None:
+            in_sync += 1
+            if access and one.status in access:
+                granting += 1
+        else:
+            odd.append((one, row))
+    return Sifted(in_sync, granting, odd, unreadable)
+
+
 def compare_window(
     mirrored: MirroredObject, held: Mapping[str, Held], listed: Mapping[str, Listed]
 ) -> Comparison:
-    """Compare the rows of a window, read before it was listed, with what Stripe lists of it."""
+    """Compare rows, read before they were listed, with what Stripe lists of the same seconds."""
     in_sync = 0
     differences: list[Difference] = []
     doubtful: list[str] = []
@@ -53,9 +106,6 @@ def compare_window(
         row = held.get(object_id)
         if content.items is None:
             doubtful.append(object_id)
-            continue
-        if row is not None and _same(row, content):
-            in_sync += 1
             continue
         difference = compare_one(mirrored, object_id, row, content, as_of)
         if difference is None:
@@ -94,14 +144,6 @@ def compare_one(
         return None
     kind: Kind = "missing_in_database" if held is None else "differs"
     return Difference(object_id, kind, held, content, as_of, fields)
-
-
-def _same(held: Held, content: Content) -> bool:
-    return (
-        held.row == content.row
-        and held.items == content.items
-        and held.missing_in_stripe_since is None
-    )
 
 
 def _may_be_absent(mirrored: MirroredObject, row: Held) -> bool:

@@ -9,7 +9,7 @@ from typing import IO
 import msgspec
 
 from reconcile.drift import drift, settled
-from reconcile.inspection import Inspected
+from reconcile.inspected import Inspected
 from reconcile.journal import add, mark_done
 from shared.repository import drifts
 from shared.repository.drifts import DriftRow

@@ -1,49 +1,31 @@
-"""Look at one window, or at one object, on both sides. Reads only."""
+"""Look at one window, or at one object, on both sides. Reads only; threads share the inspector."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import Any
 
-from reconcile.compare import Difference, compare_one, compare_window
+from reconcile.compare import Difference, Listed, compare_one, compare_window, sift
 from reconcile.consequence import grants
-from reconcile.listing import Listing, list_window
+from reconcile.frontier import Span
+from reconcile.inspected import Inspected, is_at, is_listed_in
+from reconcile.listing import Step, walk
 from reconcile.windows import Window
-from shared import log
-from shared.columns import Row
 from shared.database import Database
-from shared.errors import ListingBroken, ObjectMissing, UnreadableObject
+from shared.errors import ObjectMissing, UnreadableObject
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
-from shared.repository import mirror_rows
+from shared.repository import mirror_rows, window_rows
+from shared.repository.window_rows import WindowRow, WindowRows
 from shared.stripe_api import StripeApi
-from shared.truth import LIST_LAG, Interval
+from shared.truth import Interval
 
-_log = logging.getLogger(__name__)
+MOST_PAGES = 20
+"""Pages after which a window is kept and its rest becomes a window of its own."""
 
 _MOST_ASKED = 50
-"""Questions a window, one request or two each, at most where it can be made smaller."""
-
-_MOST_LEFT_OUT = 20
-"""Objects left out by a window's list after which no more are asked for: the list is broken."""
-
-
-@dataclass(kw_only=True)
-class Inspected:
-    """What was found in a window.
-
-    `missing` may be inserted at once; `waiting` must not be written before every window has been
-    compared, or is so young that its event may still be on its way. `counts`: stripe, database,
-    in_sync, granting, left_out, unreadable.
-    """
-
-    mirrored: MirroredObject
-    window: Window
-    missing: list[Difference] = field(default_factory=list)
-    waiting: list[Difference] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+"""Questions after which a window's rest becomes a window of its own: each costs a request or two,
+and what is not kept before the deadline would have to be asked again."""
 
 
 class Inspector:
@@ -57,75 +39,98 @@ class Inspector:
         grace: int,
         access: frozenset[str],
         still: Callable[[], None],
+        is_enough: Callable[[], bool],
     ) -> None:
+        """`still` may stop the run between two questions; `is_enough` ends a window early."""
         self._database = database
         self._stripe = stripe
         self._grace = grace
         self._access = access
         self._still = still
+        self._is_enough = is_enough
 
-    def window(self, mirrored: MirroredObject, window: Window) -> Inspected:
-        """Compare a window, or as much of its upper part as one listing covers.
+    def window(self, mirrored: MirroredObject, span: Span) -> Inspected:
+        """Compare a span, or as much of its upper part as is enough for one time.
 
         The rows are read before Stripe is asked, so each difference may be written at the revision
-        that was read. Raises StripeUnavailable, StripeRefused, StripeUnreadable,
+        that was read. Raises StripeUnavailable, StripeRefused, StripeUnreadable, ListingBroken,
         DatabaseUnavailable.
         """
         rows = self._database.read(
-            lambda connection: list(
-                mirror_rows.read_window(connection, mirrored, window.gte, window.lt)
-            )
+            lambda connection: window_rows.read_window(connection, mirrored, span.gte, span.lt)
         )
-        listing = list_window(self._stripe, mirrored, window)
-        found, asked = self._compared(mirrored, rows, listing)
-        if len(asked) > _MOST_ASKED and (smaller := _smaller(listing, asked)) is not None:
-            found, asked = self._compared(mirrored, rows, smaller)
-        for object_id in asked:
+        found = Inspected(mirrored=mirrored, window=Window(span.lt, span.lt))
+        asked: dict[str, bool] = {}
+        begun: int | None = None
+        for number, step in enumerate(walk(self._stripe, mirrored, span), 1):
+            begun = step.asked if begun is None else begun
+            self._compare(found, rows, step, asked)
+            found.window = Window(step.floor, span.lt)
+            if number >= MOST_PAGES or len(asked) >= _MOST_ASKED or self._is_enough():
+                break
+        assert begun is not None
+        for object_id, is_listed in asked.items():
             self._still()
-            self._ask(found, object_id, listing)
+            self._ask(found, object_id, is_listed=is_listed, begun=begun)
         return found
 
-    def _compared(
-        self, mirrored: MirroredObject, rows: list[Held], listing: Listing
-    ) -> tuple[Inspected, dict[str, int]]:
-        """Compare without asking; returns too what must be asked for, with its `created`."""
-        created = mirrored.decoded.index["created"]
-        held = {
-            str(row.row[0]): row
-            for row in rows
-            if int(row.row[created] or 0) >= listing.covered.gte
-        }
-        found = Inspected(mirrored=mirrored, window=listing.covered)
-        found.counts["database"] = len(held)
-        found.counts["stripe"] = len(listing.objects) + len(listing.unreadable)
-        found.counts["granting"] = sum(self._grants(mirrored, row) for row in held.values())
-        for object_id, reason in listing.unreadable.items():
-            held.pop(object_id, None)
-            self._note_unreadable(found, object_id, reason)
-        strangers = self._strangers(mirrored, held, listing)
-        known = {name: one for name, one in listing.objects.items() if name not in strangers}
-        comparison = compare_window(mirrored, held, known)
-        found.counts["in_sync"] = comparison.in_sync
+    def _compare(
+        self, found: Inspected, rows: WindowRows, step: Step, asked: dict[str, bool]
+    ) -> None:
+        """Compare one step without asking.
+
+        Enters into `asked` what must be asked for, and whether a list names it.
+        """
+        mirrored, counts = found.mirrored, found.counts
+        access = self._access if mirrored is SUBSCRIPTION else frozenset[str]()
+        held: dict[str, Held] = {}
+        listed: dict[str, Listed] = {}
+        unreadable: list[tuple[str, str]] = []
+        for part in step.parts:
+            sifted = sift(mirrored, rows.rows, part.objects, access)
+            counts["stripe"] += len(part.objects) + len(part.unreadable)
+            for name in ("in_sync", "database"):
+                counts[name] += sifted.in_sync
+            counts["granting"] += sifted.granting
+            unreadable += sifted.unreadable
+            unreadable += ((one.id, str(one.error)) for one in part.unreadable)
+            for one, row in sifted.odd:
+                held_row = row.held(mirrored) if row else rows.odd.pop(one.id, None)
+                content = _content(mirrored, one, unreadable)
+                if content is None:
+                    counts["database"] += held_row is not None
+                    continue
+                listed[content.id] = Listed(content, part.as_of)
+                if held_row is not None:
+                    held[content.id] = held_row
+        for name, reason in unreadable:
+            counts["database"] += int(_take(rows, name) is not None)
+            found.note_unreadable(name, reason)
+        held |= _unlisted(mirrored, rows, step.floor)
+        counts["database"] += len(held)
+        counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
+        for stranger in self._strangers(mirrored, held, listed):
+            del listed[stranger]
+            asked[stranger] = True
+        comparison = compare_window(mirrored, held, listed)
+        counts["in_sync"] += comparison.in_sync
         for difference in comparison.differences:
-            self._sort(found, difference, listing.asked)
-        asked = {
-            name: int(listing.objects[name].content.row[created] or 0)
-            for name in (*comparison.doubtful, *strangers)
-        }
-        asked.update((name, int(held[name].row[created] or 0)) for name in comparison.absent)
-        return found, asked
+            found.sort(difference, step.asked, self._grace)
+        asked.update(dict.fromkeys(comparison.doubtful, True))
+        for name in comparison.absent:
+            asked.setdefault(name, False)
 
     def _strangers(
-        self, mirrored: MirroredObject, held: Mapping[str, Held], listing: Listing
-    ) -> set[str]:
+        self, mirrored: MirroredObject, held: dict[str, Held], listed: dict[str, Listed]
+    ) -> list[str]:
         """Return what is listed here but has its row in another window, or has only just got one.
 
         A row's `created` may have drifted like any other field.
         """
-        new = [name for name in listing.objects if name not in held]
+        new = [name for name in listed if name not in held]
         if not new:
-            return set()
-        return set(
+            return []
+        return list(
             self._database.read(lambda connection: mirror_rows.read_many(connection, mirrored, new))
         )
 
@@ -157,11 +162,11 @@ class Inspector:
         try:
             held, content, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
-            self._note_unreadable(found, object_id, str(error))
+            found.note_unreadable(object_id, str(error))
             return found
         found.counts["database"] = int(held is not None)
         found.counts["granting"] = int(held is not None and self._grants(mirrored, held))
-        if content is not None and looked_at is not None and _in(mirrored, content, looked_at):
+        if looked_at is not None and content and is_listed_in(mirrored, content, looked_at):
             return found
         found.counts["stripe"] = int(content is not None)
         if difference is not None:
@@ -170,97 +175,56 @@ class Inspector:
             found.counts["in_sync"] = 1
         return found
 
-    def _ask(self, found: Inspected, object_id: str, listing: Listing) -> None:
+    def _ask(self, found: Inspected, object_id: str, *, is_listed: bool, begun: int) -> None:
         """Ask for one object of which the list may not speak, and enter what comes of it."""
-        mirrored = found.mirrored
+        mirrored, covered = found.mirrored, found.window
         try:
             held, content, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
-            self._note_unreadable(found, object_id, str(error))
+            found.note_unreadable(object_id, str(error))
             return
-        if object_id not in listing.objects and content is not None:
-            if _in(mirrored, content, Window(0, listing.end)) and not _in(
-                mirrored, content, listing.covered
+        if not is_listed and content is not None:
+            if is_listed_in(mirrored, content, Window(0, begun)) and not is_listed_in(
+                mirrored, content, covered
             ):
                 return  # its own window lists it and looks at it
             found.counts["stripe"] += 1
-            self._note_left_out(found, content, listing.asked)
-        elif held is not None and not _at(mirrored, held.row, listing.covered):
+            found.note_left_out(content, begun)
+        elif held is not None and not is_at(mirrored, held.row, covered):
             found.counts["database"] += held.row[mirrored.decoded.index["created"]] is None
         if difference is None:
             found.counts["in_sync"] += 1
         else:
-            self._sort(found, difference, listing.asked)
-
-    def _sort(self, found: Inspected, difference: Difference, asked: int) -> None:
-        """Insert what is missing with its window; let the rest, and the youngest, wait."""
-        created = found.mirrored.decoded.index["created"]
-        content = difference.content
-        if content is not None and difference.held is None:
-            is_old = int(content.row[created] or 0) < asked - self._grace
-        else:
-            is_old = False
-        if is_old:
-            found.missing.append(difference)
-        else:
-            found.waiting.append(difference)
-
-    def _note_unreadable(self, found: Inspected, object_id: str, reason: str) -> None:
-        found.counts["unreadable"] += 1
-        log.event(
-            _log,
-            "object.unreadable",
-            level=logging.ERROR,
-            object=found.mirrored.name,
-            object_id=object_id,
-            error=reason,
-        )
-
-    def _note_left_out(self, found: Inspected, content: Content, asked: int) -> None:
-        """Count what a sound list would have named: neither young, nor deleted, nor on a clock."""
-        mirrored = found.mirrored
-        created = mirrored.decoded.index["created"]
-        young = int(content.row[created] or 0) >= asked - LIST_LAG
-        if young or mirrored.is_deleted(content.row) or _on_test_clock(mirrored, content):
-            return
-        found.counts["left_out"] += 1
-        if found.counts["left_out"] >= _MOST_LEFT_OUT:
-            raise ListingBroken(found.counts["left_out"])
-        log.event(
-            _log,
-            "list.left_out",
-            level=logging.WARNING,
-            object=mirrored.name,
-            object_id=content.id,
-        )
+            found.sort(difference, begun, self._grace)
 
     def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
         return mirrored is SUBSCRIPTION and grants(row, self._access)
 
 
-def _on_test_clock(mirrored: MirroredObject, content: Content) -> bool:
-    """Return whether Stripe leaves it out of lists on purpose: it lives on a test clock."""
-    position = mirrored.decoded.index.get("test_clock")
-    return position is not None and content.row[position] is not None
-
-
-def _smaller(listing: Listing, asked: Mapping[str, int]) -> Listing | None:
-    """Return the upper part of a listing in which few enough must be asked for, if it has one.
-
-    Each question costs a request, and a window is kept whole or not at all: one that is full of
-    questions would never be done before the deadline.
-    """
-    cut = sorted(asked.values(), reverse=True)[_MOST_ASKED] + 1
-    if not listing.covered.gte < cut < listing.covered.lt:
+def _content(
+    mirrored: MirroredObject, one: Any, unreadable: list[tuple[str, str]]
+) -> Content | None:
+    try:
+        return mirrored.content(one)
+    except UnreadableObject as error:
+        unreadable.append((one.id, str(error)))
         return None
-    return listing.above(cut)
 
 
-def _in(mirrored: MirroredObject, content: Content, window: Window) -> bool:
-    """Return whether Stripe's lists show the object in this window."""
-    return _at(mirrored, content.row, window) and not _on_test_clock(mirrored, content)
+def _unlisted(mirrored: MirroredObject, rows: WindowRows, floor: int) -> dict[str, Held]:
+    """Take out the rows that a list should have named by now: those from `floor` on."""
+    left: list[WindowRow] = []
+    for row in rows.rows.values():  # newest first
+        if row.content.created < floor:
+            break
+        left.append(row)
+    held = {row.content.id: row.held(mirrored) for row in left}
+    created = mirrored.decoded.index["created"]
+    held |= {name: row for name, row in rows.odd.items() if int(row.row[created] or 0) >= floor}
+    for name in held:
+        _take(rows, name)
+    return held
 
 
-def _at(mirrored: MirroredObject, row: Row, window: Window) -> bool:
-    created = row[mirrored.decoded.index["created"]]
-    return created is not None and window.gte <= int(created) < window.lt
+def _take(rows: WindowRows, name: str) -> object:
+    return rows.rows.pop(name, None) or rows.odd.pop(name, None)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
-from reconcile.inspection import Inspected
+from reconcile.inspected import Inspected
 from reconcile.windows import Window, joined
 from shared.repository.drifts import DriftRow
 from shared.repository.runs import Progress

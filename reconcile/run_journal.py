@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import psycopg
 
 from reconcile.drift import OBJECTS, drift, settled, spooled, write_of, write_of_spooled
-from reconcile.inspection import Inspected
+from reconcile.inspected import Inspected
 from reconcile.journal import add, mark_done
 from shared import truth
 from shared.database import Connection, Database, describe

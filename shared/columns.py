@@ -8,6 +8,7 @@ compared, and every SQL statement on the object's tables are derived from it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from operator import attrgetter
@@ -25,7 +26,10 @@ Row = tuple[Value, ...]
 
 
 class Type(Enum):
-    """What a column holds; REFERENCE is the id of an object that may come expanded."""
+    """What a column holds; REFERENCE is the id of an object that may come expanded.
+
+    REFERENCES, METADATA (text by text) and JSON (anything) are jsonb columns.
+    """
 
     TEXT = "text"
     REFERENCE = "reference"
@@ -33,8 +37,13 @@ class Type(Enum):
     INTEGER = "integer"
     DECIMAL = "decimal"
     TIMESTAMP = "timestamp"
+    REFERENCES = "references"
     METADATA = "metadata"
     JSON = "json"
+
+
+AS_JSON = frozenset({Type.REFERENCES, Type.METADATA, Type.JSON})
+"""The types whose columns are jsonb, and whose values are canonical JSON here."""
 
 
 class Concern(Enum):
@@ -66,8 +75,8 @@ class Column(NamedTuple):
         return self.path or self.name
 
 
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
-"""Stripe's ids: up to 255 characters, case-sensitive."""
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+"""Stripe's ids: up to 255 characters, case-sensitive; `Columns.row` checks which characters."""
 
 
 Reference = Annotated[str, msgspec.Meta(max_length=255)]
@@ -85,11 +94,21 @@ _WIRE: dict[Type, Any] = {
     Type.REFERENCE: Reference | Expanded,
     Type.BOOLEAN: bool,
     Type.INTEGER: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
-    Type.DECIMAL: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,20}([.][0-9]{1,20})?$")],
+    Type.DECIMAL: str,
     # The years 1 to 9999, which every part of the house can hold and print.
     Type.TIMESTAMP: Annotated[int, msgspec.Meta(ge=-62135596800, le=253402300799)],
+    Type.REFERENCES: list[Reference | Expanded],
     Type.METADATA: dict[str, str],
-    Type.JSON: Any,
+    Type.JSON: msgspec.Raw,
+}
+
+_NULL = msgspec.Raw(b"null")
+
+# Here and not in the wire types: the decoder would call them for every object of a run, and what
+# is equal to its row needs no check.
+_PATTERNS = {
+    Type.TEXT: re.compile(r"[!-~]+"),
+    Type.DECIMAL: re.compile(r"-?[0-9]{1,20}([.][0-9]{1,20})?"),
 }
 
 
@@ -130,31 +149,68 @@ def _in_bytes(key: str) -> tuple[int, bytes]:
     return len(text), text
 
 
-def _json(value: Any) -> Value:
-    return None if value is None else canonical_json(value)
+def _json(value: msgspec.Raw | None) -> Value:
+    if value is None or value == _NULL:
+        return None
+    try:
+        return canonical_json(msgspec.json.decode(value))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableObject("$", f"not readable JSON ({type(error).__name__})") from None
 
 
-_CONVERSIONS: dict[Type, Callable[[Any], Value]] = {Type.METADATA: _metadata, Type.JSON: _json}
+def _references(value: list[str | Expanded] | None) -> Value:
+    if not value:
+        return None if value is None else "[]"
+    return canonical_json([one if isinstance(one, str) else one.id for one in value])
+
+
+_CONVERSIONS: dict[Type, Callable[[Any], Value]] = {
+    Type.REFERENCES: _references,
+    Type.METADATA: _metadata,
+    Type.JSON: _json,
+}
 
 
 class Columns:
     """The columns of one table, and the Struct into which its objects are decoded."""
 
-    def __init__(self, name: str, columns: Iterable[Column], extra: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        columns: Iterable[Column],
+        extra: Sequence[Any] = (),
+        *,
+        place: str = "$",
+        tag: str | None = None,
+    ) -> None:
+        """Build the Struct.
+
+        `extra`: further members of it; `place`: where it stands in a body, for errors; `tag`: what
+        its `object` must say if it says anything.
+        """
+        self._place = place
         self.all = tuple(columns)
         self.names = tuple(column.name for column in self.all)
         self.index = {name: position for position, name in enumerate(self.names)}
-        self.struct = _struct(name, [(c.source.split("."), c) for c in self.all], extra)
+        self.struct = _struct(name, [(c.source.split("."), c) for c in self.all], extra, tag)
         self._get = attrgetter(*(column.source for column in self.all))
         self._references = [i for i, c in enumerate(self.all) if c.type is Type.REFERENCE]
+        self._patterns = [
+            (position, _PATTERNS[column.type])
+            for position, column in enumerate(self.all)
+            if column.type is Type.DECIMAL or column.name == "id"
+        ]
         self._conversions = [
             (position, _CONVERSIONS[column.type])
             for position, column in enumerate(self.all)
             if column.type in _CONVERSIONS
         ]
 
-    def row(self, decoded: Any) -> list[Value]:
-        """Return the values of one decoded object, in the order of the columns."""
+    def row(self, decoded: Any, *, checked: bool = True) -> list[Value]:
+        """Return the values of one decoded object, in the order of the columns.
+
+        `checked`: raise UnreadableObject for an id or a decimal that is none.
+        """
         try:
             row = list(self._get(decoded))
         except AttributeError:
@@ -162,6 +218,11 @@ class Columns:
         for position in self._references:
             if row[position].__class__ is Expanded:
                 row[position] = row[position].id
+        for position, pattern in self._patterns if checked else ():
+            value = row[position]
+            if value is not None and not pattern.fullmatch(value):
+                where = f"{self._place}.{self.all[position].source}"
+                raise UnreadableObject(where, f"Expected `str` matching {pattern.pattern!r}")
         for position, convert in self._conversions:
             row[position] = convert(row[position])
         return row
@@ -175,7 +236,12 @@ def _dig(decoded: Any, path: str) -> Any:
     return decoded
 
 
-def _struct(name: str, fields: list[tuple[list[str], Column]], extra: Sequence[Any]) -> Any:
+def _struct(
+    name: str,
+    fields: list[tuple[list[str], Column]],
+    extra: Sequence[Any],
+    tag: str | None = None,
+) -> Any:
     """Build the Struct of one JSON object; what lies deeper becomes a Struct of its own."""
     nested: dict[str, list[tuple[list[str], Column]]] = {}
     members: list[Any] = []
@@ -185,6 +251,8 @@ def _struct(name: str, fields: list[tuple[list[str], Column]], extra: Sequence[A
         elif column.required:
             wire = Identifier if column.name == "id" else _WIRE[column.type]
             members.append((path[0], wire))
+        elif column.type is Type.JSON:
+            members.append((path[0], _WIRE[column.type], _NULL))
         else:
             members.append((path[0], _WIRE[column.type] | None, None))
     for key, inner in nested.items():
@@ -193,4 +261,6 @@ def _struct(name: str, fields: list[tuple[list[str], Column]], extra: Sequence[A
             members.append((key, struct))
         else:
             members.append((key, struct | None, msgspec.field(default_factory=struct)))
-    return msgspec.defstruct(name, [*members, *extra], kw_only=True, gc=False)
+    field = "object" if tag else None
+    members += extra
+    return msgspec.defstruct(name, members, kw_only=True, gc=False, tag=tag, tag_field=field)

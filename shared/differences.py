@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from shared.columns import Column, Row, Type, Value
+from shared.columns import AS_JSON, Column, Row, Type, Value
 
 Fields = dict[str, tuple[Any, Any]]
 """Differences by field: (before, after), or (in the database, in Stripe)."""
@@ -56,7 +56,7 @@ def _whole(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
 
 def _presented(column: Column, value: Value) -> Any:
     """Return a value as people and programs read it: JSON as JSON."""
-    if value is not None and column.type in {Type.METADATA, Type.JSON}:
+    if value is not None and column.type in AS_JSON:
         return json.loads(str(value))
     return value
 
@@ -66,7 +66,7 @@ def _value(column: Column, value: Value) -> Any:
 
     In JSON too: PostgreSQL prints 3.6e+16 as a whole number, which no float may equal exactly.
     """
-    if value is None or column.type not in {Type.DECIMAL, Type.METADATA, Type.JSON}:
+    if value is None or (column.type is not Type.DECIMAL and column.type not in AS_JSON):
         return value
     if column.type is Type.DECIMAL:
         return Decimal(str(value))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
-from shared import stripe_list
-from shared.columns import Column, Columns, Row, Type, Value
+from shared.columns import AS_JSON, Column, Columns, Row, Value
 from shared.differences import Fields, between_items, between_rows
 from shared.errors import UnreadableObject
 from shared.truth import Interval
@@ -38,27 +38,10 @@ class Held(NamedTuple):
     missing_in_stripe_since: int | None
 
 
-class Page(NamedTuple):
-    """A page of a list, in Stripe's order (newest first).
+NUL = b"\\u0000"
+"""How JSON spells the character that PostgreSQL holds neither in text nor in jsonb."""
 
-    `oldest` is the `created` of its last object, None for an empty page. `unreadable` names the
-    objects that could not be read: id and reason.
-    """
-
-    contents: list[Content]
-    has_more: bool
-    oldest: int | None
-    unreadable: list[tuple[str, UnreadableObject]]
-
-
-_NUL = b"\\u0000"
-
-
-class _Stub(msgspec.Struct):
-    """What must be readable of every listed object: without it a list cannot be walked."""
-
-    id: str
-    created: int
+_id = attrgetter("id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +59,7 @@ class Items:
     @cached_property
     def decoded(self) -> Columns:
         """The columns that Stripe fills."""
-        return Columns(self.table, self.columns)
+        return Columns(self.table, self.columns, place="$.items.data[...]")
 
 
 def _never(_: Row, __: Columns) -> bool:
@@ -84,7 +67,7 @@ def _never(_: Row, __: Columns) -> bool:
     return False
 
 
-def _as_read(_: Any, row: list[Value], items: list[list[Value]] | None) -> None:
+def _as_read(_: Any, __: list[Any] | None) -> None:
     """Leave what was read as it is."""
 
 
@@ -93,9 +76,10 @@ class MirroredObject:
     """One object of Stripe's, declared once.
 
     `name` is Stripe's own word (`object` in its JSON), `path` its list in the API. `terminal` says
-    of a row whether Stripe never changes its state again. `settle` may complete row and items in
-    place from the decoded object (fields that moved between API versions). `extra`: further
-    fields that `settle` needs decoded. `list_parameters`: what makes the API's list complete.
+    of a row whether Stripe never changes its state again. `settle` brings a decoded object and its
+    items (None where not all are embedded) to one shape in place, again and again with one result
+    (fields that moved between API versions). `extra`: further fields that `settle` needs decoded.
+    `list_parameters`: what makes the API's list complete.
     """
 
     name: str
@@ -104,28 +88,35 @@ class MirroredObject:
     columns: tuple[Column, ...]
     items: Items | None = None
     terminal: Callable[[Row, Columns], bool] = _never
-    settle: Callable[[Any, list[Value], list[list[Value]] | None], None] = _as_read
+    settle: Callable[[Any, list[Any] | None], None] = _as_read
     extra: Sequence[tuple[str, Any, Any]] = ()
     list_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def decoded(self) -> Columns:
         """The columns that Stripe fills, and the Struct they are read from."""
-        extra: list[Any] = [("object", str | None, None), *self.extra]
-        if self.items is not None:
-            inner: Any = self.items.decoded.struct
-            page: Any = msgspec.defstruct(
-                "items", [("data", list[inner]), ("has_more", bool, False)]
-            )
-            extra.append(("items", page | None, None))
-        return Columns(self.name, self.columns, extra)
+        extra: list[Any] = [*self.extra]
+        if self._embedded is not None:
+            extra.append(("items", self._embedded | None, None))
+        return Columns(self.name, self.columns, extra, tag=self.name)
 
     @cached_property
-    def _decoder(self) -> msgspec.json.Decoder[Any]:
+    def _embedded(self) -> Any:
+        """The Struct of the embedded list of items."""
+        if self.items is None:
+            return None
+        inner: Any = self.items.decoded.struct
+        data: Any = list[inner]
+        return msgspec.defstruct("items", [("data", data), ("has_more", bool, False)], gc=False)
+
+    @cached_property
+    def decoder(self) -> msgspec.json.Decoder[Any]:
+        """Decoder of one object, which is then still to be settled."""
         return msgspec.json.Decoder(self.decoded.struct)
 
     @cached_property
-    def _page_decoder(self) -> msgspec.json.Decoder[Any]:
+    def page_decoder(self) -> msgspec.json.Decoder[Any]:
+        """Decoder of a list page: `data` (decoded objects, not settled) and `has_more`."""
         inner: Any = self.decoded.struct
         page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
         return msgspec.json.Decoder(page)
@@ -142,41 +133,14 @@ class MirroredObject:
         `items`: the object's items as decoded by `decode_items`, in place of the embedded list.
         Raises UnreadableObject, with the JSON path of what cannot be read.
         """
-        content = self._content(_decode(self._decoder, body), items)
-        if items is not None or _NUL in bytes(body):
+        one = decode(self.decoder, body)
+        if items is not None:
+            one.items = self._embedded(data=list(items))
+        self.settled(one)
+        content = self.content(one)
+        if items is not None or NUL in bytes(body):
             self._require_no_nul(content)
         return content
-
-    def decode_page(self, body: bytes) -> Page:
-        """Read a list page. Raises UnreadableObject where it is no list page at all."""
-        created = self.decoded.index["created"]
-        if _NUL in body:
-            return self._decode_singly(body)
-        try:
-            page = _decode(self._page_decoder, body)
-            contents = [self._content(one, None) for one in page.data]
-        except UnreadableObject:
-            return self._decode_singly(body)
-        oldest = contents[-1].row[created] if contents else None
-        return Page(contents, page.has_more, None if oldest is None else int(oldest), [])
-
-    def _decode_singly(self, body: bytes) -> Page:
-        """Read the page's objects one by one, so that one bad object does not hide the others."""
-        try:
-            page = stripe_list.split(body)
-            stubs = [stripe_list.head(raw, _Stub) for raw in page.data]
-        except msgspec.DecodeError as error:
-            raise UnreadableObject("$", str(error)) from None
-        contents: list[Content] = []
-        unreadable: list[tuple[str, UnreadableObject]] = []
-        oldest = None
-        for raw, stub in zip(page.data, stubs, strict=True):
-            oldest = stub.created
-            try:
-                contents.append(self.decode(raw))
-            except UnreadableObject as error:
-                unreadable.append((stub.id, error))
-        return Page(contents, page.has_more, oldest, unreadable)
 
     def _require_no_nul(self, content: Content) -> None:
         """Refuse NUL characters, which PostgreSQL holds neither in text nor in jsonb."""
@@ -191,27 +155,38 @@ class MirroredObject:
 
     def decode_items(self, body: bytes) -> tuple[list[Any], bool]:
         """Read a page of the items' own list: decoded items, and whether there are more."""
-        page = _decode(self._items_decoder, body)
+        page = decode(self._items_decoder, body)
         return page.data, page.has_more
 
-    def _content(self, one: Any, listed: list[Any] | None) -> Content:
-        if one.object is not None and one.object != self.name:
-            raise UnreadableObject("$.object", f"not a {self.name}")
-        row = self.decoded.row(one)
-        items: list[list[Value]] | None = []
-        if self.items is not None:
-            if listed is None:
-                embedded = one.items
-                listed = None if embedded is None or embedded.has_more else embedded.data
-            items = None if listed is None else [self.items.decoded.row(item) for item in listed]
-        self.settle(one, row, items)
-        if items is None:
-            return Content(one.id, tuple(row), None)
-        if len(items) > 1:
-            items.sort(key=_id)
-            if any(one[0] == other[0] for one, other in pairwise(items)):
-                raise UnreadableObject("$.items.data", "two items have one id")
-        return Content(one.id, tuple(row), tuple(map(tuple, items)))
+    def settled(self, one: Any) -> Any:
+        """Bring a decoded object to the one shape that is compared, in place, and return it.
+
+        Raises UnreadableObject.
+        """
+        items: list[Any] | None = None
+        if self.items is not None and (embedded := one.items) is not None:
+            items = None if embedded.has_more else embedded.data
+            if items is not None and len(items) > 1:
+                items.sort(key=_id)
+                if any(one.id == other.id for one, other in pairwise(items)):
+                    raise UnreadableObject("$.items.data", "two items have one id")
+        self.settle(one, items)
+        return one
+
+    def content(self, one: Any, *, checked: bool = True) -> Content:
+        """Return what a settled object says.
+
+        `checked`: raise UnreadableObject for ids and decimals that are none.
+        """
+        row = tuple(self.decoded.row(one, checked=checked))
+        if self.items is None:
+            return Content(one.id, row, ())
+        if one.items is None or one.items.has_more:
+            return Content(one.id, row, None)
+        rows = self.items.decoded.row
+        return Content(
+            one.id, row, tuple(tuple(rows(item, checked=checked)) for item in one.items.data)
+        )
 
     def value(self, row: Row, name: str) -> Value:
         """Return one column's value of a row."""
@@ -258,16 +233,13 @@ class MirroredObject:
 
 
 def _has_nul(column: Column, value: str) -> bool:
-    if column.type in {Type.METADATA, Type.JSON}:
+    if column.type in AS_JSON:
         return "\\u0000" in value.replace("\\\\", "")
     return "\x00" in value
 
 
-def _id(row: list[Value]) -> str:
-    return str(row[0])
-
-
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any:
+def decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any:
+    """Decode JSON. Raises UnreadableObject, with the JSON path of what cannot be read."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

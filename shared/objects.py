@@ -16,9 +16,7 @@ from shared.columns import (
     Row,
     Type,
     Value,
-    canonical_json,
 )
-from shared.errors import UnreadableObject
 from shared.mirrored import Content, Items, MirroredObject
 
 TERMINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
@@ -40,8 +38,6 @@ _ITEM_COLUMNS = (
     Column("created", Type.TIMESTAMP),
     Column("metadata", Type.METADATA),
 )
-_ITEM_START = [column.name for column in _ITEM_COLUMNS].index("current_period_start")
-_ITEM_END = [column.name for column in _ITEM_COLUMNS].index("current_period_end")
 
 _SUBSCRIPTION_COLUMNS = (
     Column("id", Type.TEXT, required=True),
@@ -62,7 +58,7 @@ _SUBSCRIPTION_COLUMNS = (
     Column("start_date", Type.TIMESTAMP, required=True, concern=Concern.MONEY),
     Column("days_until_due", Type.INTEGER, concern=Concern.MONEY),
     Column("pause_collection", Type.JSON, concern=Concern.MONEY),
-    Column("discounts", Type.JSON, concern=Concern.MONEY),
+    Column("discounts", Type.REFERENCES, concern=Concern.MONEY),
     Column("default_payment_method", Type.REFERENCE),
     Column("latest_invoice", Type.REFERENCE),
     Column("schedule", Type.REFERENCE),
@@ -70,33 +66,31 @@ _SUBSCRIPTION_COLUMNS = (
     Column("livemode", Type.BOOLEAN, required=True),
     Column("metadata", Type.METADATA),
 )
-_NAMES = [column.name for column in _SUBSCRIPTION_COLUMNS]
-_START, _END = _NAMES.index("current_period_start"), _NAMES.index("current_period_end")
-_DISCOUNTS = _NAMES.index("discounts")
 
 
-def _settle_subscription(decoded: Any, row: list[Value], items: list[list[Value]] | None) -> None:
+def _settle_subscription(one: Any, items: list[Any] | None) -> None:
     """Bring both sides of 2025-03-31.basil to one shape.
 
     Since then the billing period is on each item, before it was on the subscription and held for
     all items; `discount` became `discounts` (docs.stripe.com/changelog/basil). The subscription's
     own period here is that of the item that ends last.
     """
-    listed = decoded.discounts or ([decoded.discount.id] if decoded.discount else [])
-    if not isinstance(listed, list):
-        raise UnreadableObject("$.discounts", "Expected `array`")
-    ids = [one.get("id") if isinstance(one, dict) else one for one in listed]
-    if not all(isinstance(one, str) for one in ids):
-        raise UnreadableObject("$.discounts[...]", "Expected an id or an object with one")
-    row[_DISCOUNTS] = canonical_json(ids) if ids else "[]"
+    if one.discount is not None or one.discounts is None:
+        one.discounts = one.discounts or ([one.discount] if one.discount is not None else [])
+        one.discount = None
     if not items:
         return
-    start, end = row[_START], row[_END]
     for item in items:
-        if item[_ITEM_END] is None:
-            item[_ITEM_START], item[_ITEM_END] = start, end
-    last = max(items, key=lambda item: (item[_ITEM_END] or 0, item[_ITEM_START] or 0))
-    row[_START], row[_END] = last[_ITEM_START], last[_ITEM_END]
+        if item.current_period_end is None:
+            item.current_period_start = one.current_period_start
+            item.current_period_end = one.current_period_end
+    last = items[0] if len(items) == 1 else max(items, key=_period)
+    one.current_period_start = last.current_period_start
+    one.current_period_end = last.current_period_end
+
+
+def _period(item: Any) -> tuple[int, int]:
+    return item.current_period_end or 0, item.current_period_start or 0
 
 
 def _has_ended(row: Row, columns: Columns) -> bool:
@@ -136,15 +130,16 @@ _EMAIL, _NAME, _DELETED, _METADATA = (
 )
 
 
-def _settle_customer(_: Any, row: list[Value], __: list[list[Value]] | None) -> None:
+def _settle_customer(one: Any, _: list[Any] | None) -> None:
     """Empty what Stripe no longer tells of a deleted customer.
 
     Its event still carries the last e-mail address, its answer only the id and `deleted`
     (docs.stripe.com/api/customers/delete); both are to give one content.
     """
-    row[_DELETED] = bool(row[_DELETED])
-    if row[_DELETED]:
-        _empty(row)
+    if one.deleted:
+        one.email, one.name, one.metadata = None, None, {}
+    else:
+        one.deleted = False
 
 
 def _empty(row: list[Value]) -> None:

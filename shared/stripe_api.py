@@ -16,7 +16,8 @@ from shared.errors import (
     StripeUnreadable,
     UnreadableObject,
 )
-from shared.mirrored import Content, MirroredObject, Page
+from shared.mirrored import Content, MirroredObject
+from shared.page import Page, decode_page
 from shared.stripe_http import Answer, StripeHttp
 from shared.truth import Interval
 
@@ -78,6 +79,10 @@ class StripeApi:
     def requests(self) -> int:
         """How many requests were sent, retries among them."""
         return self._http.requests
+
+    def saturated(self, mirrored: MirroredObject) -> bool:
+        """Whether requests for lists of these objects wait for the rate limit."""
+        return self._http.saturated(mirrored.path)
 
     def retrieve(
         self, mirrored: MirroredObject, object_id: str, deadline: float | None = None
@@ -141,7 +146,7 @@ class StripeApi:
         except ObjectMissing:
             raise StripeUnavailable(f"GET {mirrored.path}: the cursor's object is gone") from None
         try:
-            page = mirrored.decode_page(answer.body)
+            page = decode_page(mirrored, answer.body)
         except UnreadableObject as error:
             raise StripeUnreadable(f"GET {mirrored.path}: not a list ({error})") from None
         return ListedPage(page, truth.of_page(answer.as_of), answer.as_of)

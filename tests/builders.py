@@ -17,8 +17,9 @@ from gunicorn.config import Config  # type: ignore[import-untyped]
 from werkzeug.test import Client, TestResponse
 
 from reconcile.gate import parse
+from reconcile.order import Order
 from reconcile.report.model import Report
-from reconcile.run import Order, Run
+from reconcile.run import Run
 from reconcile.time_left import interruptible
 from sandbox.stripe_double import Control, StripeDouble, sign
 from shared import log

@@ -5,13 +5,13 @@ The caller owns the transaction (a statement in autocommit mode is one); nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Connection
 
-from shared.columns import Column, Row, Type
+from shared.columns import AS_JSON, Column, Row
 from shared.differences import Fields
 from shared.mirrored import Content, Held, MirroredObject
 from shared.repository.ledger import Entry
@@ -42,14 +42,6 @@ def read_held(
     row = statements(mirrored).held.execute(connection, parameters).fetchone()
     assert row is not None
     return row[0], _held(mirrored, row[1:]) if row[1] is not None else None
-
-
-def read_window(
-    connection: Connection[Any], mirrored: MirroredObject, gte: int, lt: int
-) -> Iterator[Held]:
-    """Yield all rows whose `created` lies in `[gte, lt)`, in no order."""
-    for row in statements(mirrored).window.execute(connection, {"gte": gte, "lt": lt}):
-        yield _held(mirrored, row)
 
 
 def read_many(
@@ -179,10 +171,7 @@ def encoded(write: Write, mirrored: MirroredObject) -> dict[str, Any]:
 def _object(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
     return {
         column.name: msgspec.Raw(value.encode())
-        if column.type in _JSON and isinstance(value, str)
+        if column.type in AS_JSON and isinstance(value, str)
         else value
         for column, value in zip(columns, row, strict=True)
     }
-
-
-_JSON = frozenset({Type.METADATA, Type.JSON})

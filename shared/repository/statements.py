@@ -12,12 +12,14 @@ from functools import cache
 from shared.columns import Column, Type
 from shared.mirrored import Items, MirroredObject
 from shared.repository.statement import Statement
+from shared.repository.window_statement import window_text
 from shared.repository.write_statement import write_text
 
 _READ = {
     # Stripe knows no infinity: whoever wrote one is overwritten, and no read stumbles over it.
     Type.TIMESTAMP: "CASE {0} WHEN 'infinity' THEN 9223372036854775807"
     " WHEN '-infinity' THEN -9223372036854775808 ELSE extract(epoch FROM {0})::bigint END",
+    Type.REFERENCES: "{0}::text",
     Type.METADATA: "{0}::text",
     Type.JSON: "{0}::text",
     Type.DECIMAL: "{0}::text",
@@ -44,7 +46,7 @@ def statements(mirrored: MirroredObject) -> Statements:
     """Return the statements for one declaration."""
     return Statements(
         held=Statement(_held(mirrored)),
-        window=Statement(_window(mirrored)),
+        window=Statement(window_text(mirrored)),
         many=Statement(_many(mirrored)),
         boundaries=Statement(_boundaries(mirrored)),
         newest=Statement(_newest(mirrored)),
@@ -88,15 +90,6 @@ SELECT
     (SELECT e.outcome FROM stripe.events AS e WHERE e.id = %(event_id)s::text),{_selected(mirrored)}
 FROM (SELECT 1) AS always
 LEFT JOIN stripe.{mirrored.table} AS o ON o.id = %(id)s
-"""
-
-
-def _window(mirrored: MirroredObject) -> str:
-    return f"""
-SELECT{_selected(mirrored)}
-FROM stripe.{mirrored.table} AS o
-WHERE o.created >= to_timestamp(%(gte)s::bigint)
-    AND o.created < to_timestamp(%(lt)s::bigint)
 """
 
 

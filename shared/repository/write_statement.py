@@ -12,6 +12,7 @@ _IN_JSON = {
     Type.INTEGER: "bigint",
     Type.DECIMAL: "numeric",
     Type.TIMESTAMP: "bigint",
+    Type.REFERENCES: "jsonb",
     Type.METADATA: "jsonb",
     Type.JSON: "jsonb",
 }

@@ -7,10 +7,12 @@ likes (`make fuzz`), hypothesis for a moment in the suite.
 import hashlib
 import hmac
 from collections.abc import Callable
+from functools import partial
 
 from shared.errors import BadSignature, NotAnEvent, UnreadableObject
 from shared.event import decode_event
 from shared.objects import EVENT_TYPES, MIRRORED
+from shared.page import decode_page
 from shared.repository import mirror_rows
 from shared.repository.mirror_rows import Write
 from shared.setting_values import Secret
@@ -51,7 +53,7 @@ def event(body: bytes) -> None:
 def content(body: bytes) -> None:
     """Read the same bytes as each mirrored object, a list page and a page of items."""
     for mirrored in MIRRORED:
-        for read in (mirrored.decode, mirrored.decode_page, mirrored.decode_items):
+        for read in (mirrored.decode, partial(decode_page, mirrored), mirrored.decode_items):
             try:
                 read(body)
             except UnreadableObject as error:

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconcile.compare import compare_window
+from reconcile.compare import Listed, compare_window
 from reconcile.drift import drift
-from reconcile.listing import Listed
 from reconcile.missed import Events
 from reconcile.report import as_json
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals

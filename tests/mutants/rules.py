@@ -173,8 +173,8 @@ MUTANTS = (
         (
             Patch(
                 "shared/mirrored.py",
-                "None if embedded is None or embedded.has_more else embedded.data",
-                "None if embedded is None else embedded.data",
+                "if one.items is None or one.items.has_more:",
+                "if one.items is None:",
             ),
         ),
         (_WEBHOOK, _RECONCILE),
@@ -200,10 +200,10 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/inspection.py",
-                "        asked.update((name, int(held[name].row[created] or 0))"
-                " for name in comparison.absent)\n",
-                "        moment = Interval(listing.asked, listing.asked + 1)\n"
-                "        gone = {'missing_in_stripe_since': (None, listing.asked)}\n"
+                "        for name in comparison.absent:\n"
+                "            asked.setdefault(name, False)\n",
+                "        moment = Interval(step.asked, step.asked + 1)\n"
+                "        gone = {'missing_in_stripe_since': (None, step.asked)}\n"
                 "        found.waiting += [\n"
                 "            Difference(n, 'missing_in_stripe', held[n], None, moment, gone)\n"
                 "            for n in comparison.absent\n"
@@ -216,7 +216,7 @@ MUTANTS = (
         "a run that would change too much changes nothing (the gate)",
         (
             Patch(
-                "reconcile/run.py",
+                "reconcile/stages.py",
                 "            check(plan, counts, self._order.limit)\n",
                 "            check(plan, {}, self._order.limit._replace(rows=10**9))\n",
             ),

@@ -11,6 +11,7 @@ from shared.columns import canonical_json
 from shared.errors import UnreadableObject
 from shared.mirrored import Content, Held
 from shared.objects import CUSTOMER, SUBSCRIPTION
+from shared.page import decode_page
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 
@@ -214,16 +215,16 @@ def test_page_names_the_object_that_cannot_be_read_and_reads_the_others() -> Non
     """Trap 13: one poisoned object does not hide the page."""
     bad = subscription(id="sub_bad", created=8, status=7)
     page = {"data": [subscription(id="sub_a", created=9), bad], "has_more": True}
-    found = SUBSCRIPTION.decode_page(json.dumps(page).encode())
-    assert [one.id for one in found.contents] == ["sub_a"]
-    assert [name for name, _ in found.unreadable] == ["sub_bad"]
+    found = decode_page(SUBSCRIPTION, json.dumps(page).encode())
+    assert [one.id for one in found.objects] == ["sub_a"]
+    assert [(one.id, one.created) for one in found.unreadable] == [("sub_bad", 8)]
     assert (found.oldest, found.has_more) == (8, True)
 
 
 def test_page_without_an_end_is_no_page() -> None:
     for body in (b'{"data": []}', b'{"has_more": false}', b"<html>", b'{"data": [{}]}'):
         with pytest.raises(UnreadableObject):
-            SUBSCRIPTION.decode_page(body)
+            decode_page(SUBSCRIPTION, body)
 
 
 def test_deleted_customer_has_one_content_in_event_and_answer() -> None:

@@ -1,7 +1,6 @@
 """Two sides of a window: what agrees, what differs, and what a list may not speak of."""
 
-from reconcile.compare import compare_one, compare_window
-from reconcile.listing import Listed
+from reconcile.compare import Listed, compare_one, compare_window
 from shared import truth
 from shared.mirrored import Content
 from shared.objects import CUSTOMER, SUBSCRIPTION

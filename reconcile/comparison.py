@@ -1,0 +1,104 @@
+"""Compare all of Stripe with all of the database, window by window."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from reconcile.frontier import Frontier
+from reconcile.inspected import Inspected
+from reconcile.inspection import Inspector
+from reconcile.streams import Streams
+from reconcile.time_left import TimeLeft
+from reconcile.windows import Window, plan
+from shared import log
+from shared.database import Database
+from shared.mirrored import MirroredObject
+from shared.objects import MIRRORED
+from shared.repository import mirror_rows
+from shared.repository.runs import Progress
+from shared.stripe_api import StripeApi
+
+_log = logging.getLogger(__name__)
+
+WINDOW_ROWS = 970
+"""Rows of the database a window is planned for: ten pages, each of which repeats the second in
+which the one before ended, and a little room for rows that the database lacks."""
+
+_TOMORROW = 86_400
+"""Rows of the next day are left to the next run: they are the webhook's work of tonight."""
+
+
+class Comparison:
+    """The comparing part of a run over everything."""
+
+    def __init__(
+        self,
+        database: Database,
+        stripe: StripeApi,
+        inspector: Inspector,
+        streams: Streams,
+        time: TimeLeft,
+        keep: Callable[[Inspected], None],
+    ) -> None:
+        self._database = database
+        self._stripe = stripe
+        self._inspector = inspector
+        self._streams = streams
+        self._time = time
+        self._keep = keep
+        self._frontiers: dict[MirroredObject, Frontier] = {}
+
+    def compare(self, progress: Progress) -> None:
+        """Compare what `progress` does not say is done; findings go to `keep`.
+
+        Raises what stops a run; what was kept by then stands, and the cursor behind it.
+        """
+        ends = {mirrored: self._stripe.now(mirrored) for mirrored in MIRRORED}
+        for mirrored, end in ends.items():
+            done = progress.done.get(mirrored.name, [])
+            self._frontiers[mirrored] = Frontier(self._windows(mirrored, end, done))
+        self._streams.walk(self._frontiers, self._inspector.window)
+        for mirrored, end in ends.items():
+            self._compare_beyond(mirrored, end + _TOMORROW)
+
+    def how_far(self) -> str:
+        """Say how many windows are done."""
+        ended = sum(frontier.ended for frontier in self._frontiers.values())
+        planned = sum(frontier.planned for frontier in self._frontiers.values())
+        return f"{ended} of {planned} windows"
+
+    def _windows(
+        self, mirrored: MirroredObject, end: int, done: list[tuple[int, int]]
+    ) -> list[Window]:
+        cuts = self._database.read(
+            lambda connection: mirror_rows.boundaries(connection, mirrored, WINDOW_ROWS)
+        )
+        return plan(end, cuts, done)
+
+    def _compare_beyond(self, mirrored: MirroredObject, end: int) -> None:
+        """Ask for each row that claims a `created` in which no window looks, tonight or tomorrow.
+
+        Test clocks run ahead, and a forged event may claim anything: such a row would never be
+        compared with Stripe.
+        """
+        ids = self._database.read(
+            lambda connection: mirror_rows.beyond_ids(connection, mirrored, end)
+        )
+        for object_id in ids:
+            self._time.require(f"every {mirrored.name} window, but not rows from beyond")
+            looked_at = Window(0, end - _TOMORROW)
+            self._keep(self._inspector.single(mirrored, object_id, looked_at))
+
+
+def note(found: Inspected) -> None:
+    """Log what a window came to."""
+    log.event(
+        _log,
+        "window.compared",
+        level=logging.DEBUG,
+        object=found.mirrored.name,
+        gte=found.window.gte,
+        lt=found.window.lt,
+        counts=dict(found.counts),
+    )

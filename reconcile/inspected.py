@@ -1,0 +1,99 @@
+"""What was found in one window, and how each finding is entered."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+from reconcile.compare import Difference
+from reconcile.windows import Window
+from shared import log
+from shared.columns import Row
+from shared.errors import ListingBroken
+from shared.mirrored import Content, MirroredObject
+from shared.truth import LIST_LAG
+
+_log = logging.getLogger(__name__)
+
+_MOST_LEFT_OUT = 20
+"""Objects left out by a window's list after which no more are asked for: the list is broken."""
+
+
+@dataclass(kw_only=True)
+class Inspected:
+    """What was found in a window.
+
+    `missing` may be inserted at once; `waiting` must not be written before every window has been
+    compared, or is so young that its event may still be on its way. `counts`: stripe, database,
+    in_sync, granting, left_out, unreadable.
+    """
+
+    mirrored: MirroredObject
+    window: Window
+    missing: list[Difference] = field(default_factory=list)
+    waiting: list[Difference] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def sort(self, difference: Difference, begun: int, grace: int) -> None:
+        """Insert what is missing with its window; let the rest, and the youngest, wait.
+
+        `begun`: when the window's list was asked for, on Stripe's clock.
+        """
+        content = difference.content
+        if content is not None and difference.held is None:
+            created = content.row[self.mirrored.decoded.index["created"]]
+            if int(created or 0) < begun - grace:
+                self.missing.append(difference)
+                return
+        self.waiting.append(difference)
+
+    def note_unreadable(self, object_id: str, reason: str) -> None:
+        """Count and log an object that cannot be read."""
+        self.counts["unreadable"] += 1
+        log.event(
+            _log,
+            "object.unreadable",
+            level=logging.ERROR,
+            object=self.mirrored.name,
+            object_id=object_id,
+            error=reason,
+        )
+
+    def note_left_out(self, content: Content, begun: int) -> None:
+        """Count what a sound list would have named: neither young, nor deleted, nor on a clock.
+
+        Raises ListingBroken when that is too often to be chance.
+        """
+        mirrored = self.mirrored
+        created = mirrored.decoded.index["created"]
+        young = int(content.row[created] or 0) >= begun - LIST_LAG
+        if young or mirrored.is_deleted(content.row) or _on_test_clock(mirrored, content):
+            return
+        self.counts["left_out"] += 1
+        if self.counts["left_out"] >= _MOST_LEFT_OUT:
+            raise ListingBroken(self.counts["left_out"])
+        log.event(
+            _log,
+            "list.left_out",
+            level=logging.WARNING,
+            object=mirrored.name,
+            object_id=content.id,
+        )
+
+
+def is_listed_in(mirrored: MirroredObject, content: Content, window: Window) -> bool:
+    """Return whether Stripe's lists show the object in this window."""
+    return is_at(mirrored, content.row, window) and not _on_test_clock(mirrored, content)
+
+
+def is_at(mirrored: MirroredObject, row: Row, window: Window) -> bool:
+    """Return whether a row's `created` lies in the window."""
+    created = row[mirrored.decoded.index["created"]]
+    return created is not None and window.gte <= int(created) < window.lt
+
+
+def _on_test_clock(mirrored: MirroredObject, content: Content) -> bool:
+    """Return whether Stripe leaves it out of lists on purpose: it lives on a test clock."""
+    position = mirrored.decoded.index.get("test_clock")
+    return position is not None and content.row[position] is not None

@@ -1,0 +1,21 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconcile.gate import Limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a run is asked to do. `deadline` on time.monotonic(), None for none; seconds else."""
+
+    writes: bool
+    subscription: str | None
+    limit: Limit
+    grace: int
+    deadline: float | None
+    lease_seconds: int
+    payload_days: int
+    access: frozenset[str]

@@ -1,0 +1,151 @@
+"""The stages of a run: compare, look again, repair, look after the events."""
+
+from __future__ import annotations
+
+import time
+
+from reconcile.comparison import Comparison, note
+from reconcile.inspected import Inspected
+from reconcile.inspection import Inspector
+from reconcile.journal import Journal
+from reconcile.missed import Deliveries, Events
+from reconcile.order import Order
+from reconcile.repair import Second, check, repair
+from reconcile.run_journal import RunJournal
+from reconcile.streams import Streams
+from reconcile.time_left import TimeLeft
+from shared.database import Database
+from shared.errors import ListingBroken, UnknownId
+from shared.mirror import Mirror
+from shared.objects import SUBSCRIPTION
+from shared.stripe_api import StripeApi
+
+
+class Stages:
+    """What a run does between its lease and its outcome. `events` is filled by the last stage."""
+
+    def __init__(
+        self,
+        database: Database,
+        stripe: StripeApi,
+        order: Order,
+        time_left: TimeLeft,
+        journal: Journal,
+    ) -> None:
+        self.events = Events()
+        self._database = database
+        self._stripe = stripe
+        self._order = order
+        self._time = time_left
+        self._journal = journal
+        self._last_found = 0.0
+        self._extend_at = 0.0
+        self._streams = Streams(
+            self._keep,
+            look_after=self._look_after_windows,
+            is_saturated=stripe.saturated,
+        )
+        self._inspector = Inspector(
+            database,
+            stripe,
+            grace=order.grace,
+            access=order.access,
+            still=self._require_time_for_windows,
+            is_enough=self._streams.is_stopping,
+        )
+        self._comparison = Comparison(
+            database, stripe, self._inspector, self._streams, time_left, self._keep
+        )
+
+    def go_through(self) -> None:
+        """Do everything that is ordered. Raises what stops a run half-way."""
+        if self._order.subscription is None:
+            self._comparison.compare(self._journal.progress)
+        else:
+            self._look_at(self._order.subscription)
+        self._settle()
+        if isinstance(self._journal, RunJournal):
+            self._journal.rewind()
+        if self._order.subscription is None:
+            self._look_after_events()
+
+    def _look_at(self, object_id: str) -> None:
+        found = self._inspector.single(SUBSCRIPTION, object_id)
+        if not any(found.counts[name] for name in ("stripe", "database", "unreadable")):
+            raise UnknownId(f"neither Stripe nor the database knows {object_id}")
+        self._keep(found)
+
+    def _keep(self, found: Inspected) -> None:
+        if found.waiting or (found.missing and not self._order.writes):
+            self._last_found = time.monotonic()
+        self._journal.keep(found)
+        note(found)
+
+    def _settle(self) -> None:
+        """Let events in flight arrive, look again, and repair what is left if it may be."""
+        self._await_grace()
+        second = Second(self._database, self._inspector, self._journal, self._order.access)
+        plan = second.look()
+        counts = self._journal.progress.counts
+        left_out = sum(count.get("left_out", 0) for count in counts.values())
+        if left_out:
+            raise ListingBroken(left_out)
+        if not isinstance(self._journal, RunJournal):
+            return
+        if self._order.subscription is None:
+            check(plan, counts, self._order.limit)
+        repair(
+            self._journal, second, lambda: self._time.require("every window, but not every repair")
+        )
+
+    def _look_after_events(self) -> None:
+        """Try the failed events again, drop old payloads, enter the events that never arrived.
+
+        It comes last, so that the report shows what the lost events had left behind. Events
+        younger than the grace time may still be on their way. What fails on its first try waits
+        for the next night: once more at once would only use up an attempt.
+        """
+        deliveries = Deliveries(
+            self._database,
+            self._stripe,
+            Mirror(self._database, self._stripe, source="reconcile"),
+            self._alive,
+            deadline=self._order.deadline,
+        )
+        if self._order.writes:
+            deliveries.replay(by_hand=False)
+            deliveries.expire(self._order.payload_days)
+        until = self._stripe.now(SUBSCRIPTION) - self._order.grace
+        journal = self._journal
+        seen = journal.note_events_until if isinstance(journal, RunJournal) else _nobody
+        self.events = deliveries.missed(until=until, apply=self._order.writes, seen=seen)
+
+    def _alive(self) -> None:
+        """Between two steps: stop where there is no time left, and keep the lease."""
+        self._time.require("every window and repair, but not every event")
+        self._keep_lease()
+
+    def _look_after_windows(self) -> None:
+        self._keep_lease()
+        self._require_time_for_windows()
+
+    def _require_time_for_windows(self) -> None:
+        self._time.require(self._comparison.how_far())
+
+    def _keep_lease(self) -> None:
+        """Extend the lease when a quarter of it has passed. Raises LeaseLost."""
+        if isinstance(self._journal, RunJournal) and time.monotonic() >= self._extend_at:
+            self._journal.alive()
+            self._extend_at = time.monotonic() + self._order.lease_seconds / 4
+
+    def _await_grace(self) -> None:
+        """Wait until the youngest difference is older than the grace time, the lease kept."""
+        until = self._last_found + self._order.grace
+        while self._last_found and (left := until - time.monotonic()) > 0:
+            self._time.require("every window, but not the second look")
+            self._keep_lease()
+            self._time.wait(min(left, self._order.lease_seconds / 4))
+
+
+def _nobody(_: int) -> None:
+    """Remember nothing: a report writes nothing."""

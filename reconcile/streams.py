@@ -1,0 +1,110 @@
+"""Windows walked side by side: enough of them to hide Stripe's latency, no more.
+
+Stripe's limit, not the number of threads, is to be what a run waits for. So another window is begun
+as long as requests go out as soon as they are wished; at half a second a page that is about a
+dozen, at fifty milliseconds two.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from reconcile.frontier import Frontier, Span
+from reconcile.inspected import Inspected
+from shared.errors import DeadlineReached, Interrupted, StripeError
+from shared.mirrored import MirroredObject
+
+MOST = 24
+"""Streams at most: they keep one endpoint's limit busy up to a second of latency a page."""
+
+_FIRST = 2
+_PULSE = 0.1
+"""Seconds after which the run is looked after while no window ends."""
+
+Work = tuple[MirroredObject, Frontier, Span]
+
+
+class Streams:
+    """Walks frontiers. Findings are handed over one at a time, in the caller's own thread."""
+
+    def __init__(
+        self,
+        keep: Callable[[Inspected], None],
+        *,
+        look_after: Callable[[], None],
+        is_saturated: Callable[[MirroredObject], bool],
+    ) -> None:
+        """`look_after` is called several times a second and may stop the run by an error.
+
+        `is_saturated`: whether requests for this object wait for the rate limit.
+        """
+        self._keep = keep
+        self._look_after = look_after
+        self._is_saturated = is_saturated
+        self._stopping = threading.Event()
+        self._running: dict[Future[Inspected], Work] = {}
+        self._wished: dict[str, int] = {}
+
+    def is_stopping(self) -> bool:
+        """Whether windows in hand are to end with their next page."""
+        return self._stopping.is_set()
+
+    def walk(
+        self,
+        frontiers: dict[MirroredObject, Frontier],
+        inspect: Callable[[MirroredObject, Span], Inspected],
+    ) -> None:
+        """Walk everything; `inspect` is called in a thread for each window.
+
+        What stops it is raised when the windows in hand are kept as far as they came; where the
+        database or the lease is what failed, nothing more is kept.
+        """
+        self._wished = {mirrored.name: _FIRST for mirrored in frontiers}
+        with ThreadPoolExecutor(MOST * len(frontiers), thread_name_prefix="window") as pool:
+            try:
+                self._fill(pool, frontiers, inspect)
+                while self._running:
+                    self._take_in(_PULSE)
+                    self._look_after()
+                    self._fill(pool, frontiers, inspect)
+            except (DeadlineReached, Interrupted, StripeError):
+                self._stopping.set()
+                self._keep_what_ends()
+                raise
+            finally:
+                self._stopping.set()
+
+    def _fill(
+        self,
+        pool: ThreadPoolExecutor,
+        frontiers: dict[MirroredObject, Frontier],
+        inspect: Callable[[MirroredObject, Span], Inspected],
+    ) -> None:
+        for mirrored, frontier in frontiers.items():
+            wished = self._wished[mirrored.name]
+            mine = sum(work[0] is mirrored for work in self._running.values())
+            if mine >= wished and wished < MOST and not self._is_saturated(mirrored):
+                self._wished[mirrored.name] = wished = wished + 1
+            while mine < wished and (span := frontier.take()) is not None:
+                future = pool.submit(inspect, mirrored, span)
+                self._running[future] = (mirrored, frontier, span)
+                mine += 1
+
+    def _take_in(self, seconds: float | None) -> None:
+        """Keep what has ended, or ends within so long."""
+        ended, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
+        for future in ended:
+            _, frontier, span = self._running.pop(future)
+            found = future.result()
+            frontier.done(span, found.window)
+            self._keep(found)
+
+    def _keep_what_ends(self) -> None:
+        """Keep what the windows in hand come to, whatever becomes of the others."""
+        while self._running:
+            try:
+                self._take_in(None)
+            except StripeError:
+                continue

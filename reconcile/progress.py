@@ -1,0 +1,233 @@
+"""How far a run is, while it runs: a bar on a terminal, elsewhere a log line now and then."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TextIO
+
+from reconcile.progress_line import Facts, line
+from shared import log
+
+_log = logging.getLogger(__name__)
+
+_REDRAW_SECONDS = 0.2
+_LOG_SECONDS = 15.0
+_RATE_SECONDS = 30.0
+"""Rates are the mean over so long, so that a pause shows soon and a page more does not."""
+
+_SAMPLE_SECONDS = 0.5
+_CLEAR_REST = "\x1b[K"
+
+
+class Display:
+    """Shows how far a run is; told of it by one thread, after each step.
+
+    On a terminal one line is redrawn in place, at most five times a second, and steps aside for
+    log lines, whichever thread writes them. Elsewhere, or with `is_bar` False, the same facts are
+    logged as `run.progress`, at most every 15 seconds. Nothing that goes wrong in showing it is
+    ever raised.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        is_bar: bool = True,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`stream` is where the process logs; `is_bar` False: no bar, not even on a terminal."""
+        self._now = now
+        self._planned: dict[str, int | None] = {}
+        self._done: dict[str, int] = {}
+        self._what = ""
+        self._drift = self._requests = 0
+        self._is_in_phase = False
+        self._samples: deque[tuple[float, int, int]] = deque()
+        self._next = 0.0 if is_bar and _is_terminal(stream) else now() + _LOG_SECONDS
+        self._bar = _Bar(stream) if is_bar and _is_terminal(stream) else None
+
+    def plan(self, object_name: str, total: int | None) -> None:
+        """Say how many objects there will be, None where nobody knows."""
+        self._planned[object_name] = total
+        self._what = self._what or object_name
+        self._show()
+
+    def moved(self, object_name: str, done: int, drift: int, requests: int) -> None:
+        """Say how many of an object are compared, how many differ and were asked for, in all.
+
+        Rates begin with the first call: a run that resumes calls it with what it took over.
+        """
+        if object_name != self._what:
+            self._what, self._is_in_phase = object_name, False
+        self._planned.setdefault(object_name, None)
+        self._done[object_name] = done
+        self._drift, self._requests = drift, requests
+        self._show()
+
+    def phase(self, text: str) -> None:
+        """Say what is done after the windows; cheap enough to be called again with each step."""
+        self._what, self._is_in_phase = text, True
+        self._show()
+
+    def close(self) -> None:
+        """Take the bar away; nothing is shown any more."""
+        if self._bar is not None:
+            self._bar.close()
+        self._next = float("inf")
+
+    def _show(self) -> None:
+        now = self._now()
+        count = sum(self._done.values())
+        if self._done and (not self._samples or now - self._samples[-1][0] >= _SAMPLE_SECONDS):
+            self._samples.append((now, count, self._requests))
+            while now - self._samples[0][0] > _RATE_SECONDS and len(self._samples) > 2:  # noqa: PLR2004 - a rate is between two
+                self._samples.popleft()
+        if now < self._next:
+            return
+        facts = self._facts(now, count)
+        if self._bar is not None:
+            self._next = now + _REDRAW_SECONDS
+            self._bar.show(facts)
+        else:
+            self._next = now + _LOG_SECONDS
+            _log_facts(facts)
+
+    def _facts(self, now: float, count: int) -> Facts:
+        planned = self._all_planned()
+        rate = request_rate = left = None
+        if self._samples and now > (first := self._samples[0])[0] and not self._is_in_phase:
+            seconds = now - first[0]
+            rate = (count - first[1]) / seconds
+            request_rate = (self._requests - first[2]) / seconds
+            if planned is not None and rate > 0:
+                left = max(planned - count, 0) / rate
+        what = self._what if self._is_in_phase else f"{self._what}s"
+        return Facts(
+            what=what,
+            done=count,
+            planned=planned,
+            drift=self._drift,
+            requests=self._requests,
+            rate=rate,
+            request_rate=request_rate,
+            seconds_left=left,
+        )
+
+    def _all_planned(self) -> int | None:
+        """Return how many there will be of all objects; of one that is over, what there was."""
+        total = 0
+        for name, planned in self._planned.items():
+            is_over = self._is_in_phase or (name in self._done and name != self._what)
+            if is_over:
+                total += self._done.get(name, 0)
+            elif planned is None:
+                return None
+            else:
+                total += max(planned, self._done.get(name, 0))
+        return total
+
+
+class _Bar:
+    """One line at the foot of a terminal, over which log lines are written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_unicode = _can_encode(stream)
+        self._line = ""
+        self._lock = threading.Lock()
+        aside = _Aside(self, stream)
+        self._handlers = [
+            handler
+            for handler in logging.getLogger().handlers
+            if isinstance(handler, logging.StreamHandler) and handler.stream is stream
+        ]
+        for handler in self._handlers:
+            handler.setStream(aside)
+
+    def show(self, facts: Facts) -> None:
+        # A character in the last column would make some terminals begin a new line.
+        text = line(facts, max(_width(self._stream) - 1, 1), is_unicode=self._is_unicode)
+        with self._lock:
+            self._line = text
+            self._put(f"\r{text}{_CLEAR_REST}")
+
+    def above(self, text: str) -> None:
+        """Write a line of somebody else's, in one piece with the bar that it pushes down."""
+        with self._lock:
+            self._put(f"\r{_CLEAR_REST}{text}{self._line}" if self._line else text)
+
+    def close(self) -> None:
+        for handler in self._handlers:
+            handler.setStream(self._stream)
+        with self._lock:
+            if self._line:
+                self._line = ""
+                self._put(f"\r{_CLEAR_REST}")
+
+    def _put(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            # The terminal went away, or cannot show what it said it could.
+            self._line = ""
+
+
+class _Aside(io.TextIOBase):
+    """What a log handler writes to while there is a bar."""
+
+    def __init__(self, bar: _Bar, stream: TextIO) -> None:
+        self._bar = bar
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._bar.above(text)
+        return len(text)
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+def _log_facts(facts: Facts) -> None:
+    share, left = facts.share, facts.seconds_left
+    log.event(
+        _log,
+        "run.progress",
+        what=facts.what,
+        done=facts.done,
+        planned=facts.planned,
+        percent=None if share is None else round(100 * share, 1),
+        per_second=None if facts.rate is None else round(facts.rate, 1),
+        requests_per_second=None if facts.request_rate is None else round(facts.request_rate, 1),
+        seconds_left=None if left is None else round(left),
+        drift=facts.drift,
+        stripe_requests=facts.requests,
+    )
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    except ValueError:  # closed
+        return False
+
+
+def _can_encode(stream: TextIO) -> bool:
+    try:
+        "█▏▕".encode(stream.encoding or "ascii")
+    except (LookupError, UnicodeError):
+        return False
+    return True
+
+
+def _width(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

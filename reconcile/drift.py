@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 
@@ -12,7 +14,7 @@ from shared import truth
 from shared.columns import Row
 from shared.mirrored import Content, MirroredObject
 from shared.objects import MIRRORED
-from shared.repository.drifts import DriftRow
+from shared.repository.drifts import DriftRow, Tally
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
 
@@ -82,6 +84,17 @@ def settled(row: DriftRow, action: str) -> DriftRow:
     if row.kind == "missing_in_database":
         fields = {name: pair for name, pair in fields.items() if name == "status"}
     return msgspec.structs.replace(row, action=action, fields=fields, spooled=None)
+
+
+def tallied(rows: Iterable[DriftRow]) -> list[Tally]:
+    """Count differences by object, action and consequence."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    amounts: dict[tuple[str, str, str], Counter[str]] = {}
+    for row in rows:
+        group = (row.object, row.action, row.consequence)
+        counts[group] += 1
+        amounts.setdefault(group, Counter()).update(row.monthly_amount)
+    return [Tally(*group, counts[group], dict(amounts[group])) for group in sorted(counts)]
 
 
 def spooled(row: DriftRow) -> Spooled:

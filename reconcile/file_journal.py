@@ -8,11 +8,11 @@ from typing import IO
 
 import msgspec
 
-from reconcile.drift import drift, settled
+from reconcile.drift import drift, settled, tallied
 from reconcile.inspected import Inspected
 from reconcile.journal import add, mark_done
 from shared.repository import drifts
-from shared.repository.drifts import DriftRow
+from shared.repository.drifts import DriftRow, Tally
 from shared.repository.runs import Progress
 
 _IN_MEMORY = 1 << 20
@@ -53,12 +53,17 @@ class FileJournal:
         for row in after:
             self._append(self._spool, row)
 
-    def all(self) -> Iterator[DriftRow]:
+    def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
         """Yield every difference; what still waits is reported as it stands."""
         self._spool.seek(0)
         for line in self._spool:
             row = self._decoder.decode(line)
-            yield settled(row, "reported") if row.action == "pending" else row
+            if consequence is None or row.consequence == consequence:
+                yield settled(row, "reported") if row.action == "pending" else row
+
+    def tallies(self) -> list[Tally]:
+        """Count every difference."""
+        return tallied(self.all())
 
     def close(self) -> None:
         """Remove the spool."""

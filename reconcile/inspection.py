@@ -23,6 +23,9 @@ from shared.truth import Interval
 MOST_PAGES = 20
 """Pages after which a window is kept and its rest becomes a window of its own."""
 
+_MOST_FOUND = 400
+"""Differences after which a window is kept in the same way: they are what a run holds in memory."""
+
 _MOST_ASKED = 50
 """Questions after which a window's rest becomes a window of its own: each costs a request or two,
 and what is not kept before the deadline would have to be asked again."""
@@ -66,7 +69,7 @@ class Inspector:
             begun = step.asked if begun is None else begun
             self._compare(found, rows, step, asked)
             found.window = Window(step.floor, span.lt)
-            if number >= MOST_PAGES or len(asked) >= _MOST_ASKED or self._is_enough():
+            if number >= MOST_PAGES or _is_full(found, asked) or self._is_enough():
                 break
         assert begun is not None
         for object_id, is_listed in asked.items():
@@ -199,6 +202,10 @@ class Inspector:
 
     def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
         return mirrored is SUBSCRIPTION and grants(row, self._access)
+
+
+def _is_full(found: Inspected, asked: dict[str, bool]) -> bool:
+    return len(asked) >= _MOST_ASKED or len(found.missing) + len(found.waiting) >= _MOST_FOUND
 
 
 def _content(

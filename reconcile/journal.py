@@ -12,7 +12,7 @@ from typing import Protocol
 
 from reconcile.inspected import Inspected
 from reconcile.windows import Window, joined
-from shared.repository.drifts import DriftRow
+from shared.repository.drifts import DriftRow, Tally
 from shared.repository.runs import Progress
 
 
@@ -30,8 +30,11 @@ class Journal(Protocol):
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:
         """Replace what was said of a batch; a row that stands is the same object in both."""
 
-    def all(self) -> Iterator[DriftRow]:
-        """Yield every difference, for the report."""
+    def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
+        """Yield every difference, or those of one consequence, for the report."""
+
+    def tallies(self) -> list[Tally]:
+        """Count every difference, for the report."""
 
     def close(self) -> None:
         """Give back what it was kept in; nothing can be read any more."""

@@ -100,6 +100,7 @@ class Run:
             counts=journal.progress.counts,
             stripe_requests=self._stripe.requests,
             drift=journal.all,
+            tallies=journal.tallies,
             close=journal.close,
             events=stages.events,
             failed=failed[0],

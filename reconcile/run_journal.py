@@ -18,7 +18,7 @@ from shared import truth
 from shared.database import Connection, Database, describe
 from shared.mirrored import MirroredObject
 from shared.repository import drifts, mirror_rows, runs
-from shared.repository.drifts import DriftRow
+from shared.repository.drifts import DriftRow, Tally
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
 
@@ -42,6 +42,12 @@ class RunJournal:
         Raises LeaseLost, with nothing written, when another run has taken over.
         """
         mirrored, name = found.mirrored, found.mirrored.name
+        if not found.missing and not found.waiting:
+            add(self.progress, name, found.counts)
+            mark_done(self.progress, name, found.window)
+            with self._database.connection() as connection:
+                self._advance(connection)
+            return
         with self._database.connection() as connection, connection.transaction():
             self._advance(connection)
             rows = [drift(mirrored, one, self._access) for one in found.waiting]
@@ -125,11 +131,15 @@ class RunJournal:
         with self._database.connection() as connection:
             runs.finish(connection, self._run_id, outcome)
 
-    def all(self) -> Iterator[DriftRow]:
-        """Yield every difference of this run."""
+    def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
+        """Yield every difference of this run, or those of one consequence."""
         with self._database.connection() as connection:
-            for batch in drifts.read(connection, self._story):
+            for batch in drifts.read(connection, self._story, consequence=consequence):
                 yield from batch
+
+    def tallies(self) -> list[Tally]:
+        """Count every difference of this run."""
+        return self._database.read(lambda connection: drifts.count(connection, self._story))
 
     def close(self) -> None:
         """Leave everything in the database."""

@@ -191,6 +191,7 @@ class Columns:
         self._place = place
         self.all = tuple(columns)
         self.names = tuple(column.name for column in self.all)
+        self.as_json = tuple(column.name for column in self.all if column.type in AS_JSON)
         self.index = {name: position for position, name in enumerate(self.names)}
         self.struct = _struct(name, [(c.source.split("."), c) for c in self.all], extra, tag)
         self._get = attrgetter(*(column.source for column in self.all))

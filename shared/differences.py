@@ -19,7 +19,7 @@ def between_rows(columns: tuple[Column, ...], before: Row, after: Row) -> Fields
     return {
         column.name: (_presented(column, old), _presented(column, new))
         for column, old, new in zip(columns, before, after, strict=True)
-        if old != new and _value(column, old) != _value(column, new)
+        if old != new and (old is None or new is None or _value(column, old) != _value(column, new))
     }
 
 

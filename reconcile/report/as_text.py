@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import IO, Any
 
 from reconcile.drift import OBJECTS
@@ -73,8 +75,11 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
         if count:
             amount = _amounts(totals.monthly_amount.get(name, {}))
             stream.write(f"{name:<9}{count:>7,}  {meaning}{amount}\n")
+    of_each: Counter[str] = Counter()
+    for tally in report.tallies():
+        of_each[tally.consequence] += tally.differences
     for name in _MEANING:
-        _write_rows(report, name, stream)
+        _write_rows(report, name, of_each[name], stream)
     _write_events(report, stream)
     stream.write(f"\n{_verdict(report, totals)}\n")
 
@@ -105,15 +110,8 @@ def _write_events(report: Report, stream: IO[str]) -> None:
         stream.write("    `reconcile --replay` tries them again\n")
 
 
-def _write_rows(report: Report, consequence: str, stream: IO[str]) -> None:
-    shown_rows = left = 0
-    for row in report.drift():
-        if row.consequence != consequence:
-            continue
-        if shown_rows >= _MOST_ROWS:
-            left += 1
-            continue
-        shown_rows += 1
+def _write_rows(report: Report, consequence: str, count: int, stream: IO[str]) -> None:
+    for row in islice(report.drift(consequence), min(count, _MOST_ROWS)):
         stream.write(
             f"\n{row.consequence.upper()}  {row.object} {row.object_id}"
             f"  {_KIND[row.kind]}{_amounts(row.monthly_amount)}  [{row.action}]\n"
@@ -126,7 +124,8 @@ def _write_rows(report: Report, consequence: str, stream: IO[str]) -> None:
             stream.write(f"    {name}: {_value(row, name, here)} -> {_value(row, name, there)}\n")
         if len(shown) > _MOST_FIELDS:
             stream.write(f"    and {len(shown) - _MOST_FIELDS} fields more\n")
-    if left:
+    if count > _MOST_ROWS:
+        left = count - _MOST_ROWS
         stream.write(f"\nand {left:,} {consequence} more: --format json lists them all\n")
 
 

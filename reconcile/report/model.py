@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
 from reconcile.missed import Events
-from shared.repository.drifts import DriftRow
+from shared.repository.drifts import DriftRow, Tally
 from shared.repository.ledger import Failed
 
 
@@ -40,18 +40,27 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     compared_since: int | None = None
 
 
+class Differences(Protocol):
+    """Yields differences, all or those of one consequence."""
+
+    def __call__(self, consequence: str | None = None, /) -> Iterator[DriftRow]:
+        """Begin anew."""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run has to say.
 
     `counts` by object name: stripe, database, in_sync and what was unusual. `drift` yields the
-    differences anew at each call, from where they are spooled until `close`. `failed` counts the
+    differences anew at each call, all or those of one consequence, from where they are spooled
+    until `close`; `tallies` counts them. `failed` counts the
     events that could not be applied so far, `failures` are the oldest of them.
     """
 
     run: RunFacts
     counts: dict[str, dict[str, int]]
     stripe_requests: int
-    drift: Callable[[], Iterator[DriftRow]]
+    drift: Differences
+    tallies: Callable[[], list[Tally]]
     events: Events
     failed: int
     failures: list[Failed]
@@ -81,22 +90,22 @@ _NAMES = ("stripe", "database", "in_sync", "in_flight", "drift", "repaired")
 
 
 def totals(report: Report) -> Totals:
-    """Count the report's differences, reading them once."""
+    """Add up what the report counts."""
     by_object = {
         name: Counter({key: counts.get(key, 0) for key in _NAMES})
         for name, counts in sorted(report.counts.items())
     }
     by_consequence: Counter[str] = Counter()
     amounts: dict[str, Counter[str]] = {}
-    for row in report.drift():
-        mine = by_object.setdefault(row.object, Counter())
-        if row.action == "in_flight":
-            mine["in_flight"] += 1
+    for name, action, consequence, count, monthly_amount in report.tallies():
+        mine = by_object.setdefault(name, Counter())
+        if action == "in_flight":
+            mine["in_flight"] += count
             continue
-        mine["drift"] += 1
-        mine["repaired"] += row.action == "repaired"
-        by_consequence[row.consequence] += 1
-        amounts.setdefault(row.consequence, Counter()).update(row.monthly_amount)
+        mine["drift"] += count
+        mine["repaired"] += count * (action == "repaired")
+        by_consequence[consequence] += count
+        amounts.setdefault(consequence, Counter()).update(monthly_amount)
     whole: Counter[str] = Counter()
     for mine in by_object.values():
         whole.update(mine)

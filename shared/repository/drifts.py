@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Connection
@@ -28,18 +28,32 @@ class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
     found_at: int
 
 
+class Tally(NamedTuple):
+    """So many differences with one action and one consequence; `monthly_amount` by currency."""
+
+    object: str
+    action: str
+    consequence: str
+    differences: int
+    monthly_amount: dict[str, int]
+
+
 def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -> None:
     """Keep differences of a run; one that is looked at again replaces what was said of it."""
-    connection.cursor().executemany(
+    if not rows:
+        return
+    connection.execute(
         """
         INSERT INTO stripe.drifts (
             run_id, object, object_id, kind, consequence, fields, monthly_amount, ends_access,
             action, spooled, found_at
         )
-        VALUES (
-            %(run_id)s, %(object)s, %(object_id)s, %(kind)s, %(consequence)s, %(fields)s::jsonb,
-            %(monthly_amount)s::jsonb, %(ends_access)s, %(action)s, %(spooled)s,
-            to_timestamp(%(found_at)s)
+        SELECT
+            %(run_id)s, r.object, r.object_id, r.kind, r.consequence, r.fields, r.monthly_amount,
+            r.ends_access, r.action, decode(r.spooled, 'base64'), to_timestamp(r.found_at)
+        FROM json_to_recordset(%(rows)s::json) AS r(
+            object text, object_id text, kind text, consequence text, fields jsonb,
+            monthly_amount jsonb, ends_access boolean, action text, spooled text, found_at bigint
         )
         ON CONFLICT (run_id, object, object_id) DO UPDATE SET
             kind = EXCLUDED.kind,
@@ -51,22 +65,21 @@ def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -
             spooled = EXCLUDED.spooled,
             found_at = EXCLUDED.found_at
         """,
-        [
-            {
-                **msgspec.structs.asdict(row),
-                "run_id": run_id,
-                "fields": msgspec.json.encode(row.fields).decode(),
-                "monthly_amount": msgspec.json.encode(row.monthly_amount).decode(),
-            }
-            for row in rows
-        ],
+        {"run_id": run_id, "rows": msgspec.json.encode(rows).decode()},
     )
 
 
 def read(
-    connection: Connection[Any], run_id: str, *, pending_only: bool = False
+    connection: Connection[Any],
+    run_id: str,
+    *,
+    pending_only: bool = False,
+    consequence: str | None = None,
 ) -> Iterator[list[DriftRow]]:
-    """Yield a run's differences in batches, each in a statement of its own, in stable order."""
+    """Yield a run's differences in batches, each in a statement of its own, in stable order.
+
+    `consequence`: those of this one only.
+    """
     after = ("", "")
     while True:
         rows = connection.execute(
@@ -77,6 +90,7 @@ def read(
             WHERE run_id = %(run_id)s
                 AND (object, object_id) > (%(object)s, %(object_id)s)
                 AND (action = 'pending' OR NOT %(pending_only)s)
+                AND (consequence = %(consequence)s OR %(consequence)s::text IS NULL)
             ORDER BY object, object_id
             LIMIT %(batch)s
             """,
@@ -85,6 +99,7 @@ def read(
                 "object": after[0],
                 "object_id": after[1],
                 "pending_only": pending_only,
+                "consequence": consequence,
                 "batch": BATCH,
             },
         ).fetchall()
@@ -92,6 +107,33 @@ def read(
             return
         after = (rows[-1][0], rows[-1][1])
         yield [_row(*row) for row in rows]
+
+
+def count(connection: Connection[Any], run_id: str) -> list[Tally]:
+    """Count a run's differences by object, action and consequence."""
+    amounts: dict[tuple[str, str, str], dict[str, int]] = {}
+    for *group, currency, amount in connection.execute(
+        """
+        SELECT object, action, consequence, currency, sum(amount::numeric)::text
+        FROM stripe.drifts
+        CROSS JOIN jsonb_each_text(monthly_amount) AS monthly(currency, amount)
+        WHERE run_id = %(run_id)s
+        GROUP BY object, action, consequence, currency
+        """,
+        {"run_id": run_id},
+    ):
+        amounts.setdefault((group[0], group[1], group[2]), {})[currency] = int(amount)
+    rows = connection.execute(
+        """
+        SELECT object, action, consequence, count(*)
+        FROM stripe.drifts
+        WHERE run_id = %(run_id)s
+        GROUP BY object, action, consequence
+        ORDER BY object, action, consequence
+        """,
+        {"run_id": run_id},
+    )
+    return [Tally(*row[:4], amounts.get((row[0], row[1], row[2]), {})) for row in rows]
 
 
 def refuse_pending(connection: Connection[Any], run_id: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from psycopg import Connection
 
-from shared.columns import AS_JSON, Column, Row
+from shared.columns import Columns, Row
 from shared.differences import Fields
 from shared.mirrored import Content, Held, MirroredObject
 from shared.repository.ledger import Entry
@@ -158,20 +158,19 @@ def encoded(write: Write, mirrored: MirroredObject) -> dict[str, Any]:
     Items are left out where they are as they were: they are then not touched.
     """
     content, fields = write.content, write.fields
-    row = _object(mirrored.columns, content.row)
+    row = _object(mirrored.decoded, content.row)
     row["lower"], row["upper"] = write.as_of
     row["at_revision"] = write.at_revision
     row["fields"] = fields or None
     touched = write.at_revision is None or any(name.startswith("items.") for name in fields)
     if mirrored.items is not None and content.items is not None and touched:
-        row["items"] = [_object(mirrored.items.columns, item) for item in content.items]
+        row["items"] = [_object(mirrored.items.decoded, item) for item in content.items]
     return row
 
 
-def _object(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
-    return {
-        column.name: msgspec.Raw(value.encode())
-        if column.type in AS_JSON and isinstance(value, str)
-        else value
-        for column, value in zip(columns, row, strict=True)
-    }
+def _object(columns: Columns, row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = dict(zip(columns.names, row, strict=True))
+    for name in columns.as_json:
+        if (value := found[name]) is not None:
+            found[name] = msgspec.Raw(value.encode())
+    return found

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconcile.compare import Listed, compare_window
-from reconcile.drift import drift
+from reconcile.drift import drift, tallied
 from reconcile.missed import Events
 from reconcile.report import as_json
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals
@@ -188,7 +188,8 @@ def reported(row: Any) -> dict[str, Any]:
         run=facts,
         counts={},
         stripe_requests=0,
-        drift=lambda: iter([row]),
+        drift=lambda _=None: iter([row]),
+        tallies=lambda: tallied([row]),
         events=Events(),
         failed=0,
         failures=[],

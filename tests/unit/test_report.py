@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reconcile.drift import tallied
 from reconcile.missed import Events
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals
@@ -53,7 +54,8 @@ def report(*rows: DriftRow, failures: int = 0, **facts: Any) -> Report:
             "customer": {"stripe": 5, "database": 5, "in_sync": 5},
         },
         stripe_requests=42,
-        drift=lambda: iter(rows),
+        drift=lambda which=None: (row for row in rows if which in {None, row.consequence}),
+        tallies=lambda: tallied(rows),
         events=Events(listed=9, missed=1),
         failed=failures,
         failures=failed,

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.bench import bulk, figures, growth, start, webhook
+from sandbox.bench import bulk, figures, growth, plots, start, webhook
 from sandbox.bench.figures import Part
 from sandbox.telling import show
 
@@ -26,6 +26,8 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Part]]] = {
 
 def main() -> int:
     options = _options()
+    if options.plots:
+        return _plot(options.json)
     measured: dict[str, Part] = {}
     for name in options.parts or PARTS:
         title, play = PARTS[name]
@@ -40,6 +42,16 @@ def main() -> int:
     for figure in late:
         show(f"  {figure.name}")
     return 1 if late else 0
+
+
+def _plot(results: Path) -> int:
+    try:
+        for path in plots.write(figures.read(results)):
+            show(str(path))
+    except plots.NotMeasured as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _options() -> argparse.Namespace:
@@ -66,6 +78,7 @@ def _options() -> argparse.Namespace:
         action="store_true",
         help="leave out the slow ones: the yardstick, the box, Stripe's pace, as many customers",
     )
+    add("--plots", action="store_true", help="measure nothing; draw docs/bench-*.svg from FILE")
     add("--json", type=Path, default=figures.RESULTS, metavar="FILE")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):

@@ -83,7 +83,14 @@ def machine() -> dict[str, Any]:
 
 def show_part(title: str, part: Part) -> None:
     """One table, and below it what the numbers alone do not say."""
+    where = part.machine
+    busy = where["load_before"] > where["cores"] / 2
     show(f"\n{title}")
+    show(
+        f"{where['cores']} x {where['processor']}, Python {where['python']}, load before"
+        f" {where['load_before']:.1f}"
+        + (": BUSY WITH OTHER THINGS, times and rates say little" if busy else "")
+    )
     notes = [figure for figure in part.figures if figure.told]
     table(
         ("figure", "value", "budget", "met", "yardstick", "ratio", ""),

@@ -7,6 +7,7 @@ database, made before them, is sent the same again as fast as it can take it.
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,10 +81,11 @@ def _record(made: Stage, mail: Mail, events: int) -> list[list[Sent]]:
         made.change_setting("ALTER SYSTEM SET log_statement = 'none'", "log_statement", "none")
     with log.open("rb") as file:
         file.seek(begin)
-        return _by_event(_entries(file.read().decode()))
+        return _by_event(seen(file.read().decode()))
 
 
-def _entries(text: str) -> list[Sent]:
+def seen(text: str) -> list[Sent]:
+    """The statements in a part of the server's log."""
     found: list[Sent] = []
     for entry in re.split(r"^(?=@\d+@ )", text, flags=re.MULTILINE):
         head = _ENTRY.match(entry.rstrip("\n").replace("\n\t", "\n"))
@@ -116,27 +118,30 @@ def _by_event(statements: Sequence[Sent]) -> list[list[Sent]]:
 
 def _scripts(folder: Path, events: Sequence[Sequence[Sent]]) -> list[Path]:
     """One script a client, each with every so-manieth event: no two touch the same row."""
-    names: dict[str, str] = {}
-    for event in events:
-        for sent in event:
-            if sent.values:
-                names.setdefault(sent.text, f"s{len(names)}")
-    prepared = [f"PREPARE {name} AS {text.rstrip(' ;')}" for text, name in names.items()]
+    clients = min(CLIENTS, len(events))
     paths = []
-    for client in range(min(CLIENTS, len(events))):
-        lines = list(prepared)
-        for event in events[client :: min(CLIENTS, len(events))]:
-            lines += [
-                f"EXECUTE {names[sent.text]}({', '.join(sent.values)})"
-                if sent.values
-                else sent.text.rstrip(" ;")
-                for sent in event
-            ]
+    for client in range(clients):
         path = folder / f"replay-{client}.sql"
-        # pgbench takes a double colon in a value for a cast, and in a name for nothing at all.
-        path.write_text("".join(f"{line.strip()};\n" for line in lines), encoding="utf-8")
+        lines = script_of(events[client::clients])
+        path.write_text("".join(f"{line};\n" for line in lines), encoding="utf-8")
         paths.append(path)
     return paths
+
+
+def script_of(events: Sequence[Sequence[Sent]]) -> list[str]:
+    """What to send for these events: each text prepared once, as the product's own are."""
+    sent = [statement for event in events for statement in event]
+    texts = dict.fromkeys(statement.text for statement in sent if statement.values)
+    names = {text: f"s{number}" for number, text in enumerate(texts)}
+    return [
+        *(f"PREPARE {name} AS {text.strip(' ;')}" for text, name in names.items()),
+        *(
+            f"EXECUTE {names[statement.text]}({', '.join(statement.values)})"
+            if statement.values
+            else statement.text.strip(" ;")
+            for statement in sent
+        ),
+    ]
 
 
 def _by_pgbench(made: Stage, pgbench: Path, scripts: Sequence[Path]) -> float:
@@ -174,8 +179,6 @@ def _by_psycopg(made: Stage, scripts: Sequence[Path]) -> float:
 
 def main() -> None:
     """One client: send a script's statements, a line each, and print the seconds it took."""
-    import time
-
     url, script = sys.argv[1:]
     texts = Path(script).read_bytes().split(b";\n")
     with psycopg.connect(url, autocommit=True) as connection:

@@ -22,6 +22,9 @@ _RATE_SECONDS = 30.0
 """Rates are the mean over so long, so that a pause shows soon and a page more does not."""
 
 _SAMPLE_SECONDS = 0.5
+COMPARING = "comparing"
+"""The phase in which a run begins."""
+
 _CLEAR_REST = "\x1b[K"
 
 
@@ -45,9 +48,8 @@ class Display:
         self._now = now
         self._planned: dict[str, int | None] = {}
         self._done: dict[str, int] = {}
-        self._what = ""
+        self._phase = COMPARING
         self._drift = self._requests = 0
-        self._is_in_phase = False
         self._samples: deque[tuple[float, int, int]] = deque()
         self._next = 0.0 if is_bar and _is_terminal(stream) else now() + _LOG_SECONDS
         self._bar = _Bar(stream) if is_bar and _is_terminal(stream) else None
@@ -55,7 +57,6 @@ class Display:
     def plan(self, object_name: str, total: int | None) -> None:
         """Say how many objects there will be, None where nobody knows."""
         self._planned[object_name] = total
-        self._what = self._what or object_name
         self._show()
 
     def moved(self, object_name: str, done: int, drift: int, requests: int) -> None:
@@ -63,8 +64,6 @@ class Display:
 
         Rates begin with the first call: a run that resumes calls it with what it took over.
         """
-        if object_name != self._what:
-            self._what, self._is_in_phase = object_name, False
         self._planned.setdefault(object_name, None)
         self._done[object_name] = done
         self._drift, self._requests = drift, requests
@@ -72,7 +71,7 @@ class Display:
 
     def phase(self, text: str) -> None:
         """Say what is done after the windows; cheap enough to be called again with each step."""
-        self._what, self._is_in_phase = text, True
+        self._phase = text
         self._show()
 
     def close(self) -> None:
@@ -101,15 +100,14 @@ class Display:
     def _facts(self, now: float, count: int) -> Facts:
         planned = self._all_planned()
         rate = request_rate = left = None
-        if self._samples and now > (first := self._samples[0])[0] and not self._is_in_phase:
-            seconds = now - first[0]
-            rate = (count - first[1]) / seconds
-            request_rate = (self._requests - first[2]) / seconds
+        first = self._samples[0] if self._samples else None
+        if self._phase == COMPARING and first is not None and now > first[0]:
+            rate = (count - first[1]) / (now - first[0])
+            request_rate = (self._requests - first[2]) / (now - first[0])
             if planned is not None and rate > 0:
-                left = max(planned - count, 0) / rate
-        what = self._what if self._is_in_phase else f"{self._what}s"
+                left = (planned - count) / rate
         return Facts(
-            what=what,
+            phase=self._phase,
             done=count,
             planned=planned,
             drift=self._drift,
@@ -120,16 +118,16 @@ class Display:
         )
 
     def _all_planned(self) -> int | None:
-        """Return how many there will be of all objects; of one that is over, what there was."""
+        """Return how many objects there will be in all; afterwards, how many there were."""
         total = 0
         for name, planned in self._planned.items():
-            is_over = self._is_in_phase or (name in self._done and name != self._what)
-            if is_over:
-                total += self._done.get(name, 0)
+            done = self._done.get(name, 0)
+            if self._phase != COMPARING:
+                total += done
             elif planned is None:
                 return None
             else:
-                total += max(planned, self._done.get(name, 0))
+                total += max(planned, done)
         return total
 
 
@@ -199,7 +197,7 @@ def _log_facts(facts: Facts) -> None:
     log.event(
         _log,
         "run.progress",
-        what=facts.what,
+        phase=facts.phase,
         done=facts.done,
         planned=facts.planned,
         percent=None if share is None else round(100 * share, 1),

@@ -12,11 +12,11 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 class Facts(NamedTuple):
     """How far a run is.
 
-    `what` is the object in hand, or what is done after the last window. `done` and `planned` count
-    objects of all kinds; rates are a second. None: not known, or not yet.
+    `done` and `planned` count objects of all kinds; rates are a second. None: not known, or not
+    yet.
     """
 
-    what: str
+    phase: str
     done: int
     planned: int | None
     drift: int
@@ -36,7 +36,7 @@ class Facts(NamedTuple):
 def line(facts: Facts, width: int, *, is_unicode: bool) -> str:
     """Return one line of at most `width` characters, the least important left out first."""
     # Number: what stays longest. The order is that of the line.
-    parts = [(0, facts.what), (5, _count(facts))]
+    parts = [(0, facts.phase), (5, _count(facts))]
     if facts.share is not None:
         parts.insert(1, (1, f"{int(100 * facts.share):>3} %"))
     if facts.rate is not None:

@@ -106,13 +106,14 @@ def test_bar_says_how_far_how_fast_and_how_long_still() -> None:
         display = Display(stream, now=clock)
         display.plan("customer", 1_000)
         display.plan("subscription", 9_000)
-        for done in range(0, 1_001, 100):
-            display.moved("customer", done, 0, done // 100)
+        for done in range(0, 501, 50):
+            display.moved("customer", done, 0, done // 50)
+            display.moved("subscription", done, 0, done // 50)
             clock.seconds += 1
-        display.moved("subscription", 3_000, 7, 40)
+        display.moved("subscription", 3_500, 7, 40)
     (line,) = terminal.screen()
     assert line == (
-        "subscriptions   40 %  ▕█████████▌              ▏  4,000 of 10,000  364/s"
+        "comparing   40 %  ▕█████████▌              ▏  4,000 of 10,000  364/s"
         "  3.6 requests/s  0:16 left  drift 7"
     )
 
@@ -207,7 +208,7 @@ def test_without_a_terminal_the_facts_are_logged_every_15_seconds(
     told = [record.fields for record in caplog.records]  # type: ignore[attr-defined]
     assert [record.message for record in caplog.records] == ["run.progress"] * 5
     assert told[0] == {
-        "what": "customers",
+        "phase": "comparing",
         "done": 1_500,
         "planned": None,
         "percent": None,
@@ -217,7 +218,7 @@ def test_without_a_terminal_the_facts_are_logged_every_15_seconds(
         "drift": 1,
         "stripe_requests": 30,
     }
-    assert told[-1]["what"] == "missed events"
+    assert told[-1]["phase"] == "missed events"
     assert (told[-1]["done"], told[-1]["planned"], told[-1]["percent"]) == (31_000, 31_000, 100.0)
 
 

@@ -10,7 +10,7 @@ from reconcile.progress_line import Facts, bar, duration, line
 def facts(**given: Any) -> Facts:
     return Facts(
         **{
-            "what": "subscriptions",
+            "phase": "comparing",
             "done": 610_000,
             "planned": 1_000_000,
             "drift": 1_203,
@@ -25,11 +25,11 @@ def facts(**given: Any) -> Facts:
 
 def test_wide_line_says_all_of_it() -> None:
     assert line(facts(), 140, is_unicode=True) == (
-        "subscriptions   61 %  ▕██████████████▋         ▏  610,000 of 1,000,000  2,450/s"
+        "comparing   61 %  ▕██████████████▋         ▏  610,000 of 1,000,000  2,450/s"
         "  25.0 requests/s  2:39 left  drift 1,203"
     )
     assert line(facts(drift=0), 140, is_unicode=False) == (
-        "subscriptions   61 %  [##############          ]  610,000 of 1,000,000  2,450/s"
+        "comparing   61 %  [##############          ]  610,000 of 1,000,000  2,450/s"
         "  25.0 requests/s  2:39 left  no drift"
     )
 
@@ -39,23 +39,23 @@ def test_line_never_exceeds_the_width_and_keeps_the_weightiest_part(is_unicode: 
     for width in range(1, 160):
         told = line(facts(), width, is_unicode=is_unicode)
         assert len(told) <= width
-        assert told.startswith("subscriptions"[:width])
+        assert told.startswith("comparing"[:width])
         assert is_unicode or told.isascii()
-    assert line(facts(), 40, is_unicode=True) == "subscriptions   61 %  2:39 left"
-    assert "drift 1,203" in line(facts(), 50, is_unicode=True)
+    assert line(facts(), 32, is_unicode=True) == "comparing   61 %  2:39 left"
+    assert "drift 1,203" in line(facts(), 44, is_unicode=True)
 
 
 def test_line_of_a_first_run_has_neither_share_nor_bar_nor_time() -> None:
     first = facts(planned=None, seconds_left=None)
     assert line(first, 100, is_unicode=True) == (
-        "subscriptions  610,000  2,450/s  25.0 requests/s  drift 1,203"
+        "comparing  610,000  2,450/s  25.0 requests/s  drift 1,203"
     )
 
 
 def test_line_before_anything_is_known_says_what_is_planned() -> None:
     begun = facts(done=0, rate=None, request_rate=None, seconds_left=None, drift=0)
-    assert line(begun, 60, is_unicode=False) == (
-        "subscriptions    0 %  [          ]  0 of 1,000,000  no drift"
+    assert line(begun, 56, is_unicode=False) == (
+        "comparing    0 %  [          ]  0 of 1,000,000  no drift"
     )
 
 

@@ -133,7 +133,10 @@ def count(connection: Connection[Any], run_id: str) -> list[Tally]:
         """,
         {"run_id": run_id},
     )
-    return [Tally(*row[:4], amounts.get((row[0], row[1], row[2]), {})) for row in rows]
+    return [
+        Tally(object_, action, consequence, number, amounts.get((object_, action, consequence), {}))
+        for object_, action, consequence, number in rows
+    ]
 
 
 def refuse_pending(connection: Connection[Any], run_id: str) -> None:

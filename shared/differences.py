@@ -62,7 +62,7 @@ def _presented(column: Column, value: Value) -> Any:
 
 
 def _value(column: Column, value: Value) -> Any:
-    """Return what is compared: 12.5 and 12.50 are one amount.
+    """Return what is compared: 12.5 and 12.50 are one amount, no value is not JSON's null.
 
     In JSON too: PostgreSQL prints 3.6e+16 as a whole number, which no float may equal exactly.
     """
@@ -70,4 +70,18 @@ def _value(column: Column, value: Value) -> Any:
         return value
     if column.type is Type.DECIMAL:
         return Decimal(str(value))
-    return json.loads(str(value), parse_float=Decimal)
+    return _JSON, _exact(json.loads(str(value), parse_float=Decimal))
+
+
+_JSON, _TRUE, _FALSE = object(), object(), object()
+
+
+def _exact(value: Any) -> Any:
+    """Return JSON in which true, which equals 1 in Python, equals nothing but itself."""
+    if isinstance(value, dict):
+        return {name: _exact(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_exact(inner) for inner in value]
+    if isinstance(value, bool):
+        return _TRUE if value else _FALSE
+    return value

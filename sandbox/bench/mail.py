@@ -23,10 +23,10 @@ class Mail:
 
     def __init__(self, control: Control, rows: int) -> None:
         self._rows = rows
-        self._touched = min(TOUCHED, rows)
-        self._bodies = lives(control, subscriptions=self._touched, events=2**40)
+        self.touched = min(TOUCHED, rows)
+        self._bodies = lives(control, subscriptions=self.touched, events=2**40)
         self.first = self._scatter(next(self._bodies))
-        for _ in range(self._touched - 1):
+        for _ in range(self.touched - 1):
             next(self._bodies)
 
     def take(self, count: int) -> Iterator[bytes]:
@@ -50,7 +50,7 @@ class Mail:
     def _name(self, found: re.Match[bytes]) -> bytes:
         kind, number = found[1], int(found[2])
         if kind != b"evt":
-            number = number * (self._rows // self._touched)
+            number = number * (self._rows // self.touched)
         return kind + b"_1B" + hashlib.md5(b"%d" % number).hexdigest()[:22].encode()  # noqa: S324
 
 

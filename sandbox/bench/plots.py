@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.bench.box import MIB
-from sandbox.bench.bulk import BUDGET_CPU, MILLION
+from sandbox.bench.bulk import BUDGET_CPU
 from sandbox.bench.figures import Part
+from sandbox.bench.runs import MILLION
 from sandbox.bench.svg import Chart, Line, draw
 from sandbox.bench.webhook import BUDGET_MS, BUDGET_RATE
 

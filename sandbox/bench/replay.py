@@ -22,7 +22,9 @@ from sandbox.telling import show
 
 CLIENTS = 4
 COPY = "replay"
+WARM = 100
 
+_ENTERED = "SELECT count(*) FROM stripe.events"
 _ENTRY = re.compile(r"^@(\d+)@ (LOG|DETAIL):  (.*)", re.DOTALL)
 _STATEMENT = re.compile(r"(?:statement|execute [^:]*): (.*)", re.DOTALL)
 _PARAMETERS = re.compile(r"[Pp]arameters: (.*)", re.DOTALL)
@@ -49,13 +51,18 @@ class Sent(Struct):
 
 def play(made: Stage, mail: Mail, events: int) -> Replayed:
     """Record events, then send their SQL again. The caller's webhook must be stopped."""
+    events = max(1, min(events, mail.touched - WARM))
     show(f"... the same SQL of {events:,} events, sent by pgbench")
     made.execute("CREATE DATABASE replay TEMPLATE postgres")
     recorded = _record(made, mail, events)
     scripts = _scripts(made.folder, recorded)
     before = made.database_cpu()
     pgbench = made.server.program("pgbench")
+    entered = made.value(_ENTERED, COPY)
     rate = _by_pgbench(made, pgbench, scripts) if pgbench else _by_psycopg(made, scripts)
+    entered = made.value(_ENTERED, COPY) - entered
+    if entered != len(recorded):
+        raise RuntimeError(f"{len(recorded)} events were sent again, {entered} were entered")
     share = len(recorded) / len(scripts)
     return Replayed(
         rate=rate * share,
@@ -71,7 +78,7 @@ def _record(made: Stage, mail: Mail, events: int) -> list[list[Sent]]:
     with Webhook(made.environ, made.folder / "webhook-recorded.log") as webhook:
         plan = Plan(urls=[webhook.url], secret=SIGNING_SECRET, connections=1)
         # These are not recorded and so missing in the copy, but they touch other rows.
-        send(plan, mail.take(100))
+        send(plan, mail.take(WARM))
         made.change_setting(
             "ALTER SYSTEM SET log_line_prefix = '@%p@ '", "log_line_prefix", "@%p@ "
         )

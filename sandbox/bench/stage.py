@@ -88,8 +88,8 @@ class Stage:
         with psycopg.connect(self.server.url(), autocommit=True) as connection:
             return connection.execute(text, parameters).rowcount
 
-    def value(self, text: LiteralString | sql.Composed) -> Any:
-        with psycopg.connect(self.server.url(), autocommit=True) as connection:
+    def value(self, text: LiteralString | sql.Composed, dbname: str = "postgres") -> Any:
+        with psycopg.connect(self.server.url(dbname), autocommit=True) as connection:
             row = connection.execute(text).fetchone()
         return None if row is None else row[0]
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Literal
 
 from reconcile.compare import Difference
-from shared.columns import Concern, Row
+from shared.columns import Concern, Row, Value
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 
@@ -73,10 +73,10 @@ def monthly_amount(
     else:
         content: Content | None = difference.content
         items = (content.items or ()) if content is not None else ()
-    totals: dict[str, Fraction] = {}
+    totals: dict[str, Fraction | int] = {}
     for item in items:
         currency, amount = _monthly(item)
-        totals[currency] = totals.get(currency, Fraction(0)) + amount
+        totals[currency] = totals.get(currency, 0) + amount
     return {currency: _rounded(total) for currency, total in sorted(totals.items()) if total}
 
 
@@ -100,23 +100,32 @@ def _touches_money(mirrored: MirroredObject, difference: Difference) -> bool:
     return False
 
 
-def _monthly(item: Row) -> tuple[str, Fraction]:
+def _monthly(item: Row) -> tuple[str, Fraction | int]:
     assert SUBSCRIPTION.items is not None
     index = SUBSCRIPTION.items.decoded.index
     decimal = item[index["unit_amount_decimal"]]
     whole = item[index["unit_amount"]]
-    try:
-        each = Fraction(str(decimal)) if decimal is not None else Fraction(int(whole or 0))
-    except ValueError:  # NaN, which only somebody else can have put into the row
-        each = Fraction(0)
-    months = _MONTHS.get(str(item[index["interval"]]))
     count = int(item[index["interval_count"]] or 1)
     quantity = int(item[index["quantity"]] or 0)
+    each = _exact(decimal) if decimal is not None else int(whole or 0)
+    months = _MONTHS.get(str(item[index["interval"]]))
     if months is None or count <= 0:
-        return str(item[index["currency"]]), Fraction(0)
+        return str(item[index["currency"]]), 0
+    if count == 1 and months == 1:
+        return str(item[index["currency"]]), each * quantity
     return str(item[index["currency"]]), each * quantity / (months * count)
 
 
-def _rounded(amount: Fraction) -> int:
+def _exact(decimal: Value) -> Fraction | int:
+    text = str(decimal)
+    if text.isdecimal():
+        return int(text)
+    try:
+        return Fraction(text)
+    except ValueError:  # NaN, which only somebody else can have put into the row
+        return 0
+
+
+def _rounded(amount: Fraction | int) -> int:
     rounded = (2 * amount.numerator + amount.denominator) // (2 * amount.denominator)
     return max(-_MOST, min(rounded, _MOST))

@@ -106,5 +106,5 @@ class Streams:
         while self._running:
             try:
                 self._take_in(None)
-            except StripeError:
+            except (DeadlineReached, Interrupted, StripeError):
                 continue

@@ -6,10 +6,23 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from shared.columns import AS_JSON, Column, Row, Type, Value
+from shared.columns import AS_JSON, Column, Columns, Row, Type, Value
 
 Fields = dict[str, tuple[Any, Any]]
 """Differences by field: (before, after), or (in the database, in Stripe)."""
+
+
+def initial(columns: Columns, row: Row) -> Fields:
+    """Return a row's fields against no row at all: every value that is not null."""
+    fields: Fields = {
+        name: (None, value)
+        for name, value in zip(columns.names, row, strict=True)
+        if value is not None
+    }
+    for name in columns.as_json:
+        if name in fields:
+            fields[name] = (None, json.loads(fields[name][1]))
+    return fields
 
 
 def between_rows(columns: tuple[Column, ...], before: Row, after: Row) -> Fields:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.columns import AS_JSON, Column, Columns, Row, Value
-from shared.differences import Fields, between_items, between_rows
+from shared.differences import Fields, between_items, between_rows, initial
 from shared.errors import UnreadableObject
 from shared.truth import Interval
 
@@ -222,8 +222,10 @@ class MirroredObject:
         `items.<id>.<column>`; `missing_in_stripe_since`. Values as Stripe gives them: epoch
         seconds, minor units, JSON. Without a row every field that is not null differs from null.
         """
-        before: Row = (None,) * len(content.row) if held is None else held.row
-        fields = between_rows(self.columns, before, content.row)
+        if held is None:
+            fields = initial(self.decoded, content.row)
+        else:
+            fields = between_rows(self.columns, held.row, content.row)
         items = () if held is None else held.items
         if self.items is not None and content.items is not None and items != content.items:
             fields.update(between_items(self.items.columns, items, content.items))

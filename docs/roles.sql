@@ -57,6 +57,9 @@ GRANT SELECT,
 -- Runs and what they found are the job's alone.
 GRANT SELECT, INSERT, UPDATE ON stripe.runs, stripe.drifts TO subscription_sync_job;
 
+-- How far the run under way is: a view of figures, without who runs it or what differs.
+GRANT SELECT ON stripe.progress TO subscription_sync_job, subscription_sync_report;
+
 -- `reconcile --report`: reads, and not what it does not print (the payloads of events).
 GRANT SELECT ON stripe.account, stripe.customers, stripe.subscriptions, stripe.subscription_items
     TO subscription_sync_report;

@@ -62,9 +62,12 @@ class Display:
     def moved(self, object_name: str, done: int, drift: int, requests: int) -> None:
         """Say how many of an object are compared, how many differ and were asked for, in all.
 
-        Rates begin with the first call: a run that resumes calls it with what it took over.
+        Rates begin with an object's first call: a run that resumes calls it with what it took over.
         """
         self._planned.setdefault(object_name, None)
+        if object_name not in self._done:
+            # What it begins with is nobody's pace.
+            self._samples = deque((then, count + done, sent) for then, count, sent in self._samples)
         self._done[object_name] = done
         self._drift, self._requests = drift, requests
         self._show()

@@ -20,10 +20,23 @@ Ranges = list[tuple[int, int]]
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a run has come: the ranges compared and the counts, by object name."""
+    """How far a run has come: the ranges compared and the counts, by object name.
+
+    `planned`: how many rows there are to compare, None where nobody knows. `drift`: differences
+    found so far. `stripe_requests` are this run's own, the rest counts on from the run it resumes.
+    """
 
     done: dict[str, Ranges]
     counts: dict[str, dict[str, int]]
+    planned: dict[str, int | None] = {}
+    drift: int = 0
+    stripe_requests: int = 0
+    phase: str | None = None
+
+    def compared(self, name: str) -> int:
+        """Return how many of an object are compared: rows, or what Stripe has where none were."""
+        side = "stripe" if self.planned.get(name) is None else "database"
+        return self.counts.get(name, {}).get(side, 0)
 
 
 class Started(msgspec.Struct, kw_only=True, frozen=True):
@@ -61,10 +74,14 @@ def start(
     resumes = before.id if before else None
     row = connection.execute(
         """
-        INSERT INTO stripe.runs (id, scope, holder, lease_expires_at, resumes, done, counts)
+        INSERT INTO stripe.runs (
+            id, scope, holder, lease_expires_at, resumes,
+            done, counts, counts_before, planned, drift
+        )
         VALUES (
             %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
-            %(resumes)s, %(done)s::jsonb, %(counts)s::jsonb
+            %(resumes)s,
+            %(done)s::jsonb, %(counts)s::jsonb, %(counts)s::jsonb, %(planned)s::jsonb, %(drift)s
         )
         ON CONFLICT ((true)) WHERE outcome IS NULL DO NOTHING
         RETURNING extract(epoch FROM started_at)::bigint
@@ -77,6 +94,8 @@ def start(
             "resumes": resumes,
             "done": _json(progress.done),
             "counts": _json(progress.counts),
+            "planned": _json(progress.planned),
+            "drift": progress.drift,
         },
     ).fetchone()
     if row is None:
@@ -103,7 +122,7 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     row = connection.execute(
         """
         WITH RECURSIVE last AS (
-            SELECT id, outcome, done, counts, resumes, started_at
+            SELECT id, outcome, done, counts, planned, drift, resumes, started_at
             FROM stripe.runs
             WHERE scope = %(scope)s AND outcome IS NOT NULL
             ORDER BY started_at DESC
@@ -117,7 +136,7 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
             JOIN story AS s ON s.resumes = r.id
         )
         SELECT l.id::text, l.done::text, l.counts::text, first.id::text,
-            extract(epoch FROM first.started_at)::bigint
+            extract(epoch FROM first.started_at)::bigint, l.planned::text, l.drift
         FROM last AS l
         CROSS JOIN (SELECT id, started_at FROM story WHERE resumes IS NULL) AS first
         WHERE l.outcome IN ('incomplete', 'abandoned', 'failed')
@@ -130,7 +149,9 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
         return None
     done = msgspec.json.decode(row[1], type=dict[str, Ranges])
     counts = msgspec.json.decode(row[2], type=dict[str, dict[str, int]])
-    return _Unfinished(row[0], row[3], row[4], Progress(done=done, counts=counts))
+    planned = msgspec.json.decode(row[5], type=dict[str, int | None])
+    progress = Progress(done=done, counts=counts, planned=planned, drift=row[6])
+    return _Unfinished(row[0], row[3], row[4], progress)
 
 
 def _held_by(connection: Connection[Any]) -> LeaseHeld:
@@ -147,16 +168,21 @@ def _held_by(connection: Connection[Any]) -> LeaseHeld:
 def advance(
     connection: Connection[Any], run_id: str, progress: Progress, *, lease_seconds: int
 ) -> None:
-    """Keep the cursor and extend the lease. First statement of every transaction of a run.
+    """Keep the cursor and how far the run is, and extend the lease.
 
-    It is the fence too: it locks the run's row until the commit, so that whoever takes the lease
-    over waits for this write, and raises LeaseLost once somebody has taken it.
+    First statement of every transaction of a run. It is the fence too: it locks the run's row until
+    the commit, so that whoever takes the lease over waits for this write, and raises LeaseLost once
+    somebody has taken it.
     """
     row = connection.execute(
         """
         UPDATE stripe.runs
         SET done = %(done)s::jsonb,
             counts = %(counts)s::jsonb,
+            planned = %(planned)s::jsonb,
+            drift = %(drift)s,
+            stripe_requests = %(stripe_requests)s,
+            phase = %(phase)s,
             lease_expires_at = now() + make_interval(secs => %(lease)s)
         WHERE id = %(id)s AND outcome IS NULL
         RETURNING 1
@@ -165,6 +191,10 @@ def advance(
             "id": run_id,
             "done": _json(progress.done),
             "counts": _json(progress.counts),
+            "planned": _json(progress.planned),
+            "drift": progress.drift,
+            "stripe_requests": progress.stripe_requests,
+            "phase": progress.phase,
             "lease": lease_seconds,
         },
     ).fetchone()

@@ -229,10 +229,12 @@ def test_what_a_resumed_run_took_over_makes_it_no_faster(
     caplog.set_level(logging.INFO, "reconcile.progress")
     with (tmp_path / "log").open("w", encoding="utf-8") as stream:
         display = Display(stream, now=clock)
-        display.plan("subscription", 100_000)
-        display.moved("subscription", 90_000, 0, 0)
+        display.plan("customer", 10_000)
+        display.plan("subscription", 90_000)
+        display.moved("customer", 9_000, 0, 0)
+        display.moved("subscription", 81_000, 0, 0)
         clock.seconds += 20
-        display.moved("subscription", 92_000, 0, 20)
+        display.moved("subscription", 83_000, 0, 20)
     (record,) = caplog.records
     fields = record.fields  # type: ignore[attr-defined]
     assert (fields["percent"], fields["per_second"], fields["seconds_left"]) == (92.0, 100.0, 80)

@@ -18,7 +18,8 @@ from tests.integration.witness import count, one
 SCRIPT = Path(__file__).parents[2] / "docs" / "roles.sql"
 NAMES = ("webhook", "job", "report")
 OBJECTS = ("customers", "subscriptions", "subscription_items")
-ALL = (*TABLES, "schema_migrations")
+RUNS = ("runs", "drifts", "progress")
+ALL = (*TABLES, "schema_migrations", "progress")
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 # Role -> privilege -> tables on which it is held, on some column at least.
@@ -30,12 +31,12 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "DELETE": {"subscription_items"},
     },
     "job": {
-        "SELECT": {*OBJECTS, "events", "account", "schema_migrations", "runs", "drifts"},
+        "SELECT": {*OBJECTS, "events", "account", "schema_migrations", *RUNS},
         "INSERT": {*OBJECTS, "events", "account", "changes", "runs", "drifts"},
         "UPDATE": {*OBJECTS, "events", "account", "runs", "drifts"},
         "DELETE": {"subscription_items"},
     },
-    "report": {"SELECT": {*OBJECTS, "events", "account", "schema_migrations", "runs"}},
+    "report": {"SELECT": {*OBJECTS, "events", "account", "schema_migrations", "runs", "progress"}},
 }
 
 
@@ -201,6 +202,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "webhook": (
         "SELECT 1 FROM stripe.runs",
         "SELECT 1 FROM stripe.drifts",
+        "SELECT 1 FROM stripe.progress",
         "SELECT fields FROM stripe.changes",
         "SELECT received_at FROM stripe.events",
         "UPDATE stripe.account SET livemode = true",

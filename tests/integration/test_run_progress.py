@@ -1,0 +1,66 @@
+"""A second terminal asks the database how far a run is."""
+
+import re
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from shared.repository import runs
+from shared.repository.runs import EVERYTHING, Progress, Started
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def asked(connection: psycopg.Connection) -> list[dict[str, Any]]:
+    """What the query in the README answers."""
+    (query,) = re.findall(r"```sql\n(SELECT [^`]* FROM stripe\.progress;)\n```", README.read_text())
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query.encode()).fetchall()
+
+
+def started(connection: psycopg.Connection) -> Started:
+    return runs.start(
+        connection, run_id=str(uuid.uuid4()), scope=EVERYTHING, holder="test:1", lease_seconds=60
+    )
+
+
+def test_run_that_goes_on_from_another_counts_on_at_its_own_pace(
+    connection: psycopg.Connection,
+) -> None:
+    first = started(connection)
+    assert asked(connection)[0]["phase"] is None
+    told = Progress(
+        done={"customer": [(0, 10)]},
+        counts={"customer": {"database": 100, "stripe": 101}, "subscription": {"stripe": 9}},
+        planned={"customer": 400, "subscription": 0},
+        drift=3,
+        stripe_requests=7,
+        phase="comparing",
+    )
+    runs.advance(connection, first.id, told, lease_seconds=60)
+    runs.finish(connection, first.id, "incomplete")
+    second = started(connection)
+    assert second.resumes == first.id
+    assert (second.progress.planned, second.progress.drift) == (told.planned, 3)
+    assert second.progress.stripe_requests == 0, "those are each run's own"
+    connection.execute(
+        "UPDATE stripe.runs SET started_at = now() - interval '10 s' WHERE outcome IS NULL"
+    )
+    second.progress.phase = "comparing"
+    runs.advance(connection, second.id, second.progress, lease_seconds=60)
+    (row,) = asked(connection)
+    assert (row["compared"], row["planned"], row["per_second"], row["drift"]) == (100, 400, 0, 3)
+    assert row["time_left"] is None
+    second.progress.counts["customer"]["database"] = 200
+    runs.advance(connection, second.id, second.progress, lease_seconds=60)
+    (row,) = asked(connection)
+    assert (row["compared"], row["per_second"]) == (200, 10)
+    assert timedelta(seconds=19) < row["time_left"] < timedelta(seconds=25)
+    second.progress.phase = "second look"
+    runs.advance(connection, second.id, second.progress, lease_seconds=-1)
+    (row,) = asked(connection)
+    assert (row["phase"], row["time_left"], row["is_alive"]) == ("second look", None, False)

@@ -56,17 +56,21 @@ class Database:
         statement_seconds: float = 30.0,
         application_name: str = "subscription-sync",
         read_only: bool = False,
+        plan_once: bool = False,
     ) -> None:
         """Prepare the pool without touching the network; the first use connects.
 
-        `read_only`: the server itself refuses every write.
+        `read_only`: the server itself refuses every write. `plan_once`: each prepared statement is
+        planned without regard to its values; planning takes longer than all else of an event.
         """
         self._seconds = statement_seconds
         self._lent: set[Connection] = set()
         self._is_refused = False
         self._scout = threading.Lock()
         self._pool = ConnectionPool(
-            conninfo(url, statement_seconds, application_name, read_only=read_only),
+            conninfo(
+                url, statement_seconds, application_name, read_only=read_only, plan_once=plan_once
+            ),
             connection_class=Connection,
             kwargs={"autocommit": True},
             configure=self._configure,
@@ -109,10 +113,11 @@ class Database:
             raise DatabaseUnavailable(describe(error)) from error
 
     def read(self, question: Callable[[Connection], T], deadline: float | None = None) -> T:
-        """Run a statement that changes nothing, once more if its connection had died unnoticed.
+        """Run a statement that may run twice, again if its connection had died unnoticed.
 
-        This is what checks the pool's connections: the first statement of every piece of work is
-        a read, so none pays for a round trip that only checks.
+        It reads, or does nothing where it was done before. This is what checks the pool's
+        connections: the first statement of every piece of work is such a one, so none pays for a
+        round trip that only checks.
         """
         try:
             with self.connection(deadline) as connection:
@@ -185,7 +190,12 @@ class Database:
 
 
 def conninfo(
-    url: str, statement_seconds: float, application_name: str, *, read_only: bool = False
+    url: str,
+    statement_seconds: float,
+    application_name: str,
+    *,
+    read_only: bool = False,
+    plan_once: bool = False,
 ) -> str:
     """Return the connection string with time-outs; what `url` sets itself wins."""
     given = conninfo_to_dict(url)
@@ -194,6 +204,8 @@ def conninfo(
         f" -c idle_in_transaction_session_timeout={int(statement_seconds * 2000)}"
         " -c default_transaction_isolation=read\\ committed"
     )
+    if plan_once:
+        time_outs += " -c plan_cache_mode=force_generic_plan"
     # The last one counts: the user's own options win over ours, the promise to write nothing over
     # the user's.
     last = "-c default_transaction_read_only=on" if read_only else ""

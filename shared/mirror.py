@@ -1,8 +1,9 @@
 """The heart: decide, ask, write.
 
-An event takes one read (its ledger row, the held row), a decision without I/O, and one write that
-holds only while the row is the one that was read. Whoever loses that race reads and decides again;
-no lock is held while Stripe is asked.
+The common event, whose snapshot is simply newer than what is held, takes one statement. Any other
+takes what that statement read (its ledger row, the held row), a decision without I/O, and one write
+that holds only while the row is the one that was read. Whoever loses that race reads and decides
+again; no lock is held while Stripe is asked.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from shared.event import Event
 from shared.mirrored import Content, Held, MirroredObject
 from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account, claim_account, read_account
+from shared.repository.event_rows import Attempt, apply_if_newer
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write
 from shared.stripe_api import StripeApi
@@ -139,10 +141,12 @@ class _Work:
         content = self._event.content(self._mirrored)
         self._object_id = content.id
         while True:
-            done, held = self._database.read(self._read, self._deadline)
-            if done is not None and done != Outcome.FAILED:
+            attempt = self._attempt(content)
+            if attempt.outcome is not None:
+                return self._receipt(Outcome(attempt.outcome))
+            if attempt.done is not None and attempt.done != Outcome.FAILED:
                 return self._receipt(Outcome.DUPLICATE)
-            outcome = self._try(content, held)
+            outcome = None if attempt.lost else self._try(content, attempt.held)
             if outcome is not None:
                 return self._receipt(outcome)
             self._retries += 1
@@ -154,6 +158,27 @@ class _Work:
         if not self._enter(Outcome.FAILED, error):
             return self._receipt(Outcome.DUPLICATE)
         return self._receipt(Outcome.FAILED, error)
+
+    def _attempt(self, content: Content) -> Attempt:
+        """Apply what is simply newer in one statement, or return what a decision needs."""
+        if content.items is None:
+            return self._look()
+        entry = self._entry(Outcome.APPLIED)
+        try:
+            return self._database.read(
+                lambda connection: apply_if_newer(
+                    connection, self._mirrored, content, self._event.interval, entry
+                ),
+                self._deadline,
+            )
+        except psycopg.errors.UniqueViolation as error:
+            return _unless_done(error, Attempt(None, True, None, None))
+        except psycopg.DataError:
+            # A value that no column can hold: an event that is stale or done is not failed for it.
+            return self._look()
+
+    def _look(self) -> Attempt:
+        return Attempt(None, False, *self._database.read(self._read, self._deadline))
 
     def _read(self, connection: psycopg.Connection[object]) -> tuple[str | None, Held | None]:
         assert self._object_id is not None

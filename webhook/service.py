@@ -53,6 +53,7 @@ class Service(BaseApplication):  # type: ignore[misc]
             max_connections=settings.web_threads,
             statement_seconds=ANSWER_SECONDS,
             application_name="subscription-sync webhook",
+            plan_once=True,
         )
         self._database = database
         http = StripeHttp(

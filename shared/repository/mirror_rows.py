@@ -158,17 +158,18 @@ def encoded(write: Write, mirrored: MirroredObject) -> dict[str, Any]:
     Items are left out where they are as they were: they are then not touched.
     """
     content, fields = write.content, write.fields
-    row = _object(mirrored.decoded, content.row)
+    row = as_object(mirrored.decoded, content.row)
     row["lower"], row["upper"] = write.as_of
     row["at_revision"] = write.at_revision
     row["fields"] = fields or None
     touched = write.at_revision is None or any(name.startswith("items.") for name in fields)
     if mirrored.items is not None and content.items is not None and touched:
-        row["items"] = [_object(mirrored.items.decoded, item) for item in content.items]
+        row["items"] = [as_object(mirrored.items.decoded, item) for item in content.items]
     return row
 
 
-def _object(columns: Columns, row: Row) -> dict[str, Any]:
+def as_object(columns: Columns, row: Row) -> dict[str, Any]:
+    """Return a row as the JSON object that the statements take."""
     found: dict[str, Any] = dict(zip(columns.names, row, strict=True))
     for name in columns.as_json:
         if (value := found[name]) is not None:

@@ -10,6 +10,13 @@ from psycopg import Connection, RawCursor
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
+def numbered(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the text with PostgreSQL's own placeholders, and their names in that order."""
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
+    numbers = {name: f"${number}" for number, name in enumerate(names, 1)}
+    return _PLACEHOLDER.sub(lambda match: numbers[match[1]], text), names
+
+
 class Statement:
     """A SQL text with named placeholders, translated to PostgreSQL's own once and for all.
 
@@ -18,9 +25,8 @@ class Statement:
     """
 
     def __init__(self, text: str) -> None:
-        self._names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
-        numbers = {name: f"${number}" for number, name in enumerate(self._names, 1)}
-        self._text = _PLACEHOLDER.sub(lambda match: numbers[match[1]], text).encode()
+        translated, self._names = numbered(text)
+        self._text = translated.encode()
 
     def execute(
         self, connection: Connection[Any], parameters: dict[str, Any]

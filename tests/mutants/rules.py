@@ -23,6 +23,8 @@ class Mutant:
 
 _TRUTH = "shared/truth.py"
 _WRITE = "shared/repository/write_statement.py"
+_EVENT = "shared/repository/event_statement.py"
+_STATEMENT = "tests/integration/test_event_statement.py"
 _EVENTS = "tests/integration/test_traps_events.py"
 _WEBHOOK = "tests/integration/test_traps_webhook.py"
 _RECONCILE = "tests/integration/test_traps_reconcile.py"
@@ -69,6 +71,37 @@ MUTANTS = (
             ),
         ),
         (_EVENTS, _RECONCILE, _MACHINE),
+    ),
+    Mutant(
+        "a confirmation by the one statement moves the revision too",
+        (
+            Patch(
+                _EVENT,
+                "        revision = o.revision + 1\n",
+                "        revision = o.revision + (EXISTS (SELECT FROM differing))::int\n",
+            ),
+        ),
+        (_STATEMENT,),
+    ),
+    Mutant(
+        "the one statement writes only at the revision that it read itself",
+        (Patch(_EVENT, "    WHERE o.revision = (SELECT at_revision FROM newer)\n", ""),),
+        (_STATEMENT,),
+    ),
+    Mutant(
+        "the one statement writes only what is strictly newer",
+        (Patch(_EVENT, ">> o.as_of", "&> o.as_of"),),
+        (_STATEMENT, _EVENTS),
+    ),
+    Mutant(
+        "the one statement leaves a terminal state to the decision",
+        (Patch(_EVENT, " OR NOT {_TERMINAL[mirrored.name]})", " OR true)"),),
+        (_STATEMENT, _EVENTS),
+    ),
+    Mutant(
+        "the one statement does not touch what is done",
+        (Patch(_EVENT, " AND e.outcome <> 'failed'\n", " AND false\n"),),
+        (_STATEMENT, _WEBHOOK),
     ),
     Mutant(
         "the event of a creation is dated back by a second",
@@ -136,6 +169,18 @@ MUTANTS = (
         "object and ledger row are written in one transaction",
         (
             Patch(_WRITE, "WHERE %(event_id)s::text IS NOT NULL\n", "WHERE false\n"),
+            Patch(
+                _EVENT,
+                "    FROM written AS w\n    ON CONFLICT",
+                "    FROM written AS w WHERE false\n    ON CONFLICT",
+            ),
+            Patch(
+                "shared/mirror.py",
+                "            attempt = self._attempt(content)\n",
+                "            attempt = self._attempt(content)\n"
+                "            if attempt.outcome is not None:\n"
+                "                self._enter(Outcome(attempt.outcome))\n",
+            ),
             Patch(
                 "shared/mirror.py",
                 "connection, self._mirrored, write, entry)\n",

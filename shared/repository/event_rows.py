@@ -1,0 +1,102 @@
+"""An event in one round trip: applied where its snapshot is simply newer, else what is held.
+
+The caller owns the transaction (a statement in autocommit mode is one); nothing here commits.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+from psycopg import Connection
+
+from shared.mirrored import Content, Held, MirroredObject
+from shared.repository.event_statement import event_text
+from shared.repository.ledger import Entry
+from shared.repository.mirror_rows import as_object
+from shared.repository.prepared import Prepared
+from shared.truth import Interval
+
+
+class Attempt(NamedTuple):
+    """What one statement made of an event.
+
+    `outcome`: `applied` or `unchanged`, written with everything that belongs to it; None: nothing
+    was written. Then `lost`: another writer was first, so try again; or else `done`, the outcome in
+    the ledger if the event was here before, and `held`, what a decision needs.
+    """
+
+    outcome: str | None
+    lost: bool
+    done: str | None
+    held: Held | None
+
+
+def apply_if_newer(
+    connection: Connection[Any],
+    mirrored: MirroredObject,
+    content: Content,
+    incoming: Interval,
+    entry: Entry,
+) -> Attempt:
+    """Write an event's whole snapshot with its change and its ledger row if it is simply newer.
+
+    May be repeated: what is done is not done again. `entry.outcome` is not looked at. Raises
+    psycopg.errors.UniqueViolation, with nothing written, where another process has done the event
+    meanwhile; psycopg.DataError or IntegrityError where the content breaks a rule of the database.
+    """
+    assert content.items is not None, "what is not whole cannot be applied without a question"
+    outcome, tried, done, held = _statement(mirrored).fetch(
+        connection,
+        {
+            "row": _encode(mirrored, content, incoming),
+            "id": content.id.encode(),
+            "is_terminal": b"t" if mirrored.is_terminal(content.row) else b"f",
+            "event_id": entry.event_id.encode(),
+            "type": entry.type.encode(),
+            "created": b"%d" % entry.created,
+            "api_version": None if entry.api_version is None else entry.api_version.encode(),
+            "source": entry.source.encode(),
+            "payload": entry.payload,
+        },
+    )
+    if tried == b"t":
+        return Attempt(_text(outcome), outcome is None, None, None)
+    return Attempt(None, False, _text(done), None if held is None else _held(held))
+
+
+class _Held(NamedTuple):
+    """The shape of `Held` in the statement's answer."""
+
+    row: tuple[str | int | bool | None, ...]
+    items: tuple[tuple[str | int | bool | None, ...], ...] | None
+    as_of: Interval
+    revision: int
+    missing_in_stripe_since: int | None
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _held(text: bytes) -> Held:
+    held = _decoder.decode(text)
+    return Held(held.row, held.items or (), held.as_of, held.revision, held.missing_in_stripe_since)
+
+
+_decoder = msgspec.json.Decoder(_Held)
+
+
+@cache
+def _statement(mirrored: MirroredObject) -> Prepared:
+    return Prepared(event_text(mirrored), binary="payload")
+
+
+def _encode(mirrored: MirroredObject, content: Content, as_of: Interval) -> bytes:
+    row = as_object(mirrored.decoded, content.row)
+    row["lower"], row["upper"] = as_of
+    if mirrored.items is not None:
+        columns = mirrored.items.decoded
+        row["items"] = [as_object(columns, item) for item in content.items or ()]
+    return msgspec.json.encode(row)

@@ -1,0 +1,56 @@
+"""A prepared statement, executed with as little as psycopg needs for it."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+from weakref import WeakSet
+
+from psycopg import Connection
+from psycopg.errors import error_from_result
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus, Format
+
+from shared.repository.statement import numbered
+
+_numbers = count(1)
+
+
+class Prepared:
+    """A SQL text with named placeholders that is prepared at its first use of a connection.
+
+    psycopg's cursors look up how to convert every parameter and every result, and take longer over
+    it than an event takes in all else: here both are bytes. Each placeholder must be cast to its
+    type in the text. Only for connections in autocommit mode: no transaction is begun.
+    """
+
+    def __init__(self, text: str, *, binary: str) -> None:
+        """`binary`: the parameter that is sent as it is; all others are text."""
+        translated, self._names = numbered(text)
+        self._text = translated.encode()
+        self._formats = [Format.BINARY if n == binary else Format.TEXT for n in self._names]
+        self._name = b"subscription_sync_%d" % next(_numbers)
+        self._known: WeakSet[Connection[Any]] = WeakSet()
+
+    def fetch(
+        self, connection: Connection[Any], parameters: dict[str, bytes | None]
+    ) -> list[bytes | None]:
+        """Execute it and return the one row that it always answers, as text.
+
+        Raises psycopg.Error as psycopg does.
+        """
+        if connection not in self._known:
+            connection.pgconn.send_prepare(self._name, self._text)
+            _answer(connection, ExecStatus.COMMAND_OK)
+            self._known.add(connection)
+        values = [parameters[name] for name in self._names]
+        connection.pgconn.send_query_prepared(self._name, values, self._formats)
+        answer = _answer(connection, ExecStatus.TUPLES_OK)
+        return [answer.get_value(0, column) for column in range(answer.nfields)]
+
+
+def _answer(connection: Connection[Any], wanted: ExecStatus) -> Any:
+    (answer,) = connection.wait(execute(connection.pgconn))
+    if answer.status != wanted:
+        raise error_from_result(answer)
+    return answer

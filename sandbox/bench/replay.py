@@ -52,7 +52,7 @@ class Sent(Struct):
 def play(made: Stage, mail: Mail, events: int) -> Replayed:
     """Record events, then send their SQL again. The caller's webhook must be stopped."""
     events = max(1, min(events, mail.touched - WARM))
-    show(f"... the same SQL of {events:,} events, sent by pgbench")
+    show(f"... the same SQL of {events:,} events, sent again")
     made.execute("CREATE DATABASE replay TEMPLATE postgres")
     recorded = _record(made, mail, events)
     scripts = _scripts(made.folder, recorded)

@@ -54,12 +54,12 @@ class Comparison:
 
         Raises what stops a run; what was kept by then stands, and the cursor behind it.
         """
-        ends = {mirrored: self._stripe.now(mirrored) for mirrored in MIRRORED}
-        for mirrored, end in ends.items():
+        end = self._stripe.now(MIRRORED[0])
+        for mirrored in MIRRORED:
             done = progress.done.get(mirrored.name, [])
             self._frontiers[mirrored] = Frontier(self._windows(mirrored, end, done))
         self._streams.walk(self._frontiers, self._inspector.window)
-        for mirrored, end in ends.items():
+        for mirrored in MIRRORED:
             self._compare_beyond(mirrored, end + _TOMORROW)
 
     def how_far(self) -> str:

@@ -62,7 +62,7 @@ def test_what_the_webhook_brings_meanwhile_is_in_flight_and_counts_for_no_limit(
         control.advance(3_600)
         with (
             ThreadPoolExecutor(1) as pool,
-            control.hold("after_read", endpoint="subscriptions.list", skip=1) as hold,
+            control.hold("after_read", endpoint="subscriptions.list") as hold,
         ):
             run = pool.submit(reconcile, database_url, stripe_double, writes=writes, limit="0")
             hold.wait_reached()

@@ -61,7 +61,7 @@ def test_page_read_before_a_webhook_does_not_overwrite_it(
     with (
         ThreadPoolExecutor(1) as pool,
         mirror(database_url, stripe_double) as to,
-        control.hold("after_read", endpoint="subscriptions.list", skip=1) as hold,
+        control.hold("after_read", endpoint="subscriptions.list") as hold,
     ):
         run = pool.submit(reconcile, database_url, stripe_double)
         hold.wait_reached()
@@ -117,7 +117,7 @@ def test_missing_row_that_a_webhook_inserts_first_stays_the_webhooks(
     with (
         ThreadPoolExecutor(1) as pool,
         mirror(database_url, stripe_double) as to,
-        control.hold("after_read", endpoint="subscriptions.list", skip=1) as hold,
+        control.hold("after_read", endpoint="subscriptions.list") as hold,
     ):
         run = pool.submit(reconcile, database_url, stripe_double)
         hold.wait_reached()

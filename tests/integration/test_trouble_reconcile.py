@@ -65,7 +65,7 @@ def test_passing_trouble_of_stripe_costs_a_run_nothing_but_another_request(
         with subtests.test(name):
             control.update_subscription(drifted, metadata={"n": str(number)}, events=0)
             control.advance(3_600)
-            control.fault(**fault, endpoint="subscriptions.list", count=1, skip=1)
+            control.fault(**fault, endpoint="subscriptions.list", count=1)
             report = reconcile(database_url, stripe_double, patience=IMPATIENT)
             assert report.run.outcome is RunOutcome.SUCCESS
             held = one(connection, "SELECT metadata->>'n' FROM stripe.subscriptions")
@@ -85,7 +85,7 @@ def test_lasting_trouble_of_stripe_fails_the_run_and_keeps_its_cursor(
     before = world(connection, "runs", "drifts")
     for name, fault in LASTING.items():
         with subtests.test(name):
-            control.fault(**fault, endpoint="subscriptions.list", count=None, skip=1)
+            control.fault(**fault, endpoint="subscriptions.list", count=None)
             report = reconcile(database_url, stripe_double, patience=IMPATIENT)
             control.clear_faults()
             assert report.run.outcome is RunOutcome.FAILED

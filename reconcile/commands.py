@@ -18,6 +18,7 @@ from reconcile.gate import parse
 from reconcile.identity import require_same_account
 from reconcile.missed import Deliveries
 from reconcile.order import Order
+from reconcile.progress import Display
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, RunOutcome, Totals, totals
 from reconcile.run import Run
@@ -80,11 +81,15 @@ def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: thread
         payload_days=settings.event_payload_days,
         access=settings.access_statuses,
     )
+    display = Display(sys.stderr, is_bar=not settings.no_progress)
     try:
-        with closing(Run(database, stripe, order, stop).execute()) as report:
+        report = Run(database, stripe, order, stop, display).execute()
+        display.close()
+        with closing(report):
             counted = totals(report)
             _write(report, counted, arguments)
     finally:
+        display.close()
         database.close()
         http.close()
     status = OK if report.run.outcome is RunOutcome.SUCCESS else FAILED

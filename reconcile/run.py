@@ -12,6 +12,7 @@ from reconcile.journal import Journal
 from reconcile.lease import hold
 from reconcile.missed import Events
 from reconcile.order import Order
+from reconcile.progress import Display
 from reconcile.report.model import Report, RunFacts, RunOutcome
 from reconcile.run_journal import RunJournal
 from reconcile.stages import Stages
@@ -38,12 +39,18 @@ class Run:
     """One run of reconcile."""
 
     def __init__(
-        self, database: Database, stripe: StripeApi, order: Order, stop: threading.Event
+        self,
+        database: Database,
+        stripe: StripeApi,
+        order: Order,
+        stop: threading.Event,
+        display: Display,
     ) -> None:
-        """`stop` is set by SIGTERM."""
+        """`stop` is set by SIGTERM; `display` is told how far it is."""
         self._database = database
         self._stripe = stripe
         self._order = order
+        self._display = display
         self._time = TimeLeft(stop, order.deadline)
 
     def execute(self) -> Report:
@@ -75,7 +82,9 @@ class Run:
         started_at: int,
         compared_since: int | None = None,
     ) -> Report:
-        stages = Stages(self._database, self._stripe, self._order, self._time, journal)
+        stages = Stages(
+            self._database, self._stripe, self._order, self._time, journal, self._display
+        )
         outcome, reason = self._attempt(stages, journal)
         failed: tuple[int, list[ledger.Failed]] = (0, [])
         try:

@@ -10,6 +10,7 @@ from reconcile.inspection import Inspector
 from reconcile.journal import Journal
 from reconcile.missed import Deliveries, Events
 from reconcile.order import Order
+from reconcile.progress import COMPARING, Display
 from reconcile.repair import Second, check, repair
 from reconcile.run_journal import RunJournal
 from reconcile.streams import Streams
@@ -17,7 +18,9 @@ from reconcile.time_left import TimeLeft
 from shared.database import Database
 from shared.errors import ListingBroken, UnknownId
 from shared.mirror import Mirror
-from shared.objects import SUBSCRIPTION
+from shared.mirrored import MirroredObject
+from shared.objects import MIRRORED, SUBSCRIPTION
+from shared.repository import mirror_rows
 from shared.stripe_api import StripeApi
 
 
@@ -31,6 +34,7 @@ class Stages:
         order: Order,
         time_left: TimeLeft,
         journal: Journal,
+        display: Display,
     ) -> None:
         self.events = Events()
         self._database = database
@@ -38,6 +42,7 @@ class Stages:
         self._order = order
         self._time = time_left
         self._journal = journal
+        self._display = display
         self._last_found = 0.0
         self._extend_at = 0.0
         self._streams = Streams(
@@ -59,11 +64,14 @@ class Stages:
 
     def go_through(self) -> None:
         """Do everything that is ordered. Raises what stops a run half-way."""
+        self._enter_phase(COMPARING)
         if self._order.subscription is None:
+            self._plan()
             self._comparison.compare(self._journal.progress)
         else:
             self._look_at(self._order.subscription)
         self._settle()
+        self._enter_phase("events")
         if isinstance(self._journal, RunJournal):
             self._journal.rewind()
         if self._order.subscription is None:
@@ -78,11 +86,44 @@ class Stages:
     def _keep(self, found: Inspected) -> None:
         if found.waiting or (found.missing and not self._order.writes):
             self._last_found = time.monotonic()
+        progress = self._journal.progress
+        progress.drift += len(found.waiting) + len(found.missing)
+        progress.stripe_requests = self._stripe.requests
         self._journal.keep(found)
         note(found)
+        self._tell()
+
+    def _plan(self) -> None:
+        """Note how many rows there are to compare, None where only Stripe knows.
+
+        A run that goes on from another counts on from what that one planned.
+        """
+        planned = self._journal.progress.planned
+        for mirrored in MIRRORED:
+            if mirrored.name not in planned:
+                planned[mirrored.name] = self._rows(mirrored) or None
+
+    def _rows(self, mirrored: MirroredObject) -> int:
+        return self._database.read(lambda c: mirror_rows.number(c, mirrored))
+
+    def _enter_phase(self, phase: str) -> None:
+        """Say what the run is at from here on; the next write of the run keeps it."""
+        self._journal.progress.phase = phase
+        if phase != COMPARING:
+            self._display.phase(phase)
+
+    def _tell(self) -> None:
+        """Show how far the run is."""
+        progress = self._journal.progress
+        for name, planned in progress.planned.items():
+            self._display.plan(name, planned)
+            self._display.moved(
+                name, progress.compared(name), progress.drift, self._stripe.requests
+            )
 
     def _settle(self) -> None:
         """Let events in flight arrive, look again, and repair what is left if it may be."""
+        self._enter_phase("second look")
         self._await_grace()
         second = Second(self._database, self._inspector, self._journal, self._order.access)
         plan = second.look()
@@ -94,6 +135,7 @@ class Stages:
             return
         if self._order.subscription is None:
             check(plan, counts, self._order.limit)
+        self._enter_phase("repairs")
         repair(
             self._journal, second, lambda: self._time.require("every window, but not every repair")
         )
@@ -123,9 +165,11 @@ class Stages:
     def _alive(self) -> None:
         """Between two steps: stop where there is no time left, and keep the lease."""
         self._time.require("every window and repair, but not every event")
+        self._display.phase("events")
         self._keep_lease()
 
     def _look_after_windows(self) -> None:
+        self._tell()
         self._keep_lease()
         self._require_time_for_windows()
 
@@ -135,6 +179,7 @@ class Stages:
     def _keep_lease(self) -> None:
         """Extend the lease when a quarter of it has passed. Raises LeaseLost."""
         if isinstance(self._journal, RunJournal) and time.monotonic() >= self._extend_at:
+            self._journal.progress.stripe_requests = self._stripe.requests
             self._journal.alive()
             self._extend_at = time.monotonic() + self._order.lease_seconds / 4
 

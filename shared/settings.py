@@ -159,6 +159,10 @@ class ReconcileSettings(StripeSettings):
             "EVENT_PAYLOAD_DAYS", "90", _PAYLOAD, "how long the ledger keeps an event's payload"
         ),
     ]
+    no_progress: Annotated[
+        bool | None,
+        Setting("NO_PROGRESS", "", bool, "anything: log lines, no progress bar, on a terminal too"),
+    ]
     access_statuses: Annotated[
         frozenset[str],
         Setting(

@@ -18,6 +18,7 @@ from werkzeug.test import Client, TestResponse
 
 from reconcile.gate import parse
 from reconcile.order import Order
+from reconcile.progress import Display
 from reconcile.report.model import Report
 from reconcile.run import Run
 from reconcile.time_left import interruptible
@@ -117,6 +118,7 @@ def run(
 ) -> Iterator[Run]:
     """One run of reconcile; `deadline` on time.monotonic()."""
     stop = threading.Event()
+    display = Display(io.StringIO())
     database = Database(url, application_name="reconcile", read_only=not writes)
     http = StripeHttp(double.url, key, patience=patience, pause=interruptible(stop))
     order = Order(
@@ -130,7 +132,7 @@ def run(
         access=ACCESS,
     )
     try:
-        yield Run(database, StripeApi(http, livemode="_live_" in key), order, stop)
+        yield Run(database, StripeApi(http, livemode="_live_" in key), order, stop, display)
     finally:
         database.close()
         http.close()

@@ -58,6 +58,13 @@ def boundaries(connection: Connection[Any], mirrored: MirroredObject, every: int
     return [row[0] for row in rows]
 
 
+def number(connection: Connection[Any], mirrored: MirroredObject) -> int:
+    """Return how many rows there are."""
+    row = statements(mirrored).number.execute(connection, {}).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def newest_ids(connection: Connection[Any], mirrored: MirroredObject, count: int) -> list[str]:
     """Return the ids of the newest rows that Stripe is believed to know.
 

@@ -34,6 +34,7 @@ class Statements:
     window: Statement
     many: Statement
     boundaries: Statement
+    number: Statement
     newest: Statement
     beyond: Statement
     write: Statement
@@ -49,6 +50,7 @@ def statements(mirrored: MirroredObject) -> Statements:
         window=Statement(window_text(mirrored)),
         many=Statement(_many(mirrored)),
         boundaries=Statement(_boundaries(mirrored)),
+        number=Statement(f"SELECT count(*) FROM stripe.{mirrored.table}"),
         newest=Statement(_newest(mirrored)),
         beyond=Statement(_beyond(mirrored)),
         write=Statement(write_text(mirrored)),

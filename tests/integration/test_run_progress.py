@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from sandbox.stripe_double import StripeDouble
 from shared.repository import runs
 from shared.repository.runs import EVERYTHING, Progress, Started
+from tests.builders import reconcile, until
+from tests.integration.witness import count, one
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -26,6 +30,40 @@ def started(connection: psycopg.Connection) -> Started:
     return runs.start(
         connection, run_id=str(uuid.uuid4()), scope=EVERYTHING, holder="test:1", lease_seconds=60
     )
+
+
+def test_query_of_the_readme_says_how_far_a_run_is_while_it_runs(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    control = stripe_double.control
+    control.seed(30)
+    assert asked(connection) == []
+    reconcile(database_url, stripe_double, writes=False)
+    lists = [line for line in control.requests() if line.endpoint == "subscriptions.list"]
+    page = next(n for n, line in enumerate(lists) if dict(line.query)["limit"] == "100")
+    for first in (True, False):
+        with (
+            ThreadPoolExecutor(1) as pool,
+            control.hold("after_read", endpoint="subscriptions.list", skip=page) as hold,
+        ):
+            running = pool.submit(reconcile, database_url, stripe_double)
+            hold.wait_reached()
+            until(
+                lambda: bool(asked(connection)) and asked(connection)[0]["compared"] == 30,
+                "the customers are done",
+            )
+            (row,) = asked(connection)
+            hold.release()
+            report = running.result(20)
+        assert report.run.outcome == "success"
+        assert (row["phase"], row["is_alive"]) == ("comparing", True)
+        assert row["drift"] == (30 if first else 0)
+        assert row["planned"] == (None if first else 60), "who begins cannot know"
+        assert (row["time_left"] is None) == first
+        assert row["per_second"] > 0
+        assert asked(connection) == []
+    assert one(connection, "SELECT phase FROM stripe.runs LIMIT 1") == "events"
+    assert count(connection, "runs", "stripe_requests > 0") == 2
 
 
 def test_run_that_goes_on_from_another_counts_on_at_its_own_pace(

@@ -12,9 +12,9 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 import msgspec
-import urllib3
 
 from shared import log
+from shared.connection import Connections, NoAnswer
 from shared.errors import StripeUnavailable, StripeUnreadable
 from shared.rate_limit import RateLimit, Turn
 from shared.stripe_refusal import Final, failure, interval, limiter
@@ -26,8 +26,6 @@ API_VERSION = "2026-10-28.endive"
 Parameters = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 """The query of a request; pairs where a name stands more than once."""
 
-_MOST_BYTES = 64 * 1024 * 1024
-_CHUNK = 256 * 1024
 _LONGEST_WAIT = 0.5
 """Seconds after which a request that waits for its turn looks at the limit anew."""
 
@@ -78,18 +76,16 @@ class StripeHttp:
         """
         self._requests = 0
         self._counting = threading.Lock()
-        self._base = base.rstrip("/")
         self._patience = patience
         self._limit = limit
         self._deadline = deadline
         self._pause = pause
-        self._headers = {
+        headers = {
             "Authorization": f"Bearer {key}",
             "Stripe-Version": API_VERSION,
-            "Accept-Encoding": "gzip",
             "User-Agent": "subscription-sync",
         }
-        self._pool = urllib3.PoolManager(num_pools=2, maxsize=32, retries=False)
+        self._connections = Connections(base, headers)
 
     @property
     def requests(self) -> int:
@@ -117,12 +113,12 @@ class StripeHttp:
         on time.monotonic(). Raises ObjectMissing (404), StripeRefused (401, 403),
         StripeUnavailable, StripeUnreadable.
         """
-        url = self._base + path + ("?" + urlencode(parameters) if parameters else "")
+        target = path + ("?" + urlencode(parameters) if parameters else "")
         name = endpoint or path
         deadline = self._deadline if deadline is None else deadline
         for attempt in range(1, self._patience.attempts + 1):
             try:
-                return self._in_turn(url, name, deadline)
+                return self._in_turn(target, name, deadline)
             except Final as final:
                 raise final.error from None
             except (StripeUnavailable, StripeUnreadable) as error:
@@ -136,26 +132,28 @@ class StripeHttp:
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._pool.clear()
+        self._connections.close()
 
-    def _in_turn(self, url: str, endpoint: str, deadline: float | None) -> Answer:
+    def _in_turn(self, target: str, endpoint: str, deadline: float | None) -> Answer:
         """Wait for the limit, then ask; what comes after, a pause above all, is out of the line."""
         if self._limit is None:
-            return self._once(url, endpoint, deadline, None)
+            return self._once(target, endpoint, deadline, None)
         with self._limit.turn(endpoint) as turn:
             while (wait := turn.wait()) > 0:
                 if deadline is not None and time.monotonic() + wait >= deadline:
                     late = f"no request to {endpoint} left within the time allowed"
                     raise Final(StripeUnavailable(late))
                 self._pause(min(wait, _LONGEST_WAIT))
-            return self._once(url, endpoint, deadline, turn)
+            return self._once(target, endpoint, deadline, turn)
 
     def _next_pause(self, attempt: int, wished: float | None) -> float:
         longest = min(self._patience.first_pause * 2 ** (attempt - 1), self._patience.longest_pause)
         jittered = random.uniform(longest / 4, longest)  # noqa: S311 (no secret hangs on it)
         return jittered if wished is None else max(jittered, wished)
 
-    def _once(self, url: str, endpoint: str, deadline: float | None, turn: Turn | None) -> Answer:
+    def _once(
+        self, target: str, endpoint: str, deadline: float | None, turn: Turn | None
+    ) -> Answer:
         with self._counting:
             self._requests += 1
         began = time.monotonic()
@@ -163,41 +161,17 @@ class StripeHttp:
         if deadline is not None:
             seconds = max(min(seconds, deadline - began), 0.05)
         try:
-            response = self._pool.request(
-                "GET",
-                url,
-                headers=self._headers,
-                timeout=urllib3.Timeout(connect=min(seconds, 5.0), read=seconds),
-                preload_content=False,
-                redirect=False,
-            )
-            body = _read(response, began + seconds)
-        except urllib3.exceptions.HTTPError as error:
-            raise StripeUnavailable(
-                f"GET {endpoint}: {type(error).__name__}, no whole answer"
-            ) from None
+            status, headers, body = self._connections.get(target, seconds)
+        except NoAnswer as error:
+            raise StripeUnavailable(f"GET {endpoint}: {error}, no whole answer") from None
         took = time.monotonic() - began
-        if response.status == HTTPStatus.TOO_MANY_REQUESTS and turn is not None:
-            reason = limiter(response.headers)
+        if status == HTTPStatus.TOO_MANY_REQUESTS and turn is not None:
+            reason = limiter(headers)
             if turn.refused(reason):
                 log.event(_log, "stripe.limited", endpoint=endpoint, reason=reason)
-        if response.status != HTTPStatus.OK:
-            raise failure(response.status, response.headers, body, endpoint, url, took)
-        kind = response.headers.get("Content-Type", "")
+        if status != HTTPStatus.OK:
+            raise failure(status, headers, body, endpoint, target, took)
+        kind = headers.get("content-type", "")
         if "json" not in kind:
             raise StripeUnreadable(f"GET {endpoint}: answered {kind[:40]!r} instead of JSON")
-        return Answer(body, interval(response.headers.get("Date"), took, endpoint))
-
-
-def _read(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
-    """Read the body, however slowly it drips, until the time is up."""
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := response.read1(_CHUNK):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MOST_BYTES or time.monotonic() > until:
-            response.close()
-            raise urllib3.exceptions.HTTPError("too large or too slow")
-    response.release_conn()
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return Answer(body, interval(headers.get("date"), took, endpoint))

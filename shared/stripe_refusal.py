@@ -40,7 +40,7 @@ class Final(Exception):
 
 def limiter(headers: Mapping[str, str]) -> str | None:
     """Return the limiter that a 429 names (docs.stripe.com/rate-limits)."""
-    return headers.get("Stripe-Rate-Limited-Reason", "")[:40] or None
+    return headers.get("stripe-rate-limited-reason", "")[:40] or None
 
 
 def interval(date: str | None, took: float, endpoint: str) -> Interval:
@@ -57,14 +57,17 @@ def interval(date: str | None, took: float, endpoint: str) -> Interval:
 
 
 def failure(
-    status: int, headers: Mapping[str, str], body: bytes, endpoint: str, url: str, took: float
+    status: int, headers: Mapping[str, str], body: bytes, endpoint: str, target: str, took: float
 ) -> Exception:
-    """Translate an answer that is not 200; Stripe's own words stay out, they name keys."""
-    request = headers.get("Request-Id", "without id")
+    """Translate an answer that is not 200; Stripe's own words stay out, they name keys.
+
+    `headers` by their names in lower case.
+    """
+    request = headers.get("request-id", "without id")
     what = f"GET {endpoint}: {status} (request {request})"
     if status == HTTPStatus.NOT_FOUND and _code(body) == "resource_missing":
-        as_of = interval(headers.get("Date"), took, endpoint)
-        return Final(ObjectMissing(unquote(url.rpartition("/")[2].partition("?")[0]), as_of))
+        as_of = interval(headers.get("date"), took, endpoint)
+        return Final(ObjectMissing(unquote(target.rpartition("/")[2].partition("?")[0]), as_of))
     if status == HTTPStatus.UNAUTHORIZED:
         return Final(StripeRefused(f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"))
     if status == HTTPStatus.FORBIDDEN:
@@ -72,8 +75,8 @@ def failure(
     reason = limiter(headers)
     if reason:
         what += f" limited by {reason}"
-    advice = headers.get("Stripe-Should-Retry")
-    error = StripeUnavailable(what, retry_after=_seconds(headers.get("Retry-After")))
+    advice = headers.get("stripe-should-retry")
+    error = StripeUnavailable(what, retry_after=_seconds(headers.get("retry-after")))
     if advice == "false":
         return Final(error)
     if advice == "true" or status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -30,7 +30,8 @@ MAY_IMPORT = {
 }
 # By import name: pyproject's dependencies, and werkzeug, which is flask's own other half.
 RUNTIME = {"flask", "gunicorn", "msgspec", "psycopg", "psycopg_pool", "stripe", "urllib3"} | {
-    "werkzeug"
+    "werkzeug",
+    "zlib_ng",
 }
 # What every statement has to pass through: psycopg's other ways to run one start from a cursor.
 RUNS_SQL = {"connect", "cursor", "execute"}

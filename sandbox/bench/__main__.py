@@ -16,7 +16,7 @@ from sandbox.bench import bulk, figures, growth, plots, start, webhook
 from sandbox.bench.figures import Part
 from sandbox.telling import show
 
-PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Part]]] = {
+PARTS: dict[str, tuple[str, Callable[[Part, argparse.Namespace], None]]] = {
     "start": ("start, the cheapest of five", start.play),
     "webhook": ("webhook: one event after the other", webhook.play),
     "growth": ("webhook: growing tables", growth.play),
@@ -31,12 +31,13 @@ def main() -> int:
     measured: dict[str, Part] = {}
     for name in options.parts or PARTS:
         title, play = PARTS[name]
-        where = figures.machine()
-        part = play(options)
-        part.machine = where
-        measured[name] = part
-        figures.show_part(title, part)
-    figures.write(options.json, measured)
+        part = measured[name] = Part(machine=figures.machine())
+        try:
+            play(part, options)
+        finally:
+            # What was measured before something broke is worth seeing, and hard to get again.
+            figures.show_part(title, part)
+        figures.write(options.json, measured)
     late = figures.missed(measured)
     show(f"\n{len(late)} budgets missed" if late else "\nevery budget is met")
     for figure in late:

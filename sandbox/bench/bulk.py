@@ -16,8 +16,7 @@ FEW = 1_000
 """Subscriptions a customer where customers are to cost nothing."""
 
 
-def play(options: argparse.Namespace) -> Part:
-    part = Part()
+def play(part: Part, options: argparse.Namespace) -> None:
     sizes = sorted({*options.sizes, options.rows})
     for rows in sizes:
         few = max(1, rows // FEW)
@@ -36,11 +35,10 @@ def play(options: argparse.Namespace) -> Part:
                     cases.at_stripes_pace(part, made, rows)
     _flatness(part)
     if options.fast:
-        return part
+        return
     with stage(subscriptions=options.rows, customers=options.rows) as made:
         _with_customers(part, made, options.rows)
         cases.at_stripes_pace(part, made, options.rows, customers=True)
-    return part
 
 
 def _main_figures(part: Part, rows: int, first: Run, in_sync: Run) -> None:

@@ -14,9 +14,8 @@ LEDGER = 10
 """Ledger rows, and change rows, for each subscription."""
 
 
-def play(options: argparse.Namespace) -> Part:
+def play(part: Part, options: argparse.Namespace) -> None:
     """Measure at each size, smallest first, in one database."""
-    part = Part()
     found: dict[int, Cost] = {}
     for rows in sorted(options.tables):
         show(f"... tables of {rows:,} subscriptions, {LEDGER * rows:,} ledger rows")
@@ -49,4 +48,3 @@ def play(options: argparse.Namespace) -> Part:
     costs = list(found.values())
     first, last = (cost.own + cost.database for cost in (costs[0], costs[-1]))
     part.add("CPU an event, largest over smallest table", last / first, "x")
-    return part

@@ -34,8 +34,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     database: float
 
 
-def play(options: argparse.Namespace) -> Part:
-    part = Part()
+def play(part: Part, options: argparse.Namespace) -> None:
     events = options.events
     with StripeDouble.start(clock=None, ticking=True) as double, stage() as made:
         mail = Mail(double.control.realm(livemode=True), options.table)
@@ -50,7 +49,6 @@ def play(options: argparse.Namespace) -> Part:
         _figures(part, burst, steady, replayed)
         _memory(part, made, mail, options, memory)
         _scale_out(part, made, mail, options, burst, replayed)
-    return part
 
 
 def prepare(made: Stage, mail: Mail, webhook: Webhook, rows: int) -> None:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import OTHER_ACCOUNT, Control, StripeDouble
@@ -261,3 +262,22 @@ def test_object_that_lists_do_not_show_yet_is_not_missing(
     assert world(connection, "runs", "drifts", "account") == before
     asked = {line.path.rpartition("/")[2] for line in control.requests()}
     assert {young, old} <= asked
+
+
+def test_first_run_finds_the_distribution_itself_and_lists_hardly_a_page_too_many(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """Trap 16: an empty database knows no windows; one after the other would take hours."""
+    control = stripe_double.control
+    now = int(control.now())
+    control.seed(300, start=now - 9 * 365 * 86_400, end=now - 8 * 365 * 86_400)
+    control.seed(700, start=now - 86_400, end=now - 7_200)
+    control.advance(3_600)
+    control.clear_requests()
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+    for table in ("customers", "subscriptions"):
+        query = sql.SQL("SELECT count(*) FROM stripe.{}").format(sql.Identifier(table))
+        assert connection.execute(query).fetchone() == (1_000,)
+        pages = control.request_counts()[f"{table}.list"]
+        # Ten pages, a few for the ends of parts, a few for parts that turn out to be empty.
+        assert 10 <= pages <= 40

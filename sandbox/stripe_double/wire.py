@@ -9,13 +9,13 @@ import socket
 import struct
 import threading
 import traceback
-import zlib
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import BinaryIO, Literal
 from urllib.parse import parse_qsl, unquote
 
 from msgspec import Struct
+from zlib_ng import zlib_ng
 
 _SLICES = 20
 _MAX_LINE = 65_536
@@ -154,7 +154,7 @@ class Listener:
         body = answer.body
         headers = {"Content-Type": answer.content_type, **answer.headers}
         if len(body) > _SMALL and "gzip" in request.headers.get("accept-encoding", ""):
-            packer = zlib.compressobj(self._gzip_level(), zlib.DEFLATED, 31)
+            packer = zlib_ng.compressobj(self._gzip_level(), zlib_ng.DEFLATED, 31)
             body = packer.compress(body) + packer.flush()
             headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(len(body))

@@ -82,7 +82,7 @@ def mirror(
     connections: int = 8,
 ) -> Iterator[Mirror]:
     """The heart as the webhook has it."""
-    database = Database(url, max_connections=connections)
+    database = Database(url, max_connections=connections, plan_once=True)
     http = StripeHttp(double.url, key, patience=patience)
     try:
         yield Mirror(database, StripeApi(http, livemode="_live_" in key), source="webhook")

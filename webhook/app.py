@@ -6,7 +6,9 @@ fields that a route leaves in the request's environment.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from http import HTTPStatus
 from typing import Any, Final
 
 from flask import Flask, Response, request
@@ -31,6 +33,7 @@ ANSWER_SECONDS: Final = 4.5
 """From the whole request to the answer: below every time-out that Stripe is said to have."""
 
 RETRY_AFTER: Final = 30
+UNAVAILABLE: Final = 503
 
 FIELDS: Final = "subscription_sync.fields"
 """Where in the WSGI environment a request's log fields are (dict[str, object])."""
@@ -48,35 +51,60 @@ ANSWERS: Final[dict[type[Exception], tuple[int, str]]] = {
 HTTP_WORDS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
+class App(Flask):
+    """Flask, but for the one route that everything else waits for.
+
+    Its context, routing and response objects take a fifth of an event's time.
+    """
+
+    receive: Callable[[dict[str, Any]], dict[str, object]]
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ["PATH_INFO"] != "/webhook" or environ["REQUEST_METHOD"] != "POST":
+            return super().wsgi_app(environ, start_response)
+        headers: dict[str, str] = {}
+        try:
+            status, body = 200, self.receive(environ)
+        except Exception as error:  # noqa: BLE001 - as Flask does: `refusal` is the one catch-all
+            status, body, headers = refusal(environ, error)
+        encoded = json.dumps(body).encode()
+        headers["Content-Type"] = "application/json"
+        headers["Content-Length"] = str(len(encoded))
+        start_response(_line(status), list(headers.items()))
+        return [encoded]
+
+
 def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) -> Flask:
     """Return the WSGI application; it touches neither network nor database before a request."""
-    app = Flask(__name__, static_folder=None)
+    app = App(__name__, static_folder=None)
     # A redirect would fail the delivery: Stripe follows none.
     app.url_map.merge_slashes = False
 
-    def receive() -> Response:
-        body = read_body(request.environ, settings.max_body_bytes)
+    def receive(environ: dict[str, Any]) -> dict[str, object]:
+        body = read_body(environ, settings.max_body_bytes)
         deadline = time.monotonic() + ANSWER_SECONDS
         verify(
             body,
-            request.environ.get("HTTP_STRIPE_SIGNATURE"),
+            environ.get("HTTP_STRIPE_SIGNATURE"),
             settings.stripe_webhook_secret,
             settings.signature_tolerance,
             time.time,
         )
         event = decode_event(body)
-        note(event_id=event.id, event_type=event.type)
+        note(environ, event_id=event.id, event_type=event.type)
         readiness.require(deadline)
         receipt = mirror.apply_event(event, body, deadline)
         note(
+            environ,
             object_id=receipt.object_id,
             outcome=receipt.outcome,
             asked=receipt.asked,
             retries=receipt.retries,
         )
         if receipt.error is not None:
-            note(error=receipt.error)
-        return answer(200, {"outcome": receipt.outcome})
+            note(environ, error=receipt.error)
+        return {"outcome": receipt.outcome}
 
     def healthz() -> Response:
         return answer(200, {"healthy": True})
@@ -85,13 +113,18 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
         try:
             readiness.check(time.monotonic() + READY_SECONDS)
         except (DatabaseUnavailable, SchemaMismatch) as error:
-            note(error=describe(error))
+            note(request.environ, error=describe(error))
             reason = "schema" if isinstance(error, SchemaMismatch) else "database"
-            return answer(503, {"ready": False, "reason": reason})
+            return answer(503, {"ready": False, "reason": reason}, retry_after())
         return answer(200, {"ready": True})
 
+    app.receive = receive
     app.add_url_rule(
-        "/webhook", view_func=receive, methods=["POST"], provide_automatic_options=False
+        "/webhook",
+        view_func=lambda: answer(200, receive(request.environ)),
+        endpoint="receive",
+        methods=["POST"],
+        provide_automatic_options=False,
     )
     app.add_url_rule("/healthz", view_func=healthz, provide_automatic_options=False)
     app.add_url_rule("/readyz", view_func=readyz, provide_automatic_options=False)
@@ -119,9 +152,9 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
     return body
 
 
-def note(**fields: object) -> None:
+def note(environ: dict[str, Any], **fields: object) -> None:
     """Add fields to the request's line in the log."""
-    request.environ.setdefault(FIELDS, {}).update(fields)
+    environ.setdefault(FIELDS, {}).update(fields)
 
 
 def describe(error: Exception) -> str:
@@ -129,28 +162,42 @@ def describe(error: Exception) -> str:
 
 
 def refuse(error: Exception) -> Response:
-    """Answer an error: the one catch-all of this edge."""
+    """Answer an error in Flask's own routes."""
+    return answer(*refusal(request.environ, error))
+
+
+def refusal(
+    environ: dict[str, Any], error: Exception
+) -> tuple[int, dict[str, object], dict[str, str]]:
+    """Return status, body and headers for an error: the one catch-all of this edge."""
     if isinstance(error, HTTPException):
         status = error.code or 500
         if isinstance(error, BadRequest):
-            note(error=error.description)
-        refusal = answer(status, {"error": HTTP_WORDS.get(status, "bad_request")})
-        if "Allow" in (headers := dict(error.get_headers())):
-            refusal.headers["Allow"] = headers["Allow"]
-        return refusal
+            note(environ, error=error.description)
+        allowed = {name: value for name, value in error.get_headers() if name == "Allow"}
+        return status, {"error": HTTP_WORDS.get(status, "bad_request")}, allowed
     for kind in type(error).__mro__:
         if kind in ANSWERS:
             status, word = ANSWERS[kind]
-            note(error=describe(error))
-            return answer(status, {"error": word})
+            note(environ, error=describe(error))
+            return status, {"error": word}, retry_after() if status == UNAVAILABLE else {}
     # A product error without a row above is as unexpected here as any other.
-    note(error=error)
-    return answer(500, {"error": "internal"})
+    note(environ, error=error)
+    return 500, {"error": "internal"}, {}
 
 
-def answer(status: int, body: dict[str, object]) -> Response:
-    """Return `body` as JSON; 503 asks for another try."""
-    response = Response(json.dumps(body), status, content_type="application/json")
-    if status == 503:  # noqa: PLR2004 - HTTP's own number
-        response.headers["Retry-After"] = str(RETRY_AFTER)
-    return response
+def answer(
+    status: int, body: dict[str, object], headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return `body` as JSON."""
+    return Response(json.dumps(body), status, headers, content_type="application/json")
+
+
+def retry_after() -> dict[str, str]:
+    """Ask for another try."""
+    return {"Retry-After": str(RETRY_AFTER)}
+
+
+@cache
+def _line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"

@@ -141,8 +141,12 @@ def run(
 def reconcile(url: str, double: StripeDouble, **options: Any) -> Report:
     """Run once. The report's differences are read while there still is a connection."""
     with run(url, double, **options) as one, closing(one.execute()) as report:
-        found = list(report.drift())
-    return msgspec.structs.replace(report, drift=lambda: iter(found))
+        found, counted = list(report.drift()), report.tallies()
+    return msgspec.structs.replace(
+        report,
+        drift=lambda which=None: (row for row in found if which in {None, row.consequence}),
+        tallies=lambda: counted,
+    )
 
 
 def event(kind: str, body: Any, /, **envelope: Any) -> bytes:

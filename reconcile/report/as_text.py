@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
@@ -75,11 +74,8 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
         if count:
             amount = _amounts(totals.monthly_amount.get(name, {}))
             stream.write(f"{name:<9}{count:>7,}  {meaning}{amount}\n")
-    of_each: Counter[str] = Counter()
-    for tally in report.tallies():
-        of_each[tally.consequence] += tally.differences
-    for name in _MEANING:
-        _write_rows(report, name, of_each[name], stream)
+    for name, count in totals.listed.items():
+        _write_rows(report, name, count, stream)
     _write_events(report, stream)
     stream.write(f"\n{_verdict(report, totals)}\n")
 

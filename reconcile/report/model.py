@@ -70,6 +70,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """A report's counts over both objects, and by object.
 
+    `listed`: by consequence, what the report lists, in flight or not.
     `drift` are the differences that are none of the webhook's work in flight; those among them
     that this run has put right are `repaired`.
     """
@@ -83,8 +84,12 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     stripe_requests: int
     by_object: dict[str, dict[str, int]]
     by_consequence: dict[str, int]
+    listed: dict[str, int]
     monthly_amount: dict[str, dict[str, int]]
 
+
+CONSEQUENCES = ("leak", "lockout", "money", "cosmetic")
+"""What a difference may do to a customer, the gravest first."""
 
 _NAMES = ("stripe", "database", "in_sync", "in_flight", "drift", "repaired")
 
@@ -96,9 +101,11 @@ def totals(report: Report) -> Totals:
         for name, counts in sorted(report.counts.items())
     }
     by_consequence: Counter[str] = Counter()
+    listed = dict.fromkeys(CONSEQUENCES, 0)
     amounts: dict[str, Counter[str]] = {}
     for name, action, consequence, count, monthly_amount in report.tallies():
         mine = by_object.setdefault(name, Counter())
+        listed[consequence] += count
         if action == "in_flight":
             mine["in_flight"] += count
             continue
@@ -119,5 +126,6 @@ def totals(report: Report) -> Totals:
         stripe_requests=report.stripe_requests,
         by_object={name: {key: mine[key] for key in _NAMES} for name, mine in by_object.items()},
         by_consequence=dict(by_consequence),
+        listed=listed,
         monthly_amount={name: dict(sums) for name, sums in amounts.items()},
     )

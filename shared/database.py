@@ -92,14 +92,12 @@ class Database:
         try:
             self._pool.open()
             connection = self._borrow(time.monotonic() + self._patience(deadline))
+            connection.deadline = deadline
             try:
-                with connection:
-                    connection.deadline = deadline
-                    try:
-                        yield connection
-                    finally:
-                        connection.deadline = None
+                # In autocommit mode nothing is left to commit, and the pool rolls back what is.
+                yield connection
             finally:
+                connection.deadline = None
                 self._lent.discard(connection)
                 self._pool.putconn(connection)
         except PoolClosed as error:

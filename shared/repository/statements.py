@@ -9,21 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from shared.columns import Column, Type
 from shared.mirrored import Items, MirroredObject
+from shared.repository import column_sql as sql
 from shared.repository.statement import Statement
 from shared.repository.window_statement import window_text
 from shared.repository.write_statement import write_text
-
-_READ = {
-    # Stripe knows no infinity: whoever wrote one is overwritten, and no read stumbles over it.
-    Type.TIMESTAMP: "CASE {0} WHEN 'infinity' THEN 9223372036854775807"
-    " WHEN '-infinity' THEN -9223372036854775808 ELSE extract(epoch FROM {0})::bigint END",
-    Type.REFERENCES: "{0}::text",
-    Type.METADATA: "{0}::text",
-    Type.JSON: "{0}::text",
-    Type.DECIMAL: "{0}::text",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +49,9 @@ def statements(mirrored: MirroredObject) -> Statements:
     )
 
 
-def _read(column: Column, table: str) -> str:
-    return _READ.get(column.type, "{0}").format(f'{table}."{column.name}"')
-
-
 def _selected(mirrored: MirroredObject) -> str:
     """Columns of Held: the row, its items as JSON text, as_of, revision, missing since."""
-    own = ",\n    ".join(_read(column, "o") for column in mirrored.columns)
+    own = ",\n    ".join(sql.held(column, "o") for column in mirrored.columns)
     return f"""
     {own},
     {_items_selected(mirrored.items)},
@@ -78,7 +64,7 @@ def _selected(mirrored: MirroredObject) -> str:
 def _items_selected(items: Items | None) -> str:
     if items is None:
         return "NULL::text"
-    columns = ", ".join(_read(column, "i") for column in items.columns)
+    columns = ", ".join(sql.held(column, "i") for column in items.columns)
     return f"""(
         SELECT json_agg(json_build_array({columns}) ORDER BY i.id COLLATE "C")
         FROM stripe.{items.table} AS i

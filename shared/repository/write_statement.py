@@ -2,30 +2,8 @@
 
 from __future__ import annotations
 
-from shared.columns import Column, Type
 from shared.mirrored import Items, MirroredObject
-
-_IN_JSON = {
-    Type.TEXT: "text",
-    Type.REFERENCE: "text",
-    Type.BOOLEAN: "boolean",
-    Type.INTEGER: "bigint",
-    Type.DECIMAL: "numeric",
-    Type.TIMESTAMP: "bigint",
-    Type.REFERENCES: "jsonb",
-    Type.METADATA: "jsonb",
-    Type.JSON: "jsonb",
-}
-
-
-def _recordset(columns: tuple[Column, ...], more: str) -> str:
-    typed = [f'"{column.name}" {_IN_JSON[column.type]}' for column in columns]
-    return ", ".join([*typed, more] if more else typed)
-
-
-def _written(column: Column, table: str) -> str:
-    name = f'{table}."{column.name}"'
-    return f"to_timestamp({name})" if column.type is Type.TIMESTAMP else name
+from shared.repository import column_sql as sql
 
 
 def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
@@ -43,11 +21,11 @@ def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
     """
     limit = "\n    LIMIT 1" if single else ""
     names = ", ".join(f'"{column.name}"' for column in mirrored.columns)
-    values = ", ".join(_written(column, "r") for column in mirrored.columns)
+    values = ", ".join(sql.written(column, "r") for column in mirrored.columns)
     updates = ",\n        ".join(
-        f'"{column.name}" = {_written(column, "r")}' for column in mirrored.columns[1:]
+        f'"{column.name}" = {sql.written(column, "r")}' for column in mirrored.columns[1:]
     )
-    typed = _recordset(
+    typed = sql.record(
         mirrored.columns,
         "items json, fields jsonb, lower bigint, upper bigint, at_revision bigint",
     )
@@ -108,7 +86,7 @@ def _items_written(items: Items | None) -> str:
     if items is None:
         return ""
     names = ", ".join(f'"{column.name}"' for column in items.columns)
-    values = ", ".join(_written(column, "i") for column in items.columns)
+    values = ", ".join(sql.written(column, "i") for column in items.columns)
     updates = ", ".join(
         f'"{name}" = EXCLUDED."{name}"'
         for name in (items.parent, *(column.name for column in items.columns[1:]))
@@ -117,7 +95,7 @@ def _items_written(items: Items | None) -> str:
     SELECT w.id AS parent_id, i.*
     FROM written AS w
     JOIN incoming AS r USING (id)
-    CROSS JOIN LATERAL json_to_recordset(r.items) AS i({_recordset(items.columns, "")})
+    CROSS JOIN LATERAL json_to_recordset(r.items) AS i({sql.record(items.columns)})
 ),
 removed_items AS (
     DELETE FROM stripe.{items.table} AS o

@@ -139,6 +139,7 @@ def at_stripes_pace(part: Part, made: Stage, rows: int, *, customers: bool = Fal
         "x",
         budget=None if customers else BUDGET_PACE,
         told=f"{found.usage.wall:.1f} s for {listed:,} pages of subscriptions, the floor for"
-        f" {math.ceil(rows / 100):,} is {floor:.1f} s; {refused} requests refused (429); exit"
-        f" {found.usage.status}" + ("" if share == 1 else ": it did not get through"),
+        f" {math.ceil(rows / 100):,} is {floor:.1f} s; {refused} requests refused (429); peak"
+        f" {found.usage.peak:.0f} MiB; exit {found.usage.status}"
+        + ("" if share == 1 else ": it did not get through"),
     )

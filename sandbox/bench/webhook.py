@@ -23,7 +23,7 @@ BUDGET_P99 = 50.0
 BUDGET_MIB = 128.0
 STEADY = 200
 TABLE = 10_000
-REPLAYED = 1_000
+REPLAYED = 2_000
 
 
 class Cost(Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from shared.stripe_api import StripeApi
 
 _log = logging.getLogger(__name__)
 
-WINDOW_ROWS = 485
+WINDOW_ROWS = 492
 """Rows of the database a window is planned for: five pages, each of which repeats the second in
 which the one before ended, and a little room for rows that the database lacks."""
 

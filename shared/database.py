@@ -158,11 +158,13 @@ class Database:
                     if not is_scout:
                         raise DatabaseUnavailable("no connection to the database: it refuses them")
                 left = until - time.monotonic()
+                # Whoever looks up leaves the queue: while some are lent, one will come back.
+                patience = left if self._lent else min(left, _LOOK_SECONDS)
                 try:
-                    connection = self._pool.getconn(min(left, _LOOK_SECONDS))
+                    connection = self._pool.getconn(patience)
                 except PoolTimeout:
                     self._is_refused |= self._failures() > failures
-                    if left <= _LOOK_SECONDS:
+                    if left <= patience:
                         reason = "it refuses them" if self._is_refused else "none came free in time"
                         raise DatabaseUnavailable(
                             f"no connection to the database: {reason}"
@@ -180,7 +182,7 @@ class Database:
         return self._pool.get_stats().get("connections_errors", 0)
 
     def _patience(self, deadline: float | None) -> float:
-        limit = CONNECT_SECONDS + 0.5
+        limit = self._seconds if self._lent else CONNECT_SECONDS + 0.5
         return limit if deadline is None else max(min(limit, deadline - time.monotonic()), 0.01)
 
     def _configure(self, connection: Connection) -> None:

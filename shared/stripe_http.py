@@ -127,6 +127,14 @@ class StripeHttp:
                 late = deadline is not None and time.monotonic() + pause >= deadline
                 if attempt == self._patience.attempts or late:
                     raise
+                log.event(
+                    _log,
+                    "stripe.retried",
+                    endpoint=name,
+                    attempt=attempt,
+                    seconds=round(pause, 1),
+                    error=f"{type(error).__name__}: {error}",
+                )
                 self._pause(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -304,7 +304,7 @@ def test_database_that_is_down_fails_the_run_with_a_clear_line(
 
 def test_sigterm_while_stripe_is_down_ends_the_run_at_once(environ: dict[str, str]) -> None:
     nowhere = f"http://127.0.0.1:{product.free_port()}"
-    with reconciling({**environ, "STRIPE_API_BASE": nowhere, "LOG_LEVEL": "DEBUG"}) as process:
+    with reconciling({**environ, "STRIPE_API_BASE": nowhere, "LOG_LEVEL": "INFO"}) as process:
         # The first word of its log is of the first retry, after the handler is in place.
         assert process.stderr is not None
         first = process.stderr.readline()

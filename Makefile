@@ -30,7 +30,7 @@ demo: $(ready) ## the whole story on this machine: webhook, drift, report, repai
 	@$(run) -m sandbox.demo $(ARGS)
 
 test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real processes)
-	@$(run) -m pytest $(ARGS)
+	@$(run) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: whether all is right
 	@$(run) -m sandbox.load $(ARGS)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from reconcile.gate import parse
 from reconcile.identity import require_same_account
+from reconcile.memory import share_arenas
 from reconcile.missed import Deliveries
 from reconcile.order import Order
 from reconcile.progress import Display
@@ -67,7 +68,8 @@ def _connect(
 
 
 def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: threading.Event) -> int:
-
+    """Compare, repair or report, render the report, and return the exit status."""
+    share_arenas()
     began = time.monotonic()
     deadline = began + settings.deadline_seconds if settings.deadline_seconds else None
     database, http, stripe = _connect(arguments, settings, stop, deadline)

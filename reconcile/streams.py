@@ -19,7 +19,7 @@ MOST = 16
 """Streams of one object at most: they keep its limit busy up to 0.6 s a page. Each holds about
 2.5 MB, so they are the memory of a run, whatever the number of objects."""
 
-_FIRST = 8
+_FIRST = 4
 _PULSE = 0.1
 """Seconds after which the run is looked after while no window ends."""
 

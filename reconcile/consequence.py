@@ -50,11 +50,9 @@ def grants(held: Held, access_statuses: Collection[str]) -> bool:
     return held.missing_in_stripe_since is None and _stripe_grants(held.row, access_statuses)
 
 
-def ends_access(
-    mirrored: MirroredObject, difference: Difference, access_statuses: Collection[str]
-) -> bool:
+def ends_access(meaning: Consequence) -> bool:
     """Return whether repairing the difference would lock somebody out who is let in today."""
-    return consequence(mirrored, difference, access_statuses) == "leak"
+    return meaning == "leak"
 
 
 def monthly_amount(

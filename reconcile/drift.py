@@ -12,6 +12,7 @@ from reconcile import consequence
 from reconcile.compare import Difference
 from shared import truth
 from shared.columns import Row
+from shared.differences import Fields
 from shared.mirrored import Content, MirroredObject
 from shared.objects import MIRRORED
 from shared.repository.drifts import DriftRow, Tally
@@ -50,40 +51,52 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Spooled)
 
 
-def drift(mirrored: MirroredObject, difference: Difference, access: frozenset[str]) -> DriftRow:
-    """Return a difference as it is kept while it waits."""
+def drift(
+    mirrored: MirroredObject,
+    difference: Difference,
+    access: frozenset[str],
+    action: str = "pending",
+) -> DriftRow:
+    """Return a difference as it is kept: with what its repair needs while it is pending."""
     meaning = consequence.consequence(mirrored, difference, access)
     held, content = difference.held, difference.content
-    spooled = Spooled(
-        row=content.row if content else None,
-        items=(content.items or ()) if content else (),
-        as_of=difference.as_of,
-        held_as_of=held.as_of if held else None,
-        at_revision=held.revision if held else None,
-    )
+    spooled: bytes | None = None
+    fields = difference.fields
+    if action == "pending":
+        spooled = _encoder.encode(
+            Spooled(
+                row=content.row if content else None,
+                items=(content.items or ()) if content else (),
+                as_of=difference.as_of,
+                held_as_of=held.as_of if held else None,
+                at_revision=held.revision if held else None,
+            )
+        )
+    elif difference.kind == "missing_in_database":
+        fields = _briefly(fields)
     return DriftRow(
         object=mirrored.name,
         object_id=difference.id,
         kind=difference.kind,
         consequence=meaning,
-        fields=difference.fields,
+        fields=fields,
         monthly_amount=consequence.monthly_amount(mirrored, difference, meaning),
-        ends_access=consequence.ends_access(mirrored, difference, access),
-        action="pending",
-        spooled=_encoder.encode(spooled),
+        ends_access=consequence.ends_access(meaning),
+        action=action,
+        spooled=spooled,
         found_at=int(time.time()),
     )
 
 
 def settled(row: DriftRow, action: str) -> DriftRow:
-    """Return a drift with its last word; nothing waits any more.
-
-    Of an object that the database lacked, its status tells enough: the change row has it all.
-    """
-    fields = row.fields
-    if row.kind == "missing_in_database":
-        fields = {name: pair for name, pair in fields.items() if name == "status"}
+    """Return a drift with its last word; nothing waits any more."""
+    fields = _briefly(row.fields) if row.kind == "missing_in_database" else row.fields
     return msgspec.structs.replace(row, action=action, fields=fields, spooled=None)
+
+
+def _briefly(fields: Fields) -> Fields:
+    """Of an object that the database lacked, its status tells enough: the change row has it all."""
+    return {name: fields[name] for name in ("status",) if name in fields}
 
 
 def tallied(rows: Iterable[DriftRow]) -> list[Tally]:

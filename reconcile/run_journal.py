@@ -54,13 +54,10 @@ class RunJournal:
             writes = {one.id: write_of(one) for one in found.missing}
             written, refused = _write(connection, mirrored, writes, self._run_id)
             for one in found.missing:
-                row = drift(mirrored, one, self._access)
-                if one.id in written:
-                    row = settled(row, "repaired")
-                elif one.id in refused:
-                    row = settled(row, "refused")
-                # Else somebody was quicker: that row is looked at again at the end.
-                rows.append(row)
+                # Where somebody was quicker, the row is looked at again at the end.
+                quicker = "refused" if one.id in refused else "pending"
+                action = "repaired" if one.id in written else quicker
+                rows.append(drift(mirrored, one, self._access, action))
             drifts.record(connection, self._story, rows)
             found.counts["unwritable"] += len(refused)
             add(self.progress, name, found.counts)

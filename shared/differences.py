@@ -14,31 +14,21 @@ Fields = dict[str, tuple[Any, Any]]
 
 def initial(columns: Columns, row: Row) -> Fields:
     """Return a row's fields against no row at all: every value that is not null."""
-    fields: Fields = {
-        name: (None, value)
-        for name, value in zip(columns.names, row, strict=True)
-        if value is not None
-    }
-    for name in columns.as_json:
-        if name in fields:
-            fields[name] = (None, json.loads(fields[name][1]))
-    return fields
+    return {name: (None, value) for name, value in _whole(columns, row).items()}
 
 
-def between_rows(columns: tuple[Column, ...], before: Row, after: Row) -> Fields:
+def between_rows(columns: Columns, before: Row, after: Row) -> Fields:
     """Return the columns in which two rows differ in value, not merely in spelling."""
     if before == after:
         return {}
     return {
         column.name: (_presented(column, old), _presented(column, new))
-        for column, old, new in zip(columns, before, after, strict=True)
+        for column, old, new in zip(columns.all, before, after, strict=True)
         if old != new and (old is None or new is None or _value(column, old) != _value(column, new))
     }
 
 
-def between_items(
-    columns: tuple[Column, ...], before: tuple[Row, ...], after: tuple[Row, ...]
-) -> Fields:
+def between_items(columns: Columns, before: tuple[Row, ...], after: tuple[Row, ...]) -> Fields:
     """Return how two sets of items differ.
 
     Keys: `items.<id>` for an item that only one side has (None on the other), else
@@ -58,13 +48,15 @@ def between_items(
     return fields
 
 
-def _whole(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
+def _whole(columns: Columns, row: Row) -> dict[str, Any]:
     """Return a row as a JSON object, nulls left out."""
-    return {
-        column.name: _presented(column, value)
-        for column, value in zip(columns, row, strict=True)
-        if value is not None
+    whole: dict[str, Any] = {
+        name: value for name, value in zip(columns.names, row, strict=True) if value is not None
     }
+    for name in columns.as_json:
+        if name in whole:
+            whole[name] = json.loads(whole[name])
+    return whole
 
 
 def _presented(column: Column, value: Value) -> Any:

@@ -225,10 +225,10 @@ class MirroredObject:
         if held is None:
             fields = initial(self.decoded, content.row)
         else:
-            fields = between_rows(self.columns, held.row, content.row)
+            fields = between_rows(self.decoded, held.row, content.row)
         items = () if held is None else held.items
         if self.items is not None and content.items is not None and items != content.items:
-            fields.update(between_items(self.items.columns, items, content.items))
+            fields.update(between_items(self.items.decoded, items, content.items))
         if held is not None and held.missing_in_stripe_since is not None:
             fields["missing_in_stripe_since"] = (held.missing_in_stripe_since, None)
         return fields

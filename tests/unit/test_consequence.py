@@ -75,10 +75,10 @@ def test_access_is_what_the_settings_say() -> None:
 
 
 def test_only_a_leak_ends_access() -> None:
-    assert ends_access(SUBSCRIPTION, difference(GRANTS, ENDED), ACCESS)
-    assert ends_access(SUBSCRIPTION, difference(GRANTS, None), ACCESS)
-    assert not ends_access(SUBSCRIPTION, difference(ENDED, GRANTS), ACCESS)
-    assert not ends_access(SUBSCRIPTION, difference(None, GRANTS), ACCESS)
+    assert ends_access(consequence(SUBSCRIPTION, difference(GRANTS, ENDED), ACCESS))
+    assert ends_access(consequence(SUBSCRIPTION, difference(GRANTS, None), ACCESS))
+    assert not ends_access(consequence(SUBSCRIPTION, difference(ENDED, GRANTS), ACCESS))
+    assert not ends_access(consequence(SUBSCRIPTION, difference(None, GRANTS), ACCESS))
 
 
 def test_customer_means_neither_access_nor_money() -> None:

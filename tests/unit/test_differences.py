@@ -4,14 +4,17 @@ from typing import Any
 
 import pytest
 
-from shared.columns import Column, Type
+from shared.columns import Column, Columns, Type
 from shared.differences import between_items, between_rows
 
-COLUMNS = (
-    Column("id", Type.TEXT),
-    Column("pause", Type.JSON),
-    Column("metadata", Type.METADATA),
-    Column("amount", Type.DECIMAL),
+COLUMNS = Columns(
+    "thing",
+    (
+        Column("id", Type.TEXT),
+        Column("pause", Type.JSON),
+        Column("metadata", Type.METADATA),
+        Column("amount", Type.DECIMAL),
+    ),
 )
 
 

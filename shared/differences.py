@@ -54,8 +54,9 @@ def _whole(columns: Columns, row: Row) -> dict[str, Any]:
         name: value for name, value in zip(columns.names, row, strict=True) if value is not None
     }
     for name in columns.as_json:
-        if name in whole:
-            whole[name] = json.loads(whole[name])
+        if (text := whole.get(name)) is not None:
+            # Every row has metadata, and most have none.
+            whole[name] = {} if text == "{}" else [] if text == "[]" else json.loads(text)
     return whole
 
 

@@ -1,11 +1,13 @@
 -- Three roles, each with exactly what its program needs. The role that runs `migrate` owns the schema
 -- and is used for nothing else.
 --
---     psql "$MIGRATE_DATABASE_URL" -f docs/roles.sql        after the first `migrate`, and again after each upgrade
+--     psql -v ON_ERROR_STOP=1 "$MIGRATE_DATABASE_URL" -f docs/roles.sql        after the first `migrate`, and again after each upgrade
 --     CREATE ROLE my_webhook LOGIN PASSWORD '...' IN ROLE subscription_sync_webhook;
 --
 -- The roles cannot log in; the users that are made members of them can. Running it again is harmless.
 -- Needs CREATEROLE for the first run, and ownership of the schema.
+
+BEGIN;
 
 DO $$
 DECLARE
@@ -66,3 +68,5 @@ GRANT SELECT ON stripe.account, stripe.customers, stripe.subscriptions, stripe.s
 GRANT SELECT (id, type, object_id, created, outcome, error, attempts, received_at) ON stripe.events
     TO subscription_sync_report;
 GRANT SELECT (events_until) ON stripe.runs TO subscription_sync_report;
+
+COMMIT;

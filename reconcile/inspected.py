@@ -26,7 +26,8 @@ class Inspected:
 
     `missing` may be inserted at once; `waiting` must not be written before every window has been
     compared, or is so young that its event may still be on its way. `counts`: stripe, database,
-    in_sync, granting, left_out, unreadable.
+    in_sync, granting, left_out, unreadable. `unreadable`: objects that cannot be read, and why,
+    still to be told.
     """
 
     mirrored: MirroredObject
@@ -34,6 +35,19 @@ class Inspected:
     missing: list[Difference] = field(default_factory=list)
     waiting: list[Difference] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def differences(self) -> int:
+        """How many differences are held."""
+        return len(self.missing) + len(self.waiting)
+
+    def add(self, look: Inspected) -> None:
+        """Add what a further look at the same window has found."""
+        self.missing += look.missing
+        self.waiting += look.waiting
+        self.counts.update(look.counts)
+        self.unreadable.update(look.unreadable)
 
     def sort(self, difference: Difference, begun: int, grace: int) -> None:
         """Insert what is missing with its window; let the rest, and the youngest, wait.
@@ -48,17 +62,19 @@ class Inspected:
                 return
         self.waiting.append(difference)
 
-    def note_unreadable(self, object_id: str, reason: str) -> None:
-        """Count and log an object that cannot be read."""
-        self.counts["unreadable"] += 1
-        log.event(
-            _log,
-            "object.unreadable",
-            level=logging.ERROR,
-            object=self.mirrored.name,
-            object_id=object_id,
-            error=reason,
-        )
+    def tell_unreadable(self) -> None:
+        """Count and log the objects that cannot be read, each once."""
+        for object_id, reason in self.unreadable.items():
+            self.counts["unreadable"] += 1
+            log.event(
+                _log,
+                "object.unreadable",
+                level=logging.ERROR,
+                object=self.mirrored.name,
+                object_id=object_id,
+                error=reason,
+            )
+        self.unreadable.clear()
 
     def note_left_out(self, content: Content, begun: int) -> None:
         """Count what a sound list would have named: neither young, nor deleted, nor on a clock.

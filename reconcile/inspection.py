@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from reconcile.compare import Difference, Listed, compare_one, compare_window, sift
+from reconcile.compare import Difference, Listed, compare_one, compare_window
 from reconcile.consequence import grants
 from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
 from reconcile.listing import Step, walk
+from reconcile.sides import sides
 from reconcile.windows import Window
 from shared.database import Database
-from shared.errors import ObjectMissing, UnreadableObject
+from shared.errors import ObjectMissing, StripeError, UnreadableObject
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 from shared.repository import mirror_rows, window_rows
-from shared.repository.window_rows import WindowRow, WindowRows
+from shared.repository.window_rows import WindowRows
 from shared.stripe_api import StripeApi
 from shared.truth import Interval
 
@@ -27,8 +27,10 @@ _MOST_FOUND = 400
 """Differences after which a window is kept in the same way: they are what a run holds in memory."""
 
 _MOST_ASKED = 50
-"""Questions after which a window's rest becomes a window of its own: each costs a request or two,
-and what is not kept before the deadline would have to be asked again."""
+"""Questions after which a window's rest becomes a window of its own: each costs a request."""
+
+Questions = dict[str, tuple[bool, int]]
+"""What must be asked for: whether a list names it, and its `created`."""
 
 
 class Inspector:
@@ -62,66 +64,76 @@ class Inspector:
         rows = self._database.read(
             lambda connection: window_rows.read_window(connection, mirrored, span.gte, span.lt)
         )
+        known = rows.rows.keys() | rows.odd.keys()
         found = Inspected(mirrored=mirrored, window=Window(span.lt, span.lt))
-        asked: dict[str, bool] = {}
+        asked: Questions = {}
         begun: int | None = None
-        for number, step in enumerate(walk(self._stripe, mirrored, span), 1):
-            begun = step.asked if begun is None else begun
-            self._compare(found, rows, step, asked)
-            found.window = Window(step.floor, span.lt)
-            if number >= MOST_PAGES or _is_full(found, asked) or self._is_enough():
-                break
+        try:
+            for number, step in enumerate(walk(self._stripe, mirrored, span), 1):
+                begun = step.asked if begun is None else begun
+                if self._take_in(found, rows, step, asked) or self._is_enough():
+                    break
+                moves = step.floor < step.ceiling
+                if moves and (number >= MOST_PAGES or found.differences >= _MOST_FOUND):
+                    break
+        except StripeError:
+            # Near the deadline there is no answer any more; what came before it stands.
+            if not self._is_enough() or asked or found.window.gte >= found.window.lt:
+                raise
         assert begun is not None
-        for object_id, is_listed in asked.items():
+        found.tell_unreadable()
+        for object_id, (is_listed, _) in asked.items():
             self._still()
-            self._ask(found, object_id, is_listed=is_listed, begun=begun)
+            is_new = is_listed and object_id not in known
+            self._ask(found, object_id, is_listed=is_listed, is_new=is_new, begun=begun)
         return found
 
-    def _compare(
-        self, found: Inspected, rows: WindowRows, step: Step, asked: dict[str, bool]
-    ) -> None:
-        """Compare one step without asking.
+    def _take_in(self, found: Inspected, rows: WindowRows, step: Step, asked: Questions) -> bool:
+        """Compare a step, and return whether the window ends with it.
 
-        Enters into `asked` what must be asked for, and whether a list names it.
+        Each question costs a request, and a window is kept whole or not at all. So it ends where
+        the questions are enough, within a step if need be: one that is full of them would never
+        be done before the deadline.
         """
-        mirrored, counts = found.mirrored, found.counts
+        before = WindowRows(dict(rows.rows), dict(rows.odd))
+        look, questions = self._compared(found.mirrored, rows, step)
+        room = _MOST_ASKED - len(asked)
+        if len(questions) > room:
+            newest = sorted((created for _, created in questions.values()), reverse=True)
+            floor = newest[max(room, 1) - 1] + 1
+            if floor >= step.ceiling and asked:
+                return True
+            if (floor := min(floor, step.ceiling - 1)) > step.floor:
+                step = step.above(floor)
+                look, questions = self._compared(found.mirrored, before, step)
+        found.add(look)
+        found.window = Window(step.floor, found.window.lt)
+        for name, question in questions.items():
+            # What a list names after all, at another `created` than its row's, is not left out.
+            if question[0] or name not in asked:
+                asked[name] = question
+        return len(asked) >= _MOST_ASKED
+
+    def _compared(
+        self, mirrored: MirroredObject, rows: WindowRows, step: Step
+    ) -> tuple[Inspected, Questions]:
+        """Compare one step without asking; returns too what must be asked for."""
+        created = mirrored.decoded.index["created"]
         access = self._access if mirrored is SUBSCRIPTION else frozenset[str]()
-        held: dict[str, Held] = {}
-        listed: dict[str, Listed] = {}
-        unreadable: list[tuple[str, str]] = []
-        for part in step.parts:
-            sifted = sift(mirrored, rows.rows, part.objects, access)
-            counts["stripe"] += len(part.objects) + len(part.unreadable)
-            for name in ("in_sync", "database"):
-                counts[name] += sifted.in_sync
-            counts["granting"] += sifted.granting
-            unreadable += sifted.unreadable
-            unreadable += ((one.id, str(one.error)) for one in part.unreadable)
-            for one, row in sifted.odd:
-                held_row = row.held(mirrored) if row else rows.odd.pop(one.id, None)
-                content = _content(mirrored, one, unreadable)
-                if content is None:
-                    counts["database"] += held_row is not None
-                    continue
-                listed[content.id] = Listed(content, part.as_of)
-                if held_row is not None:
-                    held[content.id] = held_row
-        for name, reason in unreadable:
-            counts["database"] += int(_take(rows, name) is not None)
-            found.note_unreadable(name, reason)
-        held |= _unlisted(mirrored, rows, step.floor)
-        counts["database"] += len(held)
-        counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
-        for stranger in self._strangers(mirrored, held, listed):
-            del listed[stranger]
-            asked[stranger] = True
+        found, held, listed = sides(mirrored, rows, step, access)
+        found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
+        questions: Questions = {}
+        for name in self._strangers(mirrored, held, listed):
+            questions[name] = True, int(listed.pop(name).content.row[created] or 0)
         comparison = compare_window(mirrored, held, listed)
-        counts["in_sync"] += comparison.in_sync
+        found.counts["in_sync"] += comparison.in_sync
         for difference in comparison.differences:
             found.sort(difference, step.asked, self._grace)
-        asked.update(dict.fromkeys(comparison.doubtful, True))
+        for name in comparison.doubtful:
+            questions[name] = True, int(listed[name].content.row[created] or 0)
         for name in comparison.absent:
-            asked.setdefault(name, False)
+            questions.setdefault(name, (False, int(held[name].row[created] or 0)))
+        return found, questions
 
     def _strangers(
         self, mirrored: MirroredObject, held: dict[str, Held], listed: dict[str, Listed]
@@ -165,7 +177,8 @@ class Inspector:
         try:
             held, content, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
-            found.note_unreadable(object_id, str(error))
+            found.unreadable[object_id] = str(error)
+            found.tell_unreadable()
             return found
         found.counts["database"] = int(held is not None)
         found.counts["granting"] = int(held is not None and self._grants(mirrored, held))
@@ -178,13 +191,19 @@ class Inspector:
             found.counts["in_sync"] = 1
         return found
 
-    def _ask(self, found: Inspected, object_id: str, *, is_listed: bool, begun: int) -> None:
-        """Ask for one object of which the list may not speak, and enter what comes of it."""
+    def _ask(
+        self, found: Inspected, object_id: str, *, is_listed: bool, is_new: bool, begun: int
+    ) -> None:
+        """Ask for one object of which the list may not speak, and enter what comes of it.
+
+        `is_new`: a list names it, and the window had no row of it when it was read.
+        """
         mirrored, covered = found.mirrored, found.window
         try:
             held, content, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
-            found.note_unreadable(object_id, str(error))
+            found.unreadable[object_id] = str(error)
+            found.tell_unreadable()
             return
         if not is_listed and content is not None:
             if is_listed_in(mirrored, content, Window(0, begun)) and not is_listed_in(
@@ -193,8 +212,11 @@ class Inspector:
                 return  # its own window lists it and looks at it
             found.counts["stripe"] += 1
             found.note_left_out(content, begun)
-        elif held is not None and not is_at(mirrored, held.row, covered):
-            found.counts["database"] += held.row[mirrored.decoded.index["created"]] is None
+        elif held is not None:
+            # A row that lies in another window is counted there.
+            is_nowhere = held.row[mirrored.decoded.index["created"]] is None
+            has_come = is_new and is_at(mirrored, held.row, covered)
+            found.counts["database"] += is_nowhere or has_come
         if difference is None:
             found.counts["in_sync"] += 1
         else:
@@ -202,36 +224,3 @@ class Inspector:
 
     def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
         return mirrored is SUBSCRIPTION and grants(row, self._access)
-
-
-def _is_full(found: Inspected, asked: dict[str, bool]) -> bool:
-    return len(asked) >= _MOST_ASKED or len(found.missing) + len(found.waiting) >= _MOST_FOUND
-
-
-def _content(
-    mirrored: MirroredObject, one: Any, unreadable: list[tuple[str, str]]
-) -> Content | None:
-    try:
-        return mirrored.content(one)
-    except UnreadableObject as error:
-        unreadable.append((one.id, str(error)))
-        return None
-
-
-def _unlisted(mirrored: MirroredObject, rows: WindowRows, floor: int) -> dict[str, Held]:
-    """Take out the rows that a list should have named by now: those from `floor` on."""
-    left: list[WindowRow] = []
-    for row in rows.rows.values():  # newest first
-        if row.content.created < floor:
-            break
-        left.append(row)
-    held = {row.content.id: row.held(mirrored) for row in left}
-    created = mirrored.decoded.index["created"]
-    held |= {name: row for name, row in rows.odd.items() if int(row.row[created] or 0) >= floor}
-    for name in held:
-        _take(rows, name)
-    return held
-
-
-def _take(rows: WindowRows, name: str) -> object:
-    return rows.rows.pop(name, None) or rows.odd.pop(name, None)

@@ -43,6 +43,11 @@ class Step(NamedTuple):
     ceiling: int
     asked: int
 
+    def above(self, floor: int) -> Step:
+        """Return the part of the step from `floor` on."""
+        parts = [part.between(floor, self.ceiling) for part in self.parts]
+        return self._replace(parts=parts, floor=floor)
+
 
 def walk(stripe: StripeApi, mirrored: MirroredObject, span: Span) -> Iterator[Step]:
     """List a span from its newest object down to its lower bound, which may rise meanwhile.

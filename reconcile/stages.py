@@ -44,7 +44,7 @@ class Stages:
         self._journal = journal
         self._display = display
         self._last_found = 0.0
-        self._extend_at = 0.0
+        self._extend_at = time.monotonic() + order.lease_seconds / 4
         self._streams = Streams(
             self._keep,
             look_after=self._look_after_windows,

@@ -11,6 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -24,7 +25,13 @@ _CHUNK = 256 * 1024
 _MOST_HEAD = 64 * 1024
 _MOST_BYTES = 64 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
+_IDLE_SECONDS = 30.0
+"""How long a connection is kept: what lies between may forget it sooner than either end."""
+
 _GZIP = 31
+# RFC 9110, 8.4.1.3
+_GZIPPED = frozenset({"gzip", "x-gzip"})
+_PLAIN = frozenset({"", "identity"})
 # The stub takes the class for an instance.
 _NotGzip: type[Exception] = zlib_ng.error  # type: ignore[assignment]
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
@@ -54,7 +61,7 @@ class Connections:
         lines = {"Host": parts.netloc, "Accept-Encoding": "gzip", **headers}
         self._head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._context: ssl.SSLContext | None = None
-        self._idle: list[socket.socket] = []
+        self._idle: list[tuple[socket.socket, float]] = []
 
     def get(self, target: str, seconds: float) -> Reply:
         """GET `target`, path and query, within so many seconds for all of it. Raises NoAnswer."""
@@ -62,15 +69,19 @@ class Connections:
         request = f"GET {target} HTTP/1.1\r\n{self._head}\r\n".encode("ascii")
         connection: socket.socket | None = None
         try:
-            connection = self._kept() or self._connect(min(seconds, _CONNECT_SECONDS))
+            connection = self._kept() or self._connect(until)
             connection.settimeout(max(until - time.monotonic(), 0.001))
             connection.sendall(request)
             reply, keep = _Incoming(connection, until).reply()
             if keep:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
                 connection = None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            # What has swallowed one request may swallow the next.
+            self.close()
             raise NoAnswer(type(error).__name__) from None
+        except ValueError as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from None
         finally:
             if connection is not None:
                 connection.close()
@@ -79,25 +90,27 @@ class Connections:
     def close(self) -> None:
         """Close the connections that are kept."""
         while self._idle:
-            self._idle.pop().close()
+            with suppress(IndexError):  # another thread was quicker
+                self._idle.pop()[0].close()
 
     def _kept(self) -> socket.socket | None:
-        """Return the connection that was used last, unless the other side has closed it."""
+        """Return the connection that was used last, unless it is old or was closed by the peer."""
         while True:
             try:
-                connection = self._idle.pop()
+                connection, used = self._idle.pop()
             except IndexError:
                 return None
             poll = select.poll()
             poll.register(connection, select.POLLIN)
-            if not poll.poll(0):
+            if time.monotonic() - used < _IDLE_SECONDS and not poll.poll(0):
                 return connection
             connection.close()
 
-    def _connect(self, seconds: float) -> socket.socket:
-        plain = socket.create_connection(self._address, seconds)
+    def _connect(self, until: float) -> socket.socket:
+        plain = self._reach(until)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.settimeout(_left(until))
             if not self._tls:
                 return plain
             if self._context is None:
@@ -106,6 +119,30 @@ class Connections:
         except BaseException:
             plain.close()
             raise
+
+    def _reach(self, until: float) -> socket.socket:
+        """Connect to the first of the host's addresses that answers, all in the time allowed."""
+        failure: OSError | None = None
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            *self._address, type=socket.SOCK_STREAM
+        ):
+            reached = socket.socket(family, kind, protocol)
+            try:
+                reached.settimeout(min(_left(until), _CONNECT_SECONDS))
+                reached.connect(address)
+            except OSError as error:
+                reached.close()
+                failure = error
+            else:
+                return reached
+        raise failure or ConnectionError
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _verifying() -> ssl.SSLContext:
@@ -140,10 +177,11 @@ class _Incoming:
             body = self._take(_size(length, 10))
         else:
             body, keep = self._read_to_end(), False
-        if "content-encoding" in headers and body:
-            if headers["content-encoding"].lower() != "gzip":
-                raise ValueError("an encoding that was not asked for")
+        encoding = headers.get("content-encoding", "").lower()
+        if encoding in _GZIPPED and body:
             body = _inflate(body)
+        elif encoding not in _GZIPPED and encoding not in _PLAIN:
+            raise ValueError(f"the encoding {encoding[:20]!r}, which was not asked for")
         return Reply(status, headers, body), keep and not self._ahead
 
     def _read_head(self) -> tuple[str, int, dict[str, str]]:
@@ -211,10 +249,7 @@ class _Incoming:
         return received
 
     def _receive_or_end(self) -> bytes:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._connection.settimeout(left)
+        self._connection.settimeout(_left(self._until))
         return self._connection.recv(_CHUNK)
 
 

@@ -215,7 +215,8 @@ def conninfo(
         "application_name": application_name,
         "keepalives_idle": 30,
     }
-    return make_conninfo("", **{**defaults, **given})
+    # Statements are sent as the bytes of their text, so nothing else may be agreed upon.
+    return make_conninfo("", **{**defaults, **given, "client_encoding": "UTF8"})
 
 
 def describe(error: psycopg.Error) -> str:

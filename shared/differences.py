@@ -34,6 +34,8 @@ def between_items(columns: Columns, before: tuple[Row, ...], after: tuple[Row, .
     Keys: `items.<id>` for an item that only one side has (None on the other), else
     `items.<id>.<column>`.
     """
+    if not before:
+        return {f"items.{row[0]}": (None, _whole(columns, row)) for row in after}
     fields: Fields = {}
     old = {str(row[0]): row for row in before}
     new = {str(row[0]): row for row in after}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
 # Any process of any version must take the same lock, so the number is fixed for good.
+_LOCK_TIMEOUT = "55P03"
 _LOCK = 7_306_095_128_417_266
 _NAME = re.compile(r"^\d{4}_[a-z0-9_]+\.sql$")
 
@@ -106,6 +107,8 @@ def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ..
     files = migrations() if files is None else files
     with psycopg.connect(url, connect_timeout=10) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        # Whoever waits for a table makes everybody wait behind it, the webhook above all.
+        connection.execute("SET LOCAL lock_timeout = '3s'")
         encoding = connection.execute("SHOW server_encoding").fetchone()
         if encoding is None or encoding[0] != "UTF8":
             raise SchemaMismatch("the database is not encoded in UTF8: create one that is")
@@ -179,6 +182,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explain(error: psycopg.Error) -> str | None:
     """Return the server's own sentence on a failed file: it speaks of SQL, not of customers."""
+    if error.sqlstate == _LOCK_TIMEOUT:
+        return (
+            "somebody has been using a table of the schema for three seconds (a dump, an open"
+            " transaction); run `migrate` again when they are done"
+        )
     return error.diag.message_primary
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from shared import log
 from shared.connection import Connections, NoAnswer
-from shared.errors import StripeUnavailable, StripeUnreadable
+from shared.errors import DeadlineReached, StripeUnavailable, StripeUnreadable
 from shared.rate_limit import RateLimit, Turn
 from shared.stripe_refusal import Final, failure, interval, limiter
 from shared.truth import Interval
@@ -111,7 +111,8 @@ class StripeHttp:
 
         `endpoint` names the rate limit that it counts against (default: the path); `deadline` is
         on time.monotonic(). Raises ObjectMissing (404), StripeRefused (401, 403),
-        StripeUnavailable, StripeUnreadable.
+        StripeUnavailable, StripeUnreadable; DeadlineReached where the limit leaves no turn before
+        the deadline of all requests.
         """
         target = path + ("?" + urlencode(parameters) if parameters else "")
         name = endpoint or path
@@ -148,6 +149,11 @@ class StripeHttp:
             return self._once(target, endpoint, deadline, None)
         with self._limit.turn(endpoint) as turn:
             while (wait := turn.wait()) > 0:
+                if self._deadline is not None and time.monotonic() + wait >= self._deadline:
+                    raise DeadlineReached(
+                        f"the deadline came before a request to {endpoint} had its turn;"
+                        " the next run goes on from there"
+                    )
                 if deadline is not None and time.monotonic() + wait >= deadline:
                     late = f"no request to {endpoint} left within the time allowed"
                     raise Final(StripeUnavailable(late))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import count
+from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 from weakref import WeakSet
 
 from psycopg import Connection
-from psycopg.errors import error_from_result
+from psycopg.errors import (
+    DuplicatePreparedStatement,
+    InvalidSqlStatementName,
+    error_from_result,
+)
 from psycopg.generators import execute
 from psycopg.pq import ExecStatus, Format
 
 from shared.repository.statement import numbered
-
-_numbers = count(1)
 
 
 class Prepared:
@@ -29,7 +32,8 @@ class Prepared:
         translated, self._names = numbered(text)
         self._text = translated.encode()
         self._formats = [Format.BINARY if n == binary else Format.TEXT for n in self._names]
-        self._name = b"subscription_sync_%d" % next(_numbers)
+        # By its text, for others may share the server's connection through a pooler.
+        self._name = b"subscription_sync_" + sha256(self._text).hexdigest()[:16].encode()
         self._known: WeakSet[Connection[Any]] = WeakSet()
 
     def fetch(
@@ -39,11 +43,22 @@ class Prepared:
 
         Raises psycopg.Error as psycopg does.
         """
+        values = [parameters[name] for name in self._names]
+        try:
+            return self._execute(connection, values)
+        except InvalidSqlStatementName:
+            # A pooler has moved us to another connection of the server's.
+            self._known.discard(connection)
+            return self._execute(connection, values)
+
+    def _execute(
+        self, connection: Connection[Any], values: list[bytes | None]
+    ) -> list[bytes | None]:
         if connection not in self._known:
             connection.pgconn.send_prepare(self._name, self._text)
-            _answer(connection, ExecStatus.COMMAND_OK)
+            with suppress(DuplicatePreparedStatement):
+                _answer(connection, ExecStatus.COMMAND_OK)
             self._known.add(connection)
-        values = [parameters[name] for name in self._names]
         connection.pgconn.send_query_prepared(self._name, values, self._formats)
         answer = _answer(connection, ExecStatus.TUPLES_OK)
         return [answer.get_value(0, column) for column in range(answer.nfields)]

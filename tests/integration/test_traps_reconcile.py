@@ -281,3 +281,42 @@ def test_first_run_finds_the_distribution_itself_and_lists_hardly_a_page_too_man
         pages = control.request_counts()[f"{table}.list"]
         # Ten pages, a few for the ends of parts, a few for parts that turn out to be empty.
         assert 10 <= pages <= 40
+
+
+def test_second_with_more_objects_than_a_window_has_pages_is_listed_to_its_end(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """Trap 16: an import made them all in one second, in which nothing narrows a list."""
+    control = stripe_double.control
+    second = int(control.now()) - 7_200
+    control.seed(2_050, customers=1, start=second, end=second)
+    control.advance(3_600)
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome is RunOutcome.SUCCESS
+    query = "SELECT count(*) FROM stripe.subscriptions"
+    assert connection.execute(query).fetchone() == (2_050,)
+
+
+def test_window_full_of_questions_is_kept_in_portions(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """Trap 16: a window that is all questions would not be done before any deadline."""
+    control = stripe_double.control
+    control.seed(130, customers=1)
+    control.advance(3_600)
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+    # No list tells the items, so each subscription is asked for, twice, for its items between.
+    control.switch(embedded_items=0)
+    done = "SELECT count(*) FROM stripe.runs WHERE outcome IS NULL AND done ? 'subscription'"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        control.hold(endpoint="subscriptions.retrieve", skip=120) as hold,
+    ):
+        going = pool.submit(reconcile, database_url, stripe_double)
+        hold.wait_reached()
+        until(lambda: connection.execute(done).fetchone() == (1,), "a portion is kept")
+        hold.release()
+        report = going.result(30)
+    assert report.run.outcome is RunOutcome.SUCCESS
+    assert report.counts["subscription"]["in_sync"] == 130
+    assert report.counts["subscription"]["database"] == 130

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 
-from sandbox.product import Webhook
+from sandbox.product import Webhook, wait_until
 from sandbox.stripe_double import DeliveryPlan
 from sandbox.telling import heading, say, shell, show, table
 from sandbox.world import DemoFailed, World
@@ -154,7 +154,13 @@ def bad_letters(world: World, webhook: Webhook) -> None:
             ("unreadable", kept.status, kept.body.decode()),
         ],
     )
-    line = next(line for line in reversed(webhook.log()) if line["event"] == "event.failed")
+
+    def told() -> list[dict[str, object]]:
+        return [line for line in webhook.log() if line["event"] == "event.failed"]
+
+    # An answer is sent before its line is written.
+    wait_until(lambda: told() != [], "the log tells of the event that failed")
+    line = told()[-1]
     say("The log, one JSON object a line and never a payload, says of the second:")
     shown = {name: line[name] for name in ("event", "error")}
     print()

@@ -162,7 +162,8 @@ def test_deadline_ends_the_run_and_keeps_the_windows_that_are_done(
     assert "the deadline came" in stopped.last["reason"]
     assert "the next run goes on from there" in stopped.last["reason"]
     assert done(connection, "customer")
-    assert 0 < stopped.last["in_sync"] < 2 * MANY
+    # The page that never came may have repeated only what was compared already.
+    assert 0 < stopped.last["in_sync"] <= 2 * MANY
 
 
 @pytest.fixture

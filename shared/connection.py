@@ -150,6 +150,8 @@ def _verifying() -> ssl.SSLContext:
     import ssl
 
     context = ssl.create_default_context()
+    # Some builds of Python leave it to the system, which may allow less.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
 

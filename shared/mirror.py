@@ -161,7 +161,7 @@ class _Work:
 
     def _attempt(self, content: Content) -> Attempt:
         """Apply what is simply newer in one statement, or return what a decision needs."""
-        if content.items is None:
+        if content.items is None or self.source == "reconcile":
             return self._look()
         entry = self._entry(Outcome.APPLIED)
         try:
@@ -199,7 +199,25 @@ class _Work:
             as_of = truth.after_answer(held.as_of if held else None, retrieved.as_of)
         else:
             as_of = truth.after_event(held.as_of if held else None, incoming)
+            if held is None and self.source == "reconcile":
+                content, as_of = self._as_it_is_now(content, as_of)
         return self._write(content, held, as_of)
+
+    def _as_it_is_now(
+        self, content: Content, as_of: truth.Interval
+    ) -> tuple[Content, truth.Interval]:
+        """Return what an object is that only a late event tells of: it may be deleted by now.
+
+        No list names it then, and no later event need come. One that Stripe no longer knows is
+        entered as it was; the next run marks it.
+        """
+        self._asked += 1
+        try:
+            retrieved = self._stripe.retrieve(self._mirrored, content.id, self._deadline)
+        except ObjectMissing:
+            return content, as_of
+        before = Held(content.row, content.items or (), as_of, 0, None)
+        return self._mirrored.completed(retrieved.content, before), retrieved.as_of
 
     def _decide(self, content: Content, held: Held | None, incoming: truth.Interval) -> Verdict:
         """Apply the rule; a snapshot that is not whole may be old, but is never the answer."""

@@ -72,6 +72,24 @@ def test_lost_events_are_entered_as_found_and_the_row_stays_as_stripe_has_it(
     assert world(connection, *UNSENT) == before
 
 
+def test_lost_event_of_an_object_that_is_gone_by_now_does_not_bring_it_back(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """No list names a deleted customer, and of its deletion there may be no event."""
+    control = stripe_double.control
+    control.create_subscription()
+    apply_all(heart, control)
+    control.advance(60)
+    gone = control.create_customer(name="Ada")
+    control.advance(60)
+    control.delete_customer(gone, events=0)
+    control.advance(60)
+    assert reconcile(database_url, stripe_double).run.outcome == "success"
+    row = "SELECT deleted, name FROM stripe.customers WHERE id = %s"
+    assert connection.execute(row, [gone]).fetchone() == (True, None)
+    assert list(reconcile(database_url, stripe_double).drift()) == []
+
+
 def test_lost_event_of_what_is_already_so_is_unchanged(
     heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:

@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--deadline",
         metavar="SECONDS",
-        help="stop between two windows after so long, 0 for never (DEADLINE_SECONDS)",
+        help="keep what is compared and stop after so long, 0 for never (DEADLINE_SECONDS)",
     )
     add(
         "--grace",

@@ -156,4 +156,4 @@ class Interrupted(SubscriptionSyncError):
 
 
 class DeadlineReached(SubscriptionSyncError):
-    """Stop between two windows, keep the cursor, exit 1: the next run goes on from there."""
+    """Keep what is compared and the cursor, stop, exit 1: the next run goes on from there."""

@@ -1,8 +1,8 @@
 """Keep-alive connections for GETs over HTTP/1.1, gzipped, to one host.
 
 Written by hand because a run is made of pages: one of 100 subscriptions (630 KB, gzipped 39) costs
-0.5 ms of CPU here, 0.8 with `http.client` and 1.9 with `urllib3`. zlib-ng, in one piece into a
-buffer of the size that the gzip trailer tells, is what takes 0.3 ms off.
+0.3 ms of CPU here, 0.8 with `http.client` and 1.9 with `urllib3`. libdeflate, in one piece into a
+buffer of the size that the gzip trailer tells, is what takes 0.5 ms off.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from zlib_ng import zlib_ng
+import deflate
 
 if TYPE_CHECKING:
     import ssl
@@ -28,12 +28,9 @@ _CONNECT_SECONDS = 5.0
 _IDLE_SECONDS = 30.0
 """How long a connection is kept: what lies between may forget it sooner than either end."""
 
-_GZIP = 31
 # RFC 9110, 8.4.1.3
 _GZIPPED = frozenset({"gzip", "x-gzip"})
 _PLAIN = frozenset({"", "identity"})
-# The stub takes the class for an instance.
-_NotGzip: type[Exception] = zlib_ng.error  # type: ignore[assignment]
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
@@ -46,7 +43,7 @@ class Reply(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | bytearray
 
 
 class Connections:
@@ -171,6 +168,7 @@ class _Incoming:
             version, status, headers = self._read_head()
         length = headers.get("content-length")
         keep = version == "HTTP/1.1" and "close" not in headers.get("connection", "").lower()
+        body: bytes | bytearray
         if status in _BODILESS:
             body = b""
         elif headers.get("transfer-encoding", "").lower() == "chunked":
@@ -181,7 +179,7 @@ class _Incoming:
             body, keep = self._read_to_end(), False
         encoding = headers.get("content-encoding", "").lower()
         if encoding in _GZIPPED and body:
-            body = _inflate(body)
+            body = _inflate(bytes(body))
         elif encoding not in _GZIPPED and encoding not in _PLAIN:
             raise ValueError(f"the encoding {encoding[:20]!r}, which was not asked for")
         return Reply(status, headers, body), keep and not self._ahead
@@ -262,14 +260,13 @@ def _size(text: str, base: int) -> int:
     return size
 
 
-def _inflate(body: bytes) -> bytes:
+def _inflate(body: bytes) -> bytearray:
     """Inflate a gzipped body, which ends with its size (RFC 1952, 2.3.1), up to the largest."""
-    size = int.from_bytes(body[-4:], "little")
-    inflating = zlib_ng.decompressobj(_GZIP)
+    size = _size(str(int.from_bytes(body[-4:], "little")), 10)
     try:
-        whole = inflating.decompress(body, _size(str(size), 10) + 1)
-    except _NotGzip:
-        raise ValueError("not gzip") from None
-    if not inflating.eof or len(whole) != size:
+        whole = deflate.gzip_decompress(body, size)
+    except deflate.DeflateError:
+        raise ValueError("not gzip, or not the whole") from None
+    if len(whole) != size:
         raise ValueError("not the whole")
     return whole

@@ -127,7 +127,9 @@ class MirroredObject:
         page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
         return msgspec.json.Decoder(page)
 
-    def decode(self, body: bytes | msgspec.Raw, items: list[Any] | None = None) -> Content:
+    def decode(
+        self, body: bytes | bytearray | msgspec.Raw, items: list[Any] | None = None
+    ) -> Content:
         """Read one object from its JSON, in the shape of either side of basil.
 
         `items`: the object's items as decoded by `decode_items`, in place of the embedded list.
@@ -153,7 +155,7 @@ class MirroredObject:
                     if isinstance(value, str) and _has_nul(column, value):
                         raise UnreadableObject(f"$.{column.source}", "a NUL character")
 
-    def decode_items(self, body: bytes) -> tuple[list[Any], bool]:
+    def decode_items(self, body: bytes | bytearray) -> tuple[list[Any], bool]:
         """Read a page of the items' own list: decoded items, and whether there are more."""
         page = decode(self._items_decoder, body)
         return page.data, page.has_more
@@ -240,7 +242,7 @@ def _has_nul(column: Column, value: str) -> bool:
     return "\x00" in value
 
 
-def decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any:
+def decode(decoder: msgspec.json.Decoder[Any], body: bytes | bytearray | msgspec.Raw) -> Any:
     """Decode JSON. Raises UnreadableObject, with the JSON path of what cannot be read."""
     try:
         return decoder.decode(body)

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Answer(msgspec.Struct, frozen=True):
     """A successful answer: the decoded body's bytes, and when it was true on Stripe's clock."""
 
-    body: bytes
+    body: bytes | bytearray
     as_of: Interval
 
 

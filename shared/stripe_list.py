@@ -26,7 +26,7 @@ class _LooseList(msgspec.Struct):
     has_more: bool
 
 
-def split(body: bytes) -> RawList:
+def split(body: bytes | bytearray) -> RawList:
     """Return the objects of a list. Raises msgspec.DecodeError where it is none."""
     try:
         return msgspec.json.decode(body, type=RawList)
@@ -50,7 +50,7 @@ def head(raw: msgspec.Raw, kind: type[T]) -> T:
         return _loosely(bytes(raw), kind)
 
 
-def _loosely(body: bytes, kind: type[T]) -> T:
+def _loosely(body: bytes | bytearray, kind: type[T]) -> T:
     try:
         return msgspec.convert(json.loads(body), kind)
     except (ValueError, RecursionError) as error:

@@ -57,7 +57,12 @@ def interval(date: str | None, took: float, endpoint: str) -> Interval:
 
 
 def failure(
-    status: int, headers: Mapping[str, str], body: bytes, endpoint: str, target: str, took: float
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes | bytearray,
+    endpoint: str,
+    target: str,
+    took: float,
 ) -> Exception:
     """Translate an answer that is not 200; Stripe's own words stay out, they name keys.
 
@@ -84,7 +89,7 @@ def failure(
     return Final(StripeUnreadable(f"{what}: not an answer that the API promises"))
 
 
-def _code(body: bytes) -> str | None:
+def _code(body: bytes | bytearray) -> str | None:
     try:
         return msgspec.json.decode(body, type=_ErrorBody).error.code
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -14,8 +14,8 @@ from http import HTTPStatus
 from typing import BinaryIO, Literal
 from urllib.parse import parse_qsl, unquote
 
+import deflate
 from msgspec import Struct
-from zlib_ng import zlib_ng
 
 _SLICES = 20
 _MAX_LINE = 65_536
@@ -154,8 +154,7 @@ class Listener:
         body = answer.body
         headers = {"Content-Type": answer.content_type, **answer.headers}
         if len(body) > _SMALL and "gzip" in request.headers.get("accept-encoding", ""):
-            packer = zlib_ng.compressobj(self._gzip_level(), zlib_ng.DEFLATED, 31)
-            body = packer.compress(body) + packer.flush()
+            body = bytes(deflate.gzip_compress(body, self._gzip_level()))
             headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(len(body))
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -29,10 +29,16 @@ MAY_IMPORT = {
     "sandbox": {"sandbox"},
 }
 # By import name: pyproject's dependencies, and werkzeug, which is flask's own other half.
-RUNTIME = {"flask", "gunicorn", "msgspec", "psycopg", "psycopg_pool", "stripe", "urllib3"} | {
-    "werkzeug",
-    "zlib_ng",
-}
+RUNTIME = {
+    "deflate",
+    "flask",
+    "gunicorn",
+    "msgspec",
+    "psycopg",
+    "psycopg_pool",
+    "stripe",
+    "urllib3",
+} | {"werkzeug"}
 # What every statement has to pass through: psycopg's other ways to run one start from a cursor.
 RUNS_SQL = {"connect", "cursor", "execute"}
 STATEMENT = re.compile(

@@ -8,7 +8,7 @@ from typing import Any
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from shared import log
-from webhook.app import FIELDS
+from webhook.app import FIELDS, Fields
 
 _log = logging.getLogger("webhook.request")
 
@@ -27,22 +27,32 @@ class RequestLog(Logger):  # type: ignore[misc]
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
     ) -> None:
         """Log one request; gunicorn calls this after the answer is sent."""
-        status = int(str(resp.status or "500")[:3])
-        path = environ.get("PATH_INFO") or getattr(req, "path", None)
-        fields: dict[str, Any] = environ.get(FIELDS, {})
+        self.request(
+            environ.get("REQUEST_METHOD"),
+            environ.get("PATH_INFO") or getattr(req, "path", None),
+            int(str(resp.status or "500")[:3]),
+            request_time.total_seconds(),
+            environ.get(FIELDS, {}),
+        )
+
+    def request(
+        self, method: str | None, path: str | None, status: int, seconds: float, fields: Fields
+    ) -> None:
+        """Log one request with the fields that its route left."""
+        outcome = fields.get("outcome")
         log.event(
             _log,
-            event_name(path, status, fields.get("outcome")),
-            level=level(status, fields.get("outcome")),
-            method=environ.get("REQUEST_METHOD"),
+            event_name(path, status, outcome),
+            level=level(status, outcome),
+            method=method,
             path=path,
             status=status,
-            duration_ms=round(request_time.total_seconds() * 1000, 2),
-            **fields,
+            duration_ms=round(seconds * 1000, 2),
+            **fields,  # type: ignore[arg-type]
         )
 
 
-def event_name(path: str | None, status: int, outcome: str | None) -> str:
+def event_name(path: str | None, status: int, outcome: object) -> str:
     """Name the line: `event.<outcome>`, `event.refused` (4xx), `event.postponed` (5xx)."""
     if path != "/webhook":
         return "request.done"
@@ -51,7 +61,7 @@ def event_name(path: str | None, status: int, outcome: str | None) -> str:
     return "event.postponed" if status >= 500 else "event.refused"  # noqa: PLR2004
 
 
-def level(status: int, outcome: str | None) -> int:
+def level(status: int, outcome: object) -> int:
     """Error for what an operator must look at, warning for what a caller did wrong."""
     if outcome == "failed" or status >= 500:  # noqa: PLR2004
         return logging.ERROR

@@ -36,7 +36,10 @@ RETRY_AFTER: Final = 30
 UNAVAILABLE: Final = 503
 
 FIELDS: Final = "subscription_sync.fields"
-"""Where in the WSGI environment a request's log fields are (dict[str, object])."""
+"""Where in the WSGI environment a request's log fields are."""
+
+Fields = dict[str, object]
+"""What a route leaves for the request's line in the log."""
 
 ANSWERS: Final[dict[type[Exception], tuple[int, str]]] = {
     BadSignature: (400, "bad_signature"),
@@ -57,22 +60,34 @@ class App(Flask):
     Its context, routing and response objects take a fifth of an event's time.
     """
 
-    receive: Callable[[dict[str, Any]], dict[str, object]]
+    max_body_bytes: int
+    receive: Callable[[bytes, str | None, Fields], dict[str, object]]
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
         if environ["PATH_INFO"] != "/webhook" or environ["REQUEST_METHOD"] != "POST":
             return super().wsgi_app(environ, start_response)
+        status, headers, body = self.answer_event(
+            lambda: read_body(environ, self.max_body_bytes),
+            environ.get("HTTP_STRIPE_SIGNATURE"),
+            log_fields(environ),
+        )
+        start_response(status_line(status), list(headers.items()))
+        return [body]
+
+    def answer_event(
+        self, read: Callable[[], bytes], signature: str | None, fields: Fields
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body for the event that `read` returns; raises nothing."""
         headers: dict[str, str] = {}
         try:
-            status, body = 200, self.receive(environ)
+            status, answered = 200, self.receive(read(), signature, fields)
         except Exception as error:  # noqa: BLE001 - as Flask does: `refusal` is the one catch-all
-            status, body, headers = refusal(environ, error)
-        encoded = json.dumps(body).encode()
+            status, answered, headers = refusal(fields, error)
+        body = json.dumps(answered).encode()
         headers["Content-Type"] = "application/json"
-        headers["Content-Length"] = str(len(encoded))
-        start_response(_line(status), list(headers.items()))
-        return [encoded]
+        headers["Content-Length"] = str(len(body))
+        return status, headers, body
 
 
 def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) -> Flask:
@@ -81,29 +96,27 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
     # A redirect would fail the delivery: Stripe follows none.
     app.url_map.merge_slashes = False
 
-    def receive(environ: dict[str, Any]) -> dict[str, object]:
-        body = read_body(environ, settings.max_body_bytes)
+    def receive(body: bytes, signature: str | None, fields: Fields) -> dict[str, object]:
         deadline = time.monotonic() + ANSWER_SECONDS
         verify(
             body,
-            environ.get("HTTP_STRIPE_SIGNATURE"),
+            signature,
             settings.stripe_webhook_secret,
             settings.signature_tolerance,
             time.time,
         )
         event = decode_event(body)
-        note(environ, event_id=event.id, event_type=event.type)
+        fields.update(event_id=event.id, event_type=event.type)
         readiness.require(deadline)
         receipt = mirror.apply_event(event, body, deadline)
-        note(
-            environ,
+        fields.update(
             object_id=receipt.object_id,
             outcome=receipt.outcome,
             asked=receipt.asked,
             retries=receipt.retries,
         )
         if receipt.error is not None:
-            note(environ, error=receipt.error)
+            fields["error"] = receipt.error
         return {"outcome": receipt.outcome}
 
     def healthz() -> Response:
@@ -113,18 +126,16 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
         try:
             readiness.check(time.monotonic() + READY_SECONDS)
         except (DatabaseUnavailable, SchemaMismatch) as error:
-            note(request.environ, error=describe(error))
+            log_fields(request.environ)["error"] = describe(error)
             reason = "schema" if isinstance(error, SchemaMismatch) else "database"
             return answer(503, {"ready": False, "reason": reason}, retry_after())
         return answer(200, {"ready": True})
 
+    app.max_body_bytes = settings.max_body_bytes
     app.receive = receive
+    # So that Flask answers any other method with 405; a POST never comes as far as to it.
     app.add_url_rule(
-        "/webhook",
-        view_func=lambda: answer(200, receive(request.environ)),
-        endpoint="receive",
-        methods=["POST"],
-        provide_automatic_options=False,
+        "/webhook", endpoint="receive", methods=["POST"], provide_automatic_options=False
     )
     app.add_url_rule("/healthz", view_func=healthz, provide_automatic_options=False)
     app.add_url_rule("/readyz", view_func=readyz, provide_automatic_options=False)
@@ -152,9 +163,10 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
     return body
 
 
-def note(environ: dict[str, Any], **fields: object) -> None:
-    """Add fields to the request's line in the log."""
-    environ.setdefault(FIELDS, {}).update(fields)
+def log_fields(environ: dict[str, Any]) -> Fields:
+    """Return what the request's line in the log will hold, to add to."""
+    fields: Fields = environ.setdefault(FIELDS, {})
+    return fields
 
 
 def describe(error: Exception) -> str:
@@ -163,26 +175,24 @@ def describe(error: Exception) -> str:
 
 def refuse(error: Exception) -> Response:
     """Answer an error in Flask's own routes."""
-    return answer(*refusal(request.environ, error))
+    return answer(*refusal(log_fields(request.environ), error))
 
 
-def refusal(
-    environ: dict[str, Any], error: Exception
-) -> tuple[int, dict[str, object], dict[str, str]]:
+def refusal(fields: Fields, error: Exception) -> tuple[int, dict[str, object], dict[str, str]]:
     """Return status, body and headers for an error: the one catch-all of this edge."""
     if isinstance(error, HTTPException):
         status = error.code or 500
         if isinstance(error, BadRequest):
-            note(environ, error=error.description)
+            fields["error"] = error.description
         allowed = {name: value for name, value in error.get_headers() if name == "Allow"}
         return status, {"error": HTTP_WORDS.get(status, "bad_request")}, allowed
     for kind in type(error).__mro__:
         if kind in ANSWERS:
             status, word = ANSWERS[kind]
-            note(environ, error=describe(error))
+            fields["error"] = describe(error)
             return status, {"error": word}, retry_after() if status == UNAVAILABLE else {}
     # A product error without a row above is as unexpected here as any other.
-    note(environ, error=error)
+    fields["error"] = error
     return 500, {"error": "internal"}, {}
 
 
@@ -199,5 +209,6 @@ def retry_after() -> dict[str, str]:
 
 
 @cache
-def _line(status: int) -> str:
+def status_line(status: int) -> str:
+    """Return an answer's status as HTTP writes it."""
     return f"{status} {HTTPStatus(status).phrase}"

@@ -4,6 +4,7 @@ The master imports, the workers inherit; connections are made after the fork, at
 """
 
 import logging
+import select
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from shared import log
 from shared.database import Database
@@ -27,6 +29,12 @@ GRACEFUL_SECONDS: Final = 8
 """Given to requests in hand at SIGTERM: Docker and Scaleway kill after ten."""
 
 KEEPALIVE_SECONDS: Final = 15
+
+LIMITS: Final = {
+    "limit_request_line": 1_024,
+    "limit_request_fields": 64,
+    "limit_request_field_size": 8_190,
+}
 
 _log = logging.getLogger(__name__)
 
@@ -94,13 +102,12 @@ def configuration(settings: WebhookSettings) -> dict[str, Any]:
     return {
         "bind": f"0.0.0.0:{settings.port}",
         "workers": settings.web_concurrency,
-        "worker_class": Worker,
+        # Only Linux lets threads wait together. A developer's Mac does with gunicorn's own.
+        "worker_class": Worker if hasattr(select, "epoll") else gthread.ThreadWorker,
         "threads": settings.web_threads,
         "keepalive": KEEPALIVE_SECONDS,
         "graceful_timeout": GRACEFUL_SECONDS,
-        "limit_request_line": 1024,
-        "limit_request_fields": 64,
-        "limit_request_field_size": 8190,
+        **LIMITS,
         "worker_tmp_dir": str(memory) if memory.is_dir() else None,
         "control_socket_disable": True,
         "logger_class": RequestLog,

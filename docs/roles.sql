@@ -59,12 +59,15 @@ GRANT SELECT,
 -- Runs and what they found are the job's alone.
 GRANT SELECT, INSERT, UPDATE ON stripe.runs, stripe.drifts TO subscription_sync_job;
 
+-- What a run need not decode again. The report only uses it.
+GRANT SELECT, INSERT, UPDATE ON stripe.fingerprints TO subscription_sync_job;
+
 -- How far the run under way is: a view of figures, without who runs it or what differs.
 GRANT SELECT ON stripe.progress TO subscription_sync_job, subscription_sync_report;
 
 -- `reconcile --report`: reads, and not what it does not print (the payloads of events).
-GRANT SELECT ON stripe.account, stripe.customers, stripe.subscriptions, stripe.subscription_items
-    TO subscription_sync_report;
+GRANT SELECT ON stripe.account, stripe.customers, stripe.subscriptions, stripe.subscription_items,
+    stripe.fingerprints TO subscription_sync_report;
 GRANT SELECT (id, type, object_id, created, outcome, error, attempts, received_at) ON stripe.events
     TO subscription_sync_report;
 GRANT SELECT (events_until) ON stripe.runs TO subscription_sync_report;

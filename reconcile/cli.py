@@ -87,6 +87,8 @@ def _subscription_id(text: str) -> str:
 def _check_combination(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.exit_code and not arguments.report:
         parser.error("--exit-code goes with --report")
+    if arguments.every_field and (arguments.subscription or arguments.replay is not None):
+        parser.error("--every-field goes with neither --subscription nor --replay")
     if arguments.replay is not None and (arguments.report or arguments.subscription):
         parser.error("--replay goes with neither --report nor --subscription")
 
@@ -126,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const="",
         help="try failed events again, all or this one, and do nothing else",
+    )
+    add(
+        "--every-field",
+        action="store_true",
+        help="compare every field of every object, also where both sides are the same as when they"
+        " were last found equal",
     )
     add("--exit-code", action="store_true", help="with --report: exit 3 when there is drift")
     add(

@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: thread
     database, http, stripe = _connect(arguments, settings, stop, deadline)
     order = Order(
         writes=not arguments.report,
+        every_field=arguments.every_field,
         subscription=arguments.subscription,
         limit=parse(settings.max_repairs),
         grace=settings.grace_seconds,

@@ -53,11 +53,12 @@ class Listed(NamedTuple):
 class Sifted(NamedTuple):
     """What is left of a page when all that is in sync is taken away.
 
-    `odd`: objects with the row that they do not equal, None where there is none. `granting`: how
-    many of those in sync let a customer in. `unreadable`: (id, reason).
+    `equal`: the rows in sync. `odd`: objects with the row that they do not
+    equal, None where there is none. `granting`: how many of those in sync let a customer in.
+    `unreadable`: (id, reason).
     """
 
-    in_sync: int
+    equal: list[WindowRow]
     granting: int
     odd: list[tuple[Any, WindowRow | None]]
     unreadable: list[tuple[str, str]]
@@ -75,7 +76,8 @@ def sift(
     not is one comparison. What is not equal may still agree (12.5 and 12.50): `compare_one` says.
     `access`: the statuses that let a customer in, empty for objects that have no status.
     """
-    in_sync = granting = 0
+    granting = 0
+    equal: list[WindowRow] = []
     odd: list[tuple[Any, WindowRow | None]] = []
     unreadable: list[tuple[str, str]] = []
     settled, take = mirrored.settled, rows.pop
@@ -87,12 +89,12 @@ def sift(
             continue
         row = take(one.id, None)
         if row is not None and row.content == one and row.missing is None:
-            in_sync += 1
+            equal.append(row)
             if access and one.status in access:
                 granting += 1
         else:
             odd.append((one, row))
-    return Sifted(in_sync, granting, odd, unreadable)
+    return Sifted(equal, granting, odd, unreadable)
 
 
 def compare_window(

@@ -12,6 +12,7 @@ from shared import log
 from shared.columns import Row
 from shared.errors import ListingBroken
 from shared.mirrored import Content, MirroredObject
+from shared.repository.fingerprints import Fingerprint
 from shared.truth import LIST_LAG
 
 _log = logging.getLogger(__name__)
@@ -25,15 +26,16 @@ class Inspected:
     """What was found in a window.
 
     `missing` may be inserted at once; `waiting` must not be written before every window has been
-    compared, or is so young that its event may still be on its way. `counts`: stripe, database,
-    in_sync, granting, left_out, unreadable. `unreadable`: objects that cannot be read, and why,
-    still to be told.
+    compared, or is so young that its event may still be on its way. `equal`: what was found equal
+    and is to be recognised from now on. `counts`: stripe, database, in_sync, recognised, granting,
+    left_out, unreadable. `unreadable`: objects that cannot be read, and why, still to be told.
     """
 
     mirrored: MirroredObject
     window: Window
     missing: list[Difference] = field(default_factory=list)
     waiting: list[Difference] = field(default_factory=list)
+    equal: list[Fingerprint] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
 
@@ -46,6 +48,7 @@ class Inspected:
         """Add what a further look at the same window has found."""
         self.missing += look.missing
         self.waiting += look.waiting
+        self.equal += look.equal
         self.counts.update(look.counts)
         self.unreadable.update(look.unreadable)
 

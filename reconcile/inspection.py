@@ -9,12 +9,13 @@ from reconcile.consequence import grants
 from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
 from reconcile.listing import Step, walk
-from reconcile.sides import sides
+from reconcile.sides import put_back, sides, take_recognised, unrecognised
 from reconcile.windows import Window
 from shared.database import Database
 from shared.errors import ObjectMissing, StripeError, UnreadableObject
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
+from shared.page import Memory
 from shared.repository import mirror_rows, window_rows
 from shared.repository.window_rows import WindowRows
 from shared.stripe_api import StripeApi
@@ -43,14 +44,22 @@ class Inspector:
         *,
         grace: int,
         access: frozenset[str],
+        seed: int,
+        recall: bool,
         still: Callable[[], None],
         is_enough: Callable[[], bool],
     ) -> None:
-        """`still` may stop the run between two questions; `is_enough` ends a window early."""
+        """`still` may stop the run between two questions; `is_enough` ends a window early.
+
+        `seed` is that of the fingerprints; without `recall` every field of every object is
+        compared.
+        """
         self._database = database
         self._stripe = stripe
         self._grace = grace
         self._access = access
+        self._seed = seed
+        self._recall = recall
         self._still = still
         self._is_enough = is_enough
 
@@ -62,14 +71,17 @@ class Inspector:
         DatabaseUnavailable.
         """
         rows = self._database.read(
-            lambda connection: window_rows.read_window(connection, mirrored, span.gte, span.lt)
+            lambda connection: window_rows.read_window(
+                connection, mirrored, span.gte, span.lt, seed=self._seed, recall=self._recall
+            )
         )
-        known = rows.rows.keys() | rows.odd.keys()
+        known = rows.known.keys() | rows.rows.keys() | rows.odd.keys()
+        memory = Memory(rows.known.copy(), self._seed) if known else None
         found = Inspected(mirrored=mirrored, window=Window(span.lt, span.lt))
         asked: Questions = {}
         begun: int | None = None
         try:
-            for number, step in enumerate(walk(self._stripe, mirrored, span), 1):
+            for number, step in enumerate(walk(self._stripe, mirrored, span, memory), 1):
                 begun = step.asked if begun is None else begun
                 if self._take_in(found, rows, step, asked) or self._is_enough():
                     break
@@ -95,7 +107,7 @@ class Inspector:
         the questions are enough, within a step if need be: one that is full of them would never
         be done before the deadline.
         """
-        before = WindowRows(dict(rows.rows), dict(rows.odd))
+        before = rows.copy()
         look, questions = self._compared(found.mirrored, rows, step)
         room = _MOST_ASKED - len(asked)
         if len(questions) > room:
@@ -120,7 +132,14 @@ class Inspector:
         """Compare one step without asking; returns too what must be asked for."""
         created = mirrored.decoded.index["created"]
         access = self._access if mirrored is SUBSCRIPTION else frozenset[str]()
+        counts = take_recognised(rows, step, access)
+        if names := unrecognised(rows, step):
+            again = self._database.read(
+                lambda connection: window_rows.read_again(connection, mirrored, names, self._seed)
+            )
+            counts["database"] += put_back(rows, again, names, step)
         found, held, listed = sides(mirrored, rows, step, access)
+        found.counts.update(counts)
         found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
         questions: Questions = {}
         for name in self._strangers(mirrored, held, listed):

@@ -7,29 +7,37 @@ inside a second that holds more than a page the cursor is used, and then without
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from reconcile.frontier import Span
 from shared.errors import StripeUnreadable
 from shared.mirrored import MirroredObject
-from shared.page import Page, Unreadable
+from shared.page import Memory, Page, Unreadable
+from shared.recognition import Body, Known
 from shared.stripe_api import StripeApi
 from shared.truth import Interval
 
 
 class Part(NamedTuple):
-    """Objects of one page, decoded but not settled, and the interval in which they were true."""
+    """Objects of one page, and the interval in which they were true.
+
+    `objects` are decoded but not settled, `same` are recognised. `bodies` tells theirs by id.
+    """
 
     objects: list[Any]
+    same: list[Known]
     unreadable: list[Unreadable]
+    bodies: Mapping[str, Body]
     as_of: Interval
 
     def between(self, gte: int, lt: int) -> Part:
         """Return those whose `created` lies in `[gte, lt)`."""
-        objects = [one for one in self.objects if gte <= one.created < lt]
-        unreadable = [one for one in self.unreadable if gte <= one.created < lt]
-        return Part(objects, unreadable, self.as_of)
+        return self._replace(
+            objects=[one for one in self.objects if gte <= one.created < lt],
+            same=[one for one in self.same if gte <= one.created < lt],
+            unreadable=[one for one in self.unreadable if gte <= one.created < lt],
+        )
 
 
 class Step(NamedTuple):
@@ -49,22 +57,25 @@ class Step(NamedTuple):
         return self._replace(parts=parts, floor=floor)
 
 
-def walk(stripe: StripeApi, mirrored: MirroredObject, span: Span) -> Iterator[Step]:
+def walk(
+    stripe: StripeApi, mirrored: MirroredObject, span: Span, memory: Memory | None
+) -> Iterator[Step]:
     """List a span from its newest object down to its lower bound, which may rise meanwhile.
 
-    Raises StripeUnavailable, StripeRefused, StripeUnreadable (also for a list that breaks off).
+    `memory`: what need not be decoded. Raises StripeUnavailable, StripeRefused, StripeUnreadable
+    (also for a list that breaks off).
     """
     parameters: dict[str, str | int] = {"created[gte]": span.gte, "created[lt]": span.lt}
     ceiling = span.lt
     reached: int | None = None
     kept: list[Part] = []
     while True:
-        found = stripe.page(mirrored, parameters)
+        found = stripe.page(mirrored, parameters, memory)
         page = found.page
         floor = _floor(page, span, mirrored)
-        gte = span.walked(floor, len(page.objects))
+        gte = span.walked(floor, len(page.objects) + len(page.same))
         floor = max(floor, gte)
-        pages = [*kept, Part(page.objects, page.unreadable, found.as_of)]
+        pages = [*kept, Part(page.objects, page.same, page.unreadable, page.bodies, found.as_of)]
         parts = [one.between(floor, ceiling) for one in pages]
         yield Step(parts, floor, ceiling, found.answered.lower)
         if floor <= gte:
@@ -73,7 +84,8 @@ def walk(stripe: StripeApi, mirrored: MirroredObject, span: Span) -> Iterator[St
         if reached is not None and page.oldest >= reached:
             # More than a page within one second: only the cursor goes on, and nothing of that
             # second is listed again.
-            parameters = {"starting_after": _last_id(page, mirrored)}
+            assert page.last_id is not None
+            parameters = {"starting_after": page.last_id}
             kept = [one.between(gte, floor) for one in pages]
         else:
             parameters = {"created[gte]": gte, "created[lte]": page.oldest}
@@ -89,9 +101,3 @@ def _floor(page: Page, span: Span, mirrored: MirroredObject) -> int:
     if page.oldest is None:
         raise StripeUnreadable(f"GET {mirrored.path}: an empty page that claims to have more")
     return max(min(page.oldest + 1, span.lt), span.gte)
-
-
-def _last_id(page: Page, mirrored: MirroredObject) -> str:
-    if not page.objects:
-        raise StripeUnreadable(f"GET {mirrored.path}: no object of a whole page can be read")
-    return str(page.objects[-1].id)

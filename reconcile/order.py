@@ -9,7 +9,10 @@ from reconcile.gate import Limit
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a run is asked to do. `deadline` on time.monotonic(), None for none; seconds else."""
+    """What a run is asked to do. `deadline` on time.monotonic(), None for none; seconds else.
+
+    `every_field`: recognise nothing by its fingerprint.
+    """
 
     writes: bool
     subscription: str | None
@@ -19,3 +22,4 @@ class Order:
     lease_seconds: int
     payload_days: int
     access: frozenset[str]
+    every_field: bool = False

@@ -17,7 +17,7 @@ from reconcile.journal import add, mark_done
 from shared import truth
 from shared.database import Connection, Database, describe
 from shared.mirrored import MirroredObject
-from shared.repository import drifts, mirror_rows, runs
+from shared.repository import drifts, fingerprints, mirror_rows, runs
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
@@ -47,9 +47,11 @@ class RunJournal:
             mark_done(self.progress, name, found.window)
             with self._database.connection() as connection:
                 self._advance(connection)
+                fingerprints.remember(connection, found.equal)
             return
         with self._database.connection() as connection, connection.transaction():
             self._advance(connection)
+            fingerprints.remember(connection, found.equal)
             rows = [drift(mirrored, one, self._access) for one in found.waiting]
             writes = {one.id: write_of(one) for one in found.missing}
             written, refused = _write(connection, mirrored, writes, self._run_id)

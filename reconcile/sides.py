@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
 from reconcile.compare import Listed, sift
 from reconcile.inspected import Inspected
 from reconcile.listing import Step
 from reconcile.windows import Window
 from shared.errors import UnreadableObject
 from shared.mirrored import Held, MirroredObject
+from shared.recognition import Body
+from shared.repository.fingerprints import Fingerprint
 from shared.repository.window_rows import WindowRow, WindowRows
 
 
@@ -16,8 +21,8 @@ def sides(
 ) -> tuple[Inspected, dict[str, Held], dict[str, Listed]]:
     """Take the rows of a step out of `rows`, and return what is left to compare on either side.
 
-    What is in sync, and what cannot be read, is counted. `access`: the statuses that let a customer
-    in, empty for objects that have no status.
+    What is in sync, and what cannot be read, is counted; what was recognised is gone already.
+    `access`: the statuses that let a customer in, empty for objects that have no status.
     """
     found = Inspected(mirrored=mirrored, window=Window(step.floor, step.ceiling))
     counts = found.counts
@@ -27,7 +32,8 @@ def sides(
         sifted = sift(mirrored, rows.rows, part.objects, access)
         counts["stripe"] += len(part.objects) + len(part.unreadable)
         for name in ("in_sync", "database"):
-            counts[name] += sifted.in_sync
+            counts[name] += len(sifted.equal)
+        found.equal += _fingerprints(sifted.equal, part.bodies)
         counts["granting"] += sifted.granting
         found.unreadable.update(sifted.unreadable)
         found.unreadable.update((one.id, str(one.error)) for one in part.unreadable)
@@ -47,6 +53,67 @@ def sides(
     held |= _unlisted(mirrored, rows, step.floor)
     counts["database"] += len(held)
     return found, held, listed
+
+
+def take_recognised(rows: WindowRows, step: Step, access: frozenset[str]) -> Counter[str]:
+    """Take out of `rows` what was recognised, and return the counts of it."""
+    number = granting = 0
+    take = rows.known.pop
+    for part in step.parts:
+        for one in part.same:
+            if take(one.id, None) is not None:
+                number += 1
+                granting += one.status in access
+    counts = Counter(dict.fromkeys(("recognised", "stripe", "database", "in_sync"), number))
+    counts["granting"] = granting
+    return counts
+
+
+def unrecognised(rows: WindowRows, step: Step) -> list[str]:
+    """Return the ids of rows that are to be compared after all: their bodies are others now.
+
+    Or no list names them, though they lie in what is listed.
+    """
+    if not rows.known:
+        return []
+    listed = {one.id for part in step.parts for one in part.objects}
+    listed.update(one.id for part in step.parts for one in part.unreadable)
+    return [name for name, one in rows.known.items() if one.created >= step.floor or name in listed]
+
+
+def put_back(rows: WindowRows, again: WindowRows, ids: Iterable[str], step: Step) -> int:
+    """Put rows that were read again in the place of what was known of them.
+
+    A row that somebody has written in between is a newer one than the page may speak for: where it
+    is listed it is left out, so that it is asked for. Returns how many these are.
+    """
+    listed = {one.id for part in step.parts for one in part.objects}
+    overtaken = 0
+    late: dict[str, WindowRow] = {}
+    for name in ids:
+        revision = rows.known.pop(name).revision
+        row = again.rows.get(name) or again.odd.get(name)
+        if row is None:
+            continue  # deleted by hand since
+        if row.revision != revision and name in listed:
+            overtaken += 1
+        elif isinstance(row, WindowRow):
+            late[name] = row
+        else:
+            rows.odd[name] = row
+    if late:
+        # In front, so that what is left unlisted is found: all of it lies above the step's floor.
+        others = dict(rows.rows)
+        rows.rows.clear()
+        rows.rows.update(late)
+        rows.rows.update(others)
+    return overtaken
+
+
+def _fingerprints(equal: Iterable[WindowRow], bodies: Mapping[str, Body]) -> Iterator[Fingerprint]:
+    for row in equal if bodies else ():
+        if (body := bodies.get(row.content.id)) is not None:
+            yield Fingerprint(row.content.id, row.hash, body.length, body.hash)
 
 
 def _unlisted(mirrored: MirroredObject, rows: WindowRows, floor: int) -> dict[str, Held]:

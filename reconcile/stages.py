@@ -20,7 +20,8 @@ from shared.errors import ListingBroken, UnknownId
 from shared.mirror import Mirror
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED, SUBSCRIPTION
-from shared.repository import mirror_rows
+from shared.recognition import seed
+from shared.repository import fingerprints, mirror_rows
 from shared.stripe_api import StripeApi
 
 
@@ -55,6 +56,8 @@ class Stages:
             stripe,
             grace=order.grace,
             access=order.access,
+            seed=seed(database.read(fingerprints.read_salt)),
+            recall=not order.every_field,
             still=self._require_time_for_windows,
             is_enough=self._streams.is_stopping,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from shared import stripe_list
 from shared.errors import UnreadableObject
 from shared.mirrored import NUL, MirroredObject, decode
+from shared.recognition import Body, Known, Recognised, recognise
 
 
 class Unreadable(NamedTuple):
@@ -22,14 +24,25 @@ class Unreadable(NamedTuple):
 class Page(NamedTuple):
     """A page in Stripe's order (newest first).
 
-    `objects` are decoded, not settled. `oldest` is the `created` of its last object, None for an
-    empty page.
+    `objects` are decoded, not settled; `same` are those that were recognised in their stead.
+    `oldest` and `last_id` are of the page's last object, None for an empty page. `bodies` tells the
+    objects' bodies by id, empty where nothing was to be recognised.
     """
 
     objects: list[Any]
+    same: list[Known]
+    unreadable: list[Unreadable]
+    bodies: Mapping[str, Body]
     has_more: bool
     oldest: int | None
-    unreadable: list[Unreadable]
+    last_id: str | None
+
+
+class Memory(NamedTuple):
+    """What is known to be equal, by id, and what the hashes begin with."""
+
+    known: Mapping[str, Known]
+    seed: int
 
 
 class _Stub(msgspec.Struct):
@@ -39,8 +52,32 @@ class _Stub(msgspec.Struct):
     created: int
 
 
-def decode_page(mirrored: MirroredObject, body: bytes) -> Page:
-    """Read a list page. Raises UnreadableObject where it is no list page at all."""
+def decode_page(
+    mirrored: MirroredObject, body: bytes | bytearray, memory: Memory | None = None
+) -> Page:
+    """Read a list page, without what `memory` recognises.
+
+    Raises UnreadableObject where it is no list page at all.
+    """
+    found = recognise(body, memory.known, memory.seed) if memory is not None else None
+    if found is None:
+        return _decode(mirrored, body)
+    try:
+        page = _decode(mirrored, found.rest)
+    except UnreadableObject:
+        return _decode(mirrored, body)
+    return _with(page, found)
+
+
+def _with(page: Page, found: Recognised) -> Page:
+    """Return a page with what was recognised on it."""
+    if found.last_is_same:
+        last = found.same[-1]
+        page = page._replace(oldest=last.created, last_id=last.id)
+    return page._replace(same=found.same, bodies=found.bodies)
+
+
+def _decode(mirrored: MirroredObject, body: bytes | bytearray) -> Page:
     if NUL in body:
         return _decode_singly(mirrored, body)
     try:
@@ -49,11 +86,13 @@ def decode_page(mirrored: MirroredObject, body: bytes) -> Page:
         return _decode_singly(mirrored, body)
     if any(one.created is None for one in page.data):
         raise UnreadableObject("$.data[...].created", "Expected `int`, got `null`")
-    oldest = page.data[-1].created if page.data else None
-    return Page(page.data, page.has_more, oldest, [])
+    if not page.data:
+        return Page([], [], [], {}, page.has_more, None, None)
+    last = page.data[-1]
+    return Page(page.data, [], [], {}, page.has_more, last.created, last.id)
 
 
-def _decode_singly(mirrored: MirroredObject, body: bytes) -> Page:
+def _decode_singly(mirrored: MirroredObject, body: bytes | bytearray) -> Page:
     """Read the page's objects one by one, so that one bad object does not hide the others."""
     try:
         page = stripe_list.split(body)
@@ -69,4 +108,13 @@ def _decode_singly(mirrored: MirroredObject, body: bytes) -> Page:
             unreadable.append(Unreadable(stub.id, stub.created, error))
         else:
             objects.append(decode(mirrored.decoder, raw))
-    return Page(objects, page.has_more, stubs[-1].created if stubs else None, unreadable)
+    last = stubs[-1] if stubs else None
+    return Page(
+        objects,
+        [],
+        unreadable,
+        {},
+        page.has_more,
+        last.created if last else None,
+        last.id if last else None,
+    )

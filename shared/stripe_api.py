@@ -17,7 +17,7 @@ from shared.errors import (
     UnreadableObject,
 )
 from shared.mirrored import Content, MirroredObject
-from shared.page import Page, decode_page
+from shared.page import Memory, Page, decode_page
 from shared.stripe_http import Answer, StripeHttp
 from shared.truth import Interval
 
@@ -134,9 +134,10 @@ class StripeApi:
         self,
         mirrored: MirroredObject,
         parameters: Mapping[str, str | int],
+        memory: Memory | None = None,
         deadline: float | None = None,
     ) -> ListedPage:
-        """Ask for one page of a list, newest first.
+        """Ask for one page of a list, newest first, without decoding what `memory` recognises.
 
         Raises StripeRefused, StripeUnavailable, StripeUnreadable. Objects that cannot be read do
         not spoil the page: they are named in it.
@@ -148,7 +149,7 @@ class StripeApi:
             raise StripeUnavailable(f"GET {mirrored.path}: the cursor's object is gone") from None
         self._note(answer)
         try:
-            page = decode_page(mirrored, answer.body)
+            page = decode_page(mirrored, answer.body, memory)
         except UnreadableObject as error:
             raise StripeUnreadable(f"GET {mirrored.path}: not a list ({error})") from None
         return ListedPage(page, truth.of_page(answer.as_of), answer.as_of)
@@ -209,7 +210,7 @@ class StripeApi:
         self._latest = max(self._latest or 0, answer.as_of.lower)
 
 
-def _event_page(body: bytes) -> _EventPage:
+def _event_page(body: bytes | bytearray) -> _EventPage:
     try:
         page = stripe_list.split(body)
         data = []

@@ -12,7 +12,7 @@ from functools import cache
 from shared.mirrored import Items, MirroredObject
 from shared.repository import column_sql as sql
 from shared.repository.statement import Statement
-from shared.repository.window_statement import window_text
+from shared.repository.window_statement import BY_ID, IN_WINDOW, window_text
 from shared.repository.write_statement import write_text
 
 
@@ -22,6 +22,7 @@ class Statements:
 
     held: Statement
     window: Statement
+    window_again: Statement
     many: Statement
     boundaries: Statement
     number: Statement
@@ -37,7 +38,8 @@ def statements(mirrored: MirroredObject) -> Statements:
     """Return the statements for one declaration."""
     return Statements(
         held=Statement(_held(mirrored)),
-        window=Statement(window_text(mirrored)),
+        window=Statement(window_text(mirrored, IN_WINDOW)),
+        window_again=Statement(window_text(mirrored, BY_ID)),
         many=Statement(_many(mirrored)),
         boundaries=Statement(_boundaries(mirrored)),
         number=Statement(f"SELECT count(*) FROM stripe.{mirrored.table}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -9,13 +10,15 @@ import msgspec
 from psycopg import Connection
 
 from shared.mirrored import Held, MirroredObject
+from shared.recognition import Known
 from shared.repository.mirror_rows import read_many
+from shared.repository.statement import Statement
 from shared.repository.statements import statements
 from shared.truth import Interval
 
 
 class WindowRow(msgspec.Struct, array_like=True, gc=False):
-    """One row: its interval, its revision, its mark, and its content as if Stripe had sent it.
+    """One row: its interval, revision and mark, its content's hash, and that as if from Stripe.
 
     `content` is an instance of the declaration's Struct, in the one shape that is compared. Times
     in epoch seconds.
@@ -25,6 +28,7 @@ class WindowRow(msgspec.Struct, array_like=True, gc=False):
     upper: int
     revision: int
     missing: int | None
+    hash: int
     content: Any
 
     def held(self, mirrored: MirroredObject) -> Held:
@@ -35,13 +39,20 @@ class WindowRow(msgspec.Struct, array_like=True, gc=False):
 
 
 class WindowRows(NamedTuple):
-    """The rows of a window by id, newest first; `odd` are those that Stripe could never have sent.
+    """The rows of a window by id.
 
-    Somebody else has written these (an infinite time, metadata that is no text).
+    `known` are those that equal a body that was seen before, if it is what Stripe still sends.
+    `rows` are all others, newest first, but for the `odd`: what Stripe could never have sent and
+    somebody else has written (an infinite time, metadata that is no text).
     """
 
+    known: dict[str, Known]
     rows: dict[str, WindowRow]
     odd: dict[str, Held]
+
+    def copy(self) -> WindowRows:
+        """Return the same, to be taken from on its own."""
+        return WindowRows(dict(self.known), dict(self.rows), dict(self.odd))
 
 
 class _Head(msgspec.Struct):
@@ -53,23 +64,50 @@ class _RawRow(msgspec.Struct, array_like=True):
     upper: int
     revision: int
     missing: int | None
+    hash: int
     content: msgspec.Raw
 
 
 def read_window(
-    connection: Connection[Any], mirrored: MirroredObject, gte: int, lt: int
+    connection: Connection[Any],
+    mirrored: MirroredObject,
+    gte: int,
+    lt: int,
+    *,
+    seed: int = 0,
+    recall: bool = True,
 ) -> WindowRows:
-    """Return all rows whose `created` lies in `[gte, lt)`."""
-    found = statements(mirrored).window.execute(connection, {"gte": gte, "lt": lt}).fetchone()
+    """Return all rows whose `created` lies in `[gte, lt)`.
+
+    `seed`: what the hashes begin with. Without `recall` nothing is known.
+    """
+    bounds = {"gte": gte, "lt": lt, "seed": seed, "recall": recall}
+    return _read(connection, mirrored, statements(mirrored).window, bounds)
+
+
+def read_again(
+    connection: Connection[Any], mirrored: MirroredObject, ids: Sequence[str], seed: int
+) -> WindowRows:
+    """Return the rows of these ids, with all that is in them."""
+    which = {"ids": list(ids), "seed": seed, "recall": False}
+    return _read(connection, mirrored, statements(mirrored).window_again, which)
+
+
+def _read(
+    connection: Connection[Any],
+    mirrored: MirroredObject,
+    statement: Statement,
+    parameters: dict[str, Any],
+) -> WindowRows:
+    found = statement.execute(connection, parameters).fetchone()
     assert found is not None
-    text = found[0]
-    if text is None:
-        return WindowRows({}, {})
+    known = {one.id: one for one in _KNOWN.decode(found[0] or "[]")}
+    text = found[1] or "[]"
     try:
         rows = _decoder(mirrored).decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _singly(connection, mirrored, text)
-    return WindowRows({row.content.id: row for row in rows}, {})
+        return _singly(connection, mirrored, text)._replace(known=known)
+    return WindowRows(known, {row.content.id: row for row in rows}, {})
 
 
 def _singly(connection: Connection[Any], mirrored: MirroredObject, text: str) -> WindowRows:
@@ -83,8 +121,13 @@ def _singly(connection: Connection[Any], mirrored: MirroredObject, text: str) ->
         except msgspec.DecodeError:
             odd.append(name)
         else:
-            rows[name] = WindowRow(raw.lower, raw.upper, raw.revision, raw.missing, content)
-    return WindowRows(rows, read_many(connection, mirrored, odd))
+            rows[name] = WindowRow(
+                raw.lower, raw.upper, raw.revision, raw.missing, raw.hash, content
+            )
+    return WindowRows({}, rows, read_many(connection, mirrored, odd))
+
+
+_KNOWN = msgspec.json.Decoder(list[Known])
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The statement that reads a window's rows in the shape of Stripe's own JSON.
+"""The statement that reads a window's rows, to be recognised or in the shape of Stripe's own JSON.
 
 So one decoder reads both sides, and whether they are equal is one comparison without any Python
 object beyond theirs. All rows come as one text: a row of its own for each costs twice as much.
@@ -19,8 +19,20 @@ _READ = {
 _Tree = dict[str, "str | _Tree"]
 
 
-def window_text(mirrored: MirroredObject) -> str:
-    """Return `[[lower, upper, revision, missing since, object], ...]`, newest first."""
+IN_WINDOW = """o.created >= to_timestamp(%(gte)s::bigint)
+    AND o.created < to_timestamp(%(lt)s::bigint)"""
+BY_ID = "o.id = ANY(%(ids)s::text[])"
+
+
+def window_text(mirrored: MirroredObject, which: str) -> str:
+    """Return two texts of JSON arrays, the second newest first; NULL for none.
+
+    What is known to be equal to a body: `[id, created, revision, status, length, hash]`, if
+    `recall` is true. All others: `[lower, upper, revision, missing since, hash, object]`.
+
+    A row's hash is made of every mirrored column, of the items' too. hash_record_extended knows
+    what is equal: 1.5 and 1.50, or one JSON object in two spellings, have one hash.
+    """
     tree = _tree(mirrored.columns, "o")
     if mirrored.items is not None:
         item = _object(_tree(mirrored.items.columns, "i"))
@@ -31,21 +43,51 @@ def window_text(mirrored: MirroredObject) -> str:
         WHERE i.{mirrored.items.parent} = o.id
     )"""
         }
+    status = 'o."status"' if "status" in mirrored.decoded.index else "NULL::text"
     return f"""
-SELECT json_agg(
-    json_build_array(
-        date_part('epoch', lower(o.as_of))::bigint,
-        date_part('epoch', upper(o.as_of))::bigint,
-        o.revision,
-        date_part('epoch', o.missing_in_stripe_since)::bigint,
-        {_object(tree)}
-    )
-    ORDER BY o.created DESC
-)::text
+SELECT
+    json_agg(
+        json_build_array(
+            o.id, date_part('epoch', o.created)::bigint, o.revision, {status},
+            f.body_length, f.body_hash
+        )
+    ) FILTER (WHERE f.object_id IS NOT NULL)::text,
+    json_agg(
+        json_build_array(
+            date_part('epoch', lower(o.as_of))::bigint,
+            date_part('epoch', upper(o.as_of))::bigint,
+            o.revision,
+            date_part('epoch', o.missing_in_stripe_since)::bigint,
+            h.row_hash,
+            {_object(tree)}
+        )
+        ORDER BY o.created DESC
+    ) FILTER (WHERE f.object_id IS NULL)::text
 FROM stripe.{mirrored.table} AS o
-WHERE o.created >= to_timestamp(%(gte)s::bigint)
-    AND o.created < to_timestamp(%(lt)s::bigint)
+CROSS JOIN LATERAL (
+    SELECT {_hash(mirrored)} AS row_hash
+    OFFSET 0
+) AS h
+LEFT JOIN stripe.fingerprints AS f
+    ON f.object_id = o.id
+    AND f.row_hash = h.row_hash
+    AND o.missing_in_stripe_since IS NULL
+    AND %(recall)s::boolean
+WHERE {which}
 """
+
+
+def _hash(mirrored: MirroredObject) -> str:
+    """Return the hash of a row's whole content."""
+    columns = ", ".join(f'o."{column.name}"' for column in mirrored.columns)
+    if mirrored.items is None:
+        return f"hash_record_extended(ROW({columns}), %(seed)s::bigint)"
+    items = ", ".join(f'i."{column.name}"' for column in mirrored.items.columns)
+    return f"""hash_record_extended(ROW({columns}, (
+        SELECT bit_xor(hash_record_extended(ROW({items}), %(seed)s::bigint))
+        FROM stripe.{mirrored.items.table} AS i
+        WHERE i.{mirrored.items.parent} = o.id
+    )), %(seed)s::bigint)"""
 
 
 def _tree(columns: tuple[Column, ...], table: str) -> _Tree:

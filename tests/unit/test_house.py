@@ -38,6 +38,7 @@ RUNTIME = {
     "psycopg_pool",
     "stripe",
     "urllib3",
+    "xxhash",
 } | {"werkzeug"}
 # What every statement has to pass through: psycopg's other ways to run one start from a cursor.
 RUNS_SQL = {"connect", "cursor", "execute"}

@@ -115,6 +115,7 @@ def run(
     patience: Patience = QUICK,
     subscription: str | None = None,
     deadline: float | None = None,
+    every_field: bool = False,
 ) -> Iterator[Run]:
     """One run of reconcile; `deadline` on time.monotonic()."""
     stop = threading.Event()
@@ -130,6 +131,7 @@ def run(
         lease_seconds=lease_seconds,
         payload_days=90,
         access=ACCESS,
+        every_field=every_field,
     )
     try:
         yield Run(database, StripeApi(http, livemode="_live_" in key), order, stop, display)

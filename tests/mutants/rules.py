@@ -31,6 +31,7 @@ _RECONCILE = "tests/integration/test_traps_reconcile.py"
 _MACHINE = "tests/integration/test_state_machine.py"
 _LEASE = "tests/integration/test_lease.py"
 _RULES = "tests/integration/test_rules.py"
+_FINGERPRINTS = "tests/integration/test_fingerprints.py"
 _UNIT = "tests/unit/test_truth.py"
 
 MUTANTS = (
@@ -306,5 +307,38 @@ MUTANTS = (
             ),
         ),
         ("tests/integration/test_bad_input.py", _WEBHOOK, "tests/integration/test_odd_input.py"),
+    ),
+    Mutant(
+        "a fingerprint is of the items too",
+        (
+            Patch(
+                "shared/repository/window_statement.py",
+                "bit_xor(hash_record_extended(ROW({items}),",
+                "bit_xor(hash_record_extended(ROW(i.id),",
+            ),
+        ),
+        (_FINGERPRINTS,),
+    ),
+    Mutant(
+        "a body is recognised by its hash (here: by its length)",
+        (
+            Patch(
+                "shared/recognition.py",
+                "_hash(view[start : (end := start + one.length)], unsigned) == one.hash",
+                "(end := start + one.length) > 0",
+            ),
+        ),
+        ("tests/unit/test_recognition.py", _FINGERPRINTS),
+    ),
+    Mutant(
+        "a row that was written while its page was listed is asked for",
+        (
+            Patch(
+                "reconcile/sides.py",
+                "if row.revision != revision and name in listed:",
+                "if row.revision < 0 and name in listed:",
+            ),
+        ),
+        (_FINGERPRINTS, _MACHINE),
     ),
 )

@@ -1,0 +1,287 @@
+"""What is recognised is equal on both sides now, whatever it was when it was remembered."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from reconcile.report.model import Report, RunOutcome
+from sandbox.stripe_double import Control, StripeDouble
+from shared.columns import Type
+from shared.mirrored import MirroredObject
+from shared.objects import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.recognition import seed
+from shared.repository import fingerprints, window_rows
+from tests.builders import apply, mirror, reconcile, world
+from tests.integration.witness import count, one
+
+OTHER = {
+    Type.TEXT: "coalesce({0}, '') || 'x'",
+    Type.REFERENCE: "coalesce({0}, '') || 'x'",
+    Type.BOOLEAN: "NOT coalesce({0}, false)",
+    Type.INTEGER: "coalesce({0}, 0) + 1",
+    Type.DECIMAL: "coalesce({0}, 0) + 0.01",
+    Type.TIMESTAMP: "coalesce({0}, to_timestamp(7)) + interval '1 second'",
+    Type.REFERENCES: "coalesce({0}, '[]') || '\"di_other\"'",
+    Type.METADATA: "coalesce({0}, '{{}}') || '{{\"another\": \"x\"}}'",
+    Type.JSON: '\'{{"behavior": "void"}}\'',
+}
+"""Another value of a column, whatever it holds."""
+
+
+def seeded(url: str, double: StripeDouble, number: int = 12) -> list[str]:
+    """Subscriptions in sync that two runs have compared, so that a third recognises them."""
+    double.control.advance(86_400)
+    now = int(double.control.now())
+    double.control.seed(number, start=now - 50_000, end=now - 5_000)
+    for _ in range(2):
+        assert reconcile(url, double).run.outcome is RunOutcome.SUCCESS
+        double.control.advance(3_600)
+    return double.control.ids("subscription")
+
+
+def recognised(report: Report) -> dict[str, int]:
+    return {name: counts.get("recognised", 0) for name, counts in report.counts.items()}
+
+
+def known(connection: psycopg.Connection, mirrored: MirroredObject, salt: int = 0) -> set[str]:
+    """The ids of the rows whose content is what was remembered."""
+    salt = salt or fingerprints.read_salt(connection)
+    read = window_rows.read_window(connection, mirrored, 0, 2**40, seed=seed(salt))
+    assert not read.known.keys() & read.rows.keys()
+    return set(read.known)
+
+
+def test_third_run_recognises_everything_and_says_what_the_second_said(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    seeded(database_url, stripe_double)
+    before = world(connection, "runs")
+    third = reconcile(database_url, stripe_double)
+    assert recognised(third) == {"customer": 12, "subscription": 12}
+    assert world(connection, "runs") == before
+    whole = reconcile(database_url, stripe_double, every_field=True)
+    assert recognised(whole) == {"customer": 0, "subscription": 0}
+    for name in third.counts:
+        del third.counts[name]["recognised"]
+        whole.counts[name].pop("recognised", None)
+    assert third.counts == whole.counts
+    assert third.stripe_requests == whole.stripe_requests
+
+
+def test_report_recognises_and_remembers_nothing(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    seeded(database_url, stripe_double)
+    looked = reconcile(database_url, stripe_double, writes=False)
+    assert recognised(looked) == {"customer": 12, "subscription": 12}
+    connection.execute("DELETE FROM stripe.fingerprints")
+    looked = reconcile(database_url, stripe_double, writes=False)
+    assert recognised(looked) == {"customer": 0, "subscription": 0}
+    assert count(connection, "fingerprints") == 0
+
+
+@pytest.mark.parametrize("mirrored", MIRRORED, ids=lambda mirrored: str(mirrored.name))
+def test_row_with_another_value_in_any_column_is_not_recognised(
+    mirrored: MirroredObject,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    seeded(database_url, stripe_double, 3)
+    everything = known(connection, mirrored)
+    assert len(everything) == 3
+    changes = [(mirrored.table, column, "id") for column in mirrored.columns if column.name != "id"]
+    if mirrored.items is not None:
+        parent = mirrored.items.parent
+        changes += [(mirrored.items.table, column, parent) for column in mirrored.items.columns]
+    name = sorted(everything)[1]
+    for table, column, key in changes:
+        with connection.transaction(force_rollback=True):
+            changed = connection.execute(
+                sql.SQL("UPDATE stripe.{} SET {} = {} WHERE {} = %s").format(
+                    sql.Identifier(table),
+                    sql.Identifier(column.name),
+                    sql.SQL(OTHER[column.type].format(f'"{column.name}"')),
+                    sql.Identifier(key),
+                ),
+                (name,),
+            )
+            assert changed.rowcount == 1, (table, column.name)
+            assert known(connection, mirrored) == everything - {name}, (table, column.name)
+    assert known(connection, mirrored) == everything
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM stripe.subscription_items WHERE subscription_id = %(id)s",
+        """
+        UPDATE stripe.subscription_items SET subscription_id = %(other)s
+        WHERE subscription_id = %(id)s
+        """,
+        """
+        INSERT INTO stripe.subscription_items (id, subscription_id, price_id, currency, metadata)
+        VALUES ('si_more', %(id)s, 'price_1', 'eur', '{}')
+        """,
+        "UPDATE stripe.subscriptions SET missing_in_stripe_since = now() WHERE id = %(id)s",
+    ],
+    ids=["item gone", "item elsewhere", "item more", "marked missing"],
+)
+def test_row_with_other_items_or_a_mark_is_not_recognised(
+    statement: str,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    name, other, third = seeded(database_url, stripe_double, 3)
+    assert known(connection, SUBSCRIPTION) == {name, other, third}
+    connection.execute(statement, {"id": name, "other": other})
+    left = {other, third} - ({other} if "%(other)s" in statement else set())
+    assert known(connection, SUBSCRIPTION) == left
+    report = reconcile(database_url, stripe_double)
+    assert {row.action for row in report.drift()} == {"repaired"}
+    assert name in {row.object_id for row in report.drift()}
+    assert not list(reconcile(database_url, stripe_double, every_field=True).drift())
+
+
+def test_fingerprints_of_another_salt_recognise_nothing(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    seeded(database_url, stripe_double, 3)
+    assert known(connection, CUSTOMER, salt=1) == set()
+    connection.execute("UPDATE stripe.account SET fingerprint_salt = fingerprint_salt + 1")
+    again = reconcile(database_url, stripe_double)
+    assert recognised(again) == {"customer": 0, "subscription": 0}
+    assert count(connection, "fingerprints") == 6
+    again = reconcile(database_url, stripe_double)
+    assert recognised(again) == {"customer": 3, "subscription": 3}
+
+
+@pytest.mark.parametrize(
+    "change, fields",
+    [
+        (
+            lambda control, name: control.update_subscription(
+                name, cancel_at_period_end=True, events=0
+            ),
+            {"cancel_at_period_end"},
+        ),
+        (
+            lambda control, name: control.change_item(
+                name, item_of(control, name), quantity=9, events=0
+            ),
+            {"quantity"},
+        ),
+    ],
+    ids=["subscription", "item"],
+)
+def test_change_that_no_event_told_of_is_found_although_its_row_was_recognised(
+    change: Callable[[Control, str], Any],
+    fields: set[str],
+    database_url: str,
+    stripe_double: StripeDouble,
+) -> None:
+    names = seeded(database_url, stripe_double)
+    change(stripe_double.control, names[4])
+    stripe_double.control.advance(3_600)
+    report = reconcile(database_url, stripe_double)
+    (row,) = report.drift()
+    assert (row.object_id, row.kind, row.action) == (names[4], "differs", "repaired")
+    assert {field.split(".")[-1] for field in row.fields} == fields
+    assert recognised(report)["subscription"] == 11
+    assert recognised(reconcile(database_url, stripe_double))["subscription"] == 11
+    assert recognised(reconcile(database_url, stripe_double))["subscription"] == 12
+
+
+def item_of(control: Control, name: str) -> str:
+    body = control.truth(name)
+    assert body is not None
+    return str(body["items"]["data"][0]["id"])
+
+
+def test_change_of_what_is_not_mirrored_is_in_sync_and_remembered_anew(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    names = seeded(database_url, stripe_double)
+    stripe_double.control.update_subscription(names[2], description="another", events=0)
+    stripe_double.control.advance(3_600)
+    before = world(connection, "runs")
+    report = reconcile(database_url, stripe_double)
+    assert not list(report.drift())
+    assert report.counts["subscription"]["in_sync"] == 12
+    assert recognised(report)["subscription"] == 11
+    assert recognised(reconcile(database_url, stripe_double))["subscription"] == 12
+    assert world(connection, "runs") == before
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_row_that_a_webhook_writes_while_its_page_is_listed_is_asked_for(
+    is_late: bool,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    """Trap 3: its content is read again after the page, so its revision must be the one before."""
+    control = stripe_double.control
+    names = seeded(database_url, stripe_double)
+    control.change_item(names[3], item_of(control, names[3]), quantity=5, events=0)
+    control.advance(3_600)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        mirror(database_url, stripe_double) as to,
+        control.hold("after_read", endpoint="subscriptions.list") as hold,
+    ):
+        run = pool.submit(reconcile, database_url, stripe_double)
+        hold.wait_reached()
+        if is_late:  # one that confirms an older state
+            connection.execute(
+                "UPDATE stripe.subscriptions SET revision = revision + 1 WHERE id = %s", [names[3]]
+            )
+        else:
+            control.advance(60)
+            control.change_item(names[3], item_of(control, names[3]), quantity=6)
+            apply(to, control.event_body(control.events()[-1]["id"]))
+        control.clear_requests()
+        hold.release()
+        report = run.result(20)
+    assert report.run.outcome is RunOutcome.SUCCESS
+    assert len(list(report.drift())) == is_late
+    assert [line.path for line in control.requests() if names[3] in line.path] != []
+    counts = report.counts["subscription"]
+    assert (counts["stripe"], counts["database"]) == (12, 12)
+    quantity = "SELECT quantity FROM stripe.subscription_items WHERE subscription_id = %s"
+    assert one(connection, quantity, names[3]) == (5 if is_late else 6)
+
+
+def test_recognisable_row_that_the_list_leaves_out_is_asked_for(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """Trap 8: its fingerprint says nothing where there is no body."""
+    control = stripe_double.control
+    names = seeded(database_url, stripe_double)
+    control.fault("truncated_list", keep=11, endpoint="subscriptions.list")
+    control.clear_requests()
+    before = world(connection, "runs")
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome is RunOutcome.REFUSED
+    asked = [line.path for line in control.requests() if "/v1/subscriptions/" in line.path]
+    assert len(asked) == 1
+    assert asked[0].rpartition("/")[2] in names
+    assert world(connection, "runs") == before
+
+
+def test_pages_of_another_layout_are_compared_field_by_field(
+    database_url: str, stripe_double: StripeDouble
+) -> None:
+    seeded(database_url, stripe_double)
+    stripe_double.control.switch(compact=True)
+    report = reconcile(database_url, stripe_double)
+    assert recognised(report) == {"customer": 0, "subscription": 0}
+    assert {name: counts["in_sync"] for name, counts in report.counts.items()} == {
+        "customer": 12,
+        "subscription": 12,
+    }

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from reconcile import consequence
-from reconcile.compare import Difference
+from reconcile.compare import Difference, Unheld
 from shared import truth
 from shared.columns import Row
 from shared.differences import Fields
@@ -17,6 +17,7 @@ from shared.mirrored import Content, MirroredObject
 from shared.objects import MIRRORED
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.mirror_rows import Write
+from shared.repository.missing_rows import Missing
 from shared.truth import Interval
 
 OBJECTS: dict[str, MirroredObject] = {mirrored.name: mirrored for mirrored in MIRRORED}
@@ -86,6 +87,12 @@ def drift(
         spooled=spooled,
         found_at=int(time.time()),
     )
+
+
+def missing(mirrored: MirroredObject, unheld: Unheld, access: frozenset[str]) -> Missing:
+    """Return what inserts an object that the database lacks, and keeps it as a difference."""
+    meaning, amount = consequence.of_missing(mirrored, unheld.one, access)
+    return Missing(one=unheld.one, as_of=unheld.as_of, consequence=meaning, monthly_amount=amount)
 
 
 def settled(row: DriftRow, action: str) -> DriftRow:

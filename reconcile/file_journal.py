@@ -31,6 +31,9 @@ class FileJournal:
         """Spool a window's differences."""
         for difference in (*found.missing, *found.waiting):
             self._append(self._spool, drift(found.mirrored, difference, self._access))
+        for unheld in found.unheld:
+            difference = unheld.difference(found.mirrored)
+            self._append(self._spool, drift(found.mirrored, difference, self._access))
         add(self.progress, found.mirrored.name, found.counts)
         mark_done(self.progress, found.mirrored.name, found.window)
 

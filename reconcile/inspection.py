@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconcile.compare import Difference, Listed, compare_one, compare_window
+from reconcile.compare import Difference, Unheld, compare_one, compare_window
 from reconcile.consequence import grants
 from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
@@ -16,7 +16,7 @@ from shared.errors import ObjectMissing, StripeError, UnreadableObject
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 from shared.page import Memory
-from shared.repository import mirror_rows, window_rows
+from shared.repository import mirror_rows, missing_rows, window_rows
 from shared.repository.window_rows import WindowRows
 from shared.stripe_api import StripeApi
 from shared.truth import Interval
@@ -138,34 +138,33 @@ class Inspector:
                 lambda connection: window_rows.read_again(connection, mirrored, names, self._seed)
             )
             counts["database"] += put_back(rows, again, names, step)
-        found, held, listed = sides(mirrored, rows, step, access)
+        found, held, listed, unheld = sides(mirrored, rows, step, access)
         found.counts.update(counts)
         found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
         questions: Questions = {}
-        for name in self._strangers(mirrored, held, listed):
-            questions[name] = True, int(listed.pop(name).content.row[created] or 0)
+        for name in self._strangers(mirrored, unheld):
+            questions[name] = True, int(unheld.pop(name).one.created or 0)
         comparison = compare_window(mirrored, held, listed)
         found.counts["in_sync"] += comparison.in_sync
         for difference in comparison.differences:
             found.sort(difference, step.asked, self._grace)
+        for one in unheld.values():
+            found.sort_unheld(one, step.asked, self._grace)
         for name in comparison.doubtful:
             questions[name] = True, int(listed[name].content.row[created] or 0)
         for name in comparison.absent:
             questions.setdefault(name, (False, int(held[name].row[created] or 0)))
         return found, questions
 
-    def _strangers(
-        self, mirrored: MirroredObject, held: dict[str, Held], listed: dict[str, Listed]
-    ) -> list[str]:
+    def _strangers(self, mirrored: MirroredObject, unheld: dict[str, Unheld]) -> list[str]:
         """Return what is listed here but has its row in another window, or has only just got one.
 
         A row's `created` may have drifted like any other field.
         """
-        new = [name for name in listed if name not in held]
-        if not new:
+        if not unheld:
             return []
-        return list(
-            self._database.read(lambda connection: mirror_rows.read_many(connection, mirrored, new))
+        return self._database.read(
+            lambda connection: missing_rows.held_ids(connection, mirrored, list(unheld))
         )
 
     def one(

@@ -6,18 +6,20 @@ Missed and replayed events need none: they go through the mirror as if Stripe ha
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psycopg
 
-from reconcile.drift import OBJECTS, drift, settled, spooled, write_of, write_of_spooled
+from reconcile.compare import Unheld
+from reconcile.drift import OBJECTS, drift, missing, settled, spooled, write_of, write_of_spooled
 from reconcile.inspected import Inspected
 from reconcile.journal import add, mark_done
 from shared import truth
 from shared.database import Connection, Database, describe
 from shared.mirrored import MirroredObject
-from shared.repository import drifts, fingerprints, mirror_rows, runs
+from shared.repository import drifts, fingerprints, mirror_rows, missing_rows, runs
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
@@ -42,7 +44,7 @@ class RunJournal:
         Raises LeaseLost, with nothing written, when another run has taken over.
         """
         mirrored, name = found.mirrored, found.mirrored.name
-        if not found.missing and not found.waiting:
+        if not found.differences:
             add(self.progress, name, found.counts)
             mark_done(self.progress, name, found.window)
             with self._database.connection() as connection:
@@ -60,6 +62,7 @@ class RunJournal:
                 quicker = "refused" if one.id in refused else "pending"
                 action = "repaired" if one.id in written else quicker
                 rows.append(drift(mirrored, one, self._access, action))
+            refused |= self._insert(connection, mirrored, found.unheld, rows)
             drifts.record(connection, self._story, rows)
             found.counts["unwritable"] += len(refused)
             add(self.progress, name, found.counts)
@@ -145,6 +148,44 @@ class RunJournal:
 
     def _advance(self, connection: Connection) -> None:
         runs.advance(connection, self._run_id, self.progress, lease_seconds=self._lease)
+
+    def _insert(
+        self,
+        connection: Connection,
+        mirrored: MirroredObject,
+        unheld: Sequence[Unheld],
+        rows: list[DriftRow],
+    ) -> dict[str, str]:
+        """Insert in one statement, which keeps the differences too.
+
+        Where one row breaks a rule of the database they are inserted one by one. What is not
+        inserted is added to `rows`. Returns, by id, why a row cannot be written at all.
+        """
+        if not unheld:
+            return {}
+        try:
+            with connection.transaction():
+                quicker = missing_rows.insert(
+                    connection,
+                    mirrored,
+                    [missing(mirrored, one, self._access) for one in unheld],
+                    run_id=self._run_id,
+                    story=self._story,
+                    found_at=int(time.time()),
+                )
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(unheld) == 1:
+                difference = unheld[0].difference(mirrored)
+                rows.append(drift(mirrored, difference, self._access, "refused"))
+                return {difference.id: describe(error)}
+        else:
+            lost = [one.difference(mirrored) for one in unheld if one.one.id in quicker]
+            rows += [drift(mirrored, difference, self._access) for difference in lost]
+            return {}
+        refused: dict[str, str] = {}
+        for one in unheld:
+            refused |= self._insert(connection, mirrored, [one], rows)
+        return refused
 
     def _marked(self, connection: Connection, mirrored: MirroredObject, row: DriftRow) -> bool:
         if row.kind != "missing_in_stripe":

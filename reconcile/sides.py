@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from reconcile.compare import Listed, sift
+from reconcile.compare import Listed, Unheld, sift
 from reconcile.inspected import Inspected
 from reconcile.listing import Step
 from reconcile.windows import Window
@@ -14,20 +14,23 @@ from shared.mirrored import Held, MirroredObject
 from shared.recognition import Body
 from shared.repository.fingerprints import Fingerprint
 from shared.repository.window_rows import WindowRow, WindowRows
+from shared.shape import is_whole, prepare
 
 
 def sides(
     mirrored: MirroredObject, rows: WindowRows, step: Step, access: frozenset[str]
-) -> tuple[Inspected, dict[str, Held], dict[str, Listed]]:
+) -> tuple[Inspected, dict[str, Held], dict[str, Listed], dict[str, Unheld]]:
     """Take the rows of a step out of `rows`, and return what is left to compare on either side.
 
-    What is in sync, and what cannot be read, is counted; what was recognised is gone already.
-    `access`: the statuses that let a customer in, empty for objects that have no status.
+    What is in sync, and what cannot be read, is counted; what was recognised is gone already. What
+    is listed whole and has no row here comes apart, last, for nothing can be compared. `access`:
+    the statuses that let a customer in, empty for objects that have no status.
     """
     found = Inspected(mirrored=mirrored, window=Window(step.floor, step.ceiling))
     counts = found.counts
     held: dict[str, Held] = {}
     listed: dict[str, Listed] = {}
+    unheld: dict[str, Unheld] = {}
     for part in step.parts:
         sifted = sift(mirrored, rows.rows, part.objects, access)
         counts["stripe"] += len(part.objects) + len(part.unreadable)
@@ -39,20 +42,27 @@ def sides(
         found.unreadable.update((one.id, str(one.error)) for one in part.unreadable)
         for one, row in sifted.odd:
             held_row = row.held(mirrored) if row else rows.odd.pop(one.id, None)
+            is_unheld = held_row is None and one.id not in held and is_whole(mirrored, one)
             try:
+                if is_unheld:
+                    prepare(mirrored, one)
+                    unheld[one.id] = Unheld(one, part.as_of)
+                    listed.pop(one.id, None)
+                    continue
                 content = mirrored.content(one)
             except UnreadableObject as error:
                 found.unreadable[one.id] = str(error)
                 counts["database"] += held_row is not None
                 continue
             listed[content.id] = Listed(content, part.as_of)
+            unheld.pop(content.id, None)
             if held_row is not None:
                 held[content.id] = held_row
     for name in found.unreadable:
         counts["database"] += _take(rows, name)
     held |= _unlisted(mirrored, rows, step.floor)
     counts["database"] += len(held)
-    return found, held, listed
+    return found, held, listed, unheld
 
 
 def take_recognised(rows: WindowRows, step: Step, access: frozenset[str]) -> Counter[str]:

@@ -87,10 +87,10 @@ class Stages:
         self._keep(found)
 
     def _keep(self, found: Inspected) -> None:
-        if found.waiting or (found.missing and not self._order.writes):
+        if found.waiting or (found.differences and not self._order.writes):
             self._last_found = time.monotonic()
         progress = self._journal.progress
-        progress.drift += len(found.waiting) + len(found.missing)
+        progress.drift += found.differences
         progress.stripe_requests = self._stripe.requests
         self._journal.keep(found)
         note(found)

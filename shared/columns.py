@@ -102,14 +102,16 @@ _WIRE: dict[Type, Any] = {
     Type.JSON: msgspec.Raw,
 }
 
-_NULL = msgspec.Raw(b"null")
+NULL_JSON = msgspec.Raw(b"null")
+"""The JSON of a field that is left out."""
 
 # Here and not in the wire types: the decoder would call them for every object of a run, and what
 # is equal to its row needs no check.
-_PATTERNS = {
+PATTERNS = {
     Type.TEXT: re.compile(r"[!-~]+"),
     Type.DECIMAL: re.compile(r"-?[0-9]{1,20}([.][0-9]{1,20})?"),
 }
+"""What ids (the columns `id`) and decimals must match as a whole."""
 
 
 _quoted = json.encoder.encode_basestring
@@ -150,7 +152,7 @@ def _in_bytes(key: str) -> tuple[int, bytes]:
 
 
 def _json(value: msgspec.Raw | None) -> Value:
-    if value is None or value == _NULL:
+    if value is None or value == NULL_JSON:
         return None
     try:
         return canonical_json(msgspec.json.decode(value))
@@ -164,11 +166,12 @@ def _references(value: list[str | Expanded] | None) -> Value:
     return canonical_json([one if isinstance(one, str) else one.id for one in value])
 
 
-_CONVERSIONS: dict[Type, Callable[[Any], Value]] = {
+CONVERSIONS: dict[Type, Callable[[Any], Value]] = {
     Type.REFERENCES: _references,
     Type.METADATA: _metadata,
     Type.JSON: _json,
 }
+"""How a decoded value becomes the value of a row, where that is another."""
 
 
 class Columns:
@@ -197,14 +200,14 @@ class Columns:
         self._get = attrgetter(*(column.source for column in self.all))
         self._references = [i for i, c in enumerate(self.all) if c.type is Type.REFERENCE]
         self._patterns = [
-            (position, _PATTERNS[column.type])
+            (position, PATTERNS[column.type])
             for position, column in enumerate(self.all)
             if column.type is Type.DECIMAL or column.name == "id"
         ]
         self._conversions = [
-            (position, _CONVERSIONS[column.type])
+            (position, CONVERSIONS[column.type])
             for position, column in enumerate(self.all)
-            if column.type in _CONVERSIONS
+            if column.type in CONVERSIONS
         ]
 
     def row(self, decoded: Any, *, checked: bool = True) -> list[Value]:
@@ -215,7 +218,7 @@ class Columns:
         try:
             row = list(self._get(decoded))
         except AttributeError:
-            row = [_dig(decoded, column.source) for column in self.all]
+            row = [dig(decoded, column.source) for column in self.all]
         for position in self._references:
             if row[position].__class__ is Expanded:
                 row[position] = row[position].id
@@ -229,7 +232,8 @@ class Columns:
         return row
 
 
-def _dig(decoded: Any, path: str) -> Any:
+def dig(decoded: Any, path: str) -> Any:
+    """Return what stands at a path, None where it or what leads there is missing."""
     for part in path.split("."):
         if decoded is None:
             break
@@ -253,7 +257,7 @@ def _struct(
             wire = Identifier if column.name == "id" else _WIRE[column.type]
             members.append((path[0], wire))
         elif column.type is Type.JSON:
-            members.append((path[0], _WIRE[column.type], _NULL))
+            members.append((path[0], _WIRE[column.type], NULL_JSON))
         else:
             members.append((path[0], _WIRE[column.type] | None, None))
     for key, inner in nested.items():

@@ -74,7 +74,7 @@ def _drift(row: DriftRow) -> dict[str, Any]:
         "id": row.object_id,
         "kind": row.kind,
         "consequence": row.consequence,
-        "fields": {name: list(pair) for name, pair in row.fields.items()},
+        "fields": row.fields,
         "monthly_amount": row.monthly_amount,
         "action": row.action,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from shared.columns import AS_JSON, Column, Type
 
-_IN_JSON = {
+IN_JSON = {
     Type.TEXT: "text",
     Type.REFERENCE: "text",
     Type.BOOLEAN: "boolean",
@@ -23,7 +23,7 @@ _IN_JSON = {
 
 def record(columns: tuple[Column, ...], *more: str) -> str:
     """Return what json_to_record takes for the row of an object: a list of columns."""
-    typed = [f'"{column.name}" {_IN_JSON[column.type]}' for column in columns]
+    typed = [f'"{column.name}" {IN_JSON[column.type]}' for column in columns]
     return ", ".join([*typed, *more])
 
 
@@ -69,3 +69,19 @@ def shown(column: Column, table: str) -> str:
 def held(column: Column, table: str) -> str:
     """Return a column's value as a `Row` has it: as it is shown, but JSON as text."""
     return f'{table}."{column.name}"::text' if column.type in AS_JSON else shown(column, table)
+
+
+def initial(column: Column, record: str) -> str:
+    """Return a member of `{field: [null, value]}` as text, NULL where there is no value."""
+    return f"""'"{column.name}": [null, ' || {_as_json(column, record)} || ']'"""
+
+
+def member(column: Column, record: str) -> str:
+    """Return a member of `{field: value}` as text, NULL where there is no value."""
+    return f"""'"{column.name}": ' || {_as_json(column, record)}"""
+
+
+def _as_json(column: Column, record: str) -> str:
+    name = f'{record}."{column.name}"'
+    is_text = IN_JSON[column.type] == "text"
+    return f"to_json({name})::text" if is_text else f"{name}::text"

@@ -28,6 +28,9 @@ class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
     found_at: int
 
 
+_decoder = msgspec.json.Decoder(list[DriftRow])
+
+
 class Tally(NamedTuple):
     """So many differences with one action and one consequence; `monthly_amount` by currency."""
 
@@ -82,17 +85,21 @@ def read(
     """
     after = ("", "")
     while True:
-        rows = connection.execute(
+        found = connection.execute(
             """
-            SELECT object, object_id, kind, consequence, fields::text, monthly_amount::text,
-                ends_access, action, spooled, extract(epoch FROM found_at)::bigint
-            FROM stripe.drifts
-            WHERE run_id = %(run_id)s
-                AND (object, object_id) > (%(object)s, %(object_id)s)
-                AND (action = 'pending' OR NOT %(pending_only)s)
-                AND (consequence = %(consequence)s OR %(consequence)s::text IS NULL)
-            ORDER BY object, object_id
-            LIMIT %(batch)s
+            SELECT json_agg(d ORDER BY object, object_id)::text
+            FROM (
+                SELECT object, object_id, kind, consequence, fields, monthly_amount, ends_access,
+                    action, translate(encode(spooled, 'base64'), E'\\n', '') AS spooled,
+                    extract(epoch FROM found_at)::bigint AS found_at
+                FROM stripe.drifts
+                WHERE run_id = %(run_id)s
+                    AND (object, object_id) > (%(object)s, %(object_id)s)
+                    AND (action = 'pending' OR NOT %(pending_only)s)
+                    AND (consequence = %(consequence)s OR %(consequence)s::text IS NULL)
+                ORDER BY object, object_id
+                LIMIT %(batch)s
+            ) AS d
             """,
             {
                 "run_id": run_id,
@@ -102,11 +109,14 @@ def read(
                 "consequence": consequence,
                 "batch": BATCH,
             },
-        ).fetchall()
-        if not rows:
+        ).fetchone()
+        assert found is not None
+        if found[0] is None:
             return
-        after = (rows[-1][0], rows[-1][1])
-        yield [_row(*row) for row in rows]
+        # One text for all: a row of columns each, through psycopg, takes four times as long.
+        rows = _decoder.decode(found[0])
+        after = (rows[-1].object, rows[-1].object_id)
+        yield rows
 
 
 def count(connection: Connection[Any], run_id: str) -> list[Tally]:
@@ -147,30 +157,4 @@ def refuse_pending(connection: Connection[Any], run_id: str) -> None:
         WHERE run_id = %(run_id)s AND action = 'pending'
         """,
         {"run_id": run_id},
-    )
-
-
-def _row(  # noqa: PLR0913, PLR0917 (one parameter a column)
-    object_: str,
-    object_id: str,
-    kind: str,
-    consequence: str,
-    fields: str,
-    monthly_amount: str,
-    ends_access: bool,
-    action: str,
-    spooled: bytes | None,
-    found_at: int,
-) -> DriftRow:
-    return DriftRow(
-        object=object_,
-        object_id=object_id,
-        kind=kind,
-        consequence=consequence,
-        fields=msgspec.json.decode(fields, type=dict[str, tuple[Any, Any]]),
-        monthly_amount=msgspec.json.decode(monthly_amount, type=dict[str, int]),
-        ends_access=ends_access,
-        action=action,
-        spooled=spooled,
-        found_at=found_at,
     )

@@ -31,6 +31,20 @@ class Write(NamedTuple):
     fields: Fields
 
 
+class _ManyRow(msgspec.Struct, array_like=True, gc=False):
+    row: Row
+    items: tuple[Row, ...] | None
+    lower: int
+    upper: int
+    revision: int
+    missing: int | None
+
+    def held(self) -> Held:
+        as_of = Interval(self.lower, self.upper)
+        return Held(self.row, self.items or (), as_of, self.revision, self.missing)
+
+
+_many_decoder = msgspec.json.Decoder(list[_ManyRow])
 _items_decoder = msgspec.json.Decoder(tuple[tuple[str | int | bool | None, ...], ...])
 
 
@@ -48,8 +62,15 @@ def read_many(
     connection: Connection[Any], mirrored: MirroredObject, ids: Sequence[str]
 ) -> dict[str, Held]:
     """Return what is held of these ids; an id without a row is left out."""
-    rows = statements(mirrored).many.execute(connection, {"ids": list(ids)})
-    return {row[0]: _held(mirrored, row) for row in rows}
+    row = statements(mirrored).many.execute(connection, {"ids": id_list(ids)}).fetchone()
+    assert row is not None
+    found = _many_decoder.decode(row[0]) if row[0] is not None else []
+    return {str(one.row[0]): one.held() for one in found}
+
+
+def id_list(ids: Sequence[str]) -> str:
+    """Return ids as the JSON that the statements take: an array of text takes psycopg 3 us each."""
+    return msgspec.json.encode(ids).decode()
 
 
 def boundaries(connection: Connection[Any], mirrored: MirroredObject, every: int) -> list[int]:

@@ -11,6 +11,7 @@ from functools import cache
 
 from shared.mirrored import Items, MirroredObject
 from shared.repository import column_sql as sql
+from shared.repository.insert_statement import insert_text
 from shared.repository.statement import Statement
 from shared.repository.window_statement import BY_ID, IN_WINDOW, window_text
 from shared.repository.write_statement import write_text
@@ -24,10 +25,12 @@ class Statements:
     window: Statement
     window_again: Statement
     many: Statement
+    held_ids: Statement
     boundaries: Statement
     number: Statement
     newest: Statement
     beyond: Statement
+    insert: Statement
     write: Statement
     write_single: Statement
     mark_missing: Statement
@@ -41,10 +44,12 @@ def statements(mirrored: MirroredObject) -> Statements:
         window=Statement(window_text(mirrored, IN_WINDOW)),
         window_again=Statement(window_text(mirrored, BY_ID)),
         many=Statement(_many(mirrored)),
+        held_ids=Statement(f"SELECT o.id FROM stripe.{mirrored.table} AS o WHERE {_NAMED}"),
         boundaries=Statement(_boundaries(mirrored)),
         number=Statement(f"SELECT count(*) FROM stripe.{mirrored.table}"),
         newest=Statement(_newest(mirrored)),
         beyond=Statement(_beyond(mirrored)),
+        insert=Statement(insert_text(mirrored)),
         write=Statement(write_text(mirrored)),
         write_single=Statement(write_text(mirrored, single=True)),
         mark_missing=Statement(_mark_missing(mirrored)),
@@ -56,22 +61,28 @@ def _selected(mirrored: MirroredObject) -> str:
     own = ",\n    ".join(sql.held(column, "o") for column in mirrored.columns)
     return f"""
     {own},
-    {_items_selected(mirrored.items)},
+    {_items_selected(mirrored.items)},{_TIMES}"""
+
+
+_TIMES = """
     extract(epoch FROM lower(o.as_of))::bigint,
     extract(epoch FROM upper(o.as_of))::bigint,
     o.revision,
     extract(epoch FROM o.missing_in_stripe_since)::bigint"""
 
+_NAMED = "o.id = ANY(ARRAY(SELECT json_array_elements_text(%(ids)s::json)))"
 
-def _items_selected(items: Items | None) -> str:
+
+def _items_selected(items: Items | None, *, as_text: bool = True) -> str:
+    kind = "text" if as_text else "json"
     if items is None:
-        return "NULL::text"
+        return f"NULL::{kind}"
     columns = ", ".join(sql.held(column, "i") for column in items.columns)
     return f"""(
         SELECT json_agg(json_build_array({columns}) ORDER BY i.id COLLATE "C")
         FROM stripe.{items.table} AS i
         WHERE i.{items.parent} = o.id
-    )::text"""
+    )::{kind}"""
 
 
 def _held(mirrored: MirroredObject) -> str:
@@ -84,10 +95,14 @@ LEFT JOIN stripe.{mirrored.table} AS o ON o.id = %(id)s
 
 
 def _many(mirrored: MirroredObject) -> str:
+    own = ", ".join(sql.held(column, "o") for column in mirrored.columns)
+    items = _items_selected(mirrored.items, as_text=False)
     return f"""
-SELECT{_selected(mirrored)}
+SELECT json_agg(
+    json_build_array(json_build_array({own}), {items},{_TIMES})
+)::text
 FROM stripe.{mirrored.table} AS o
-WHERE o.id = ANY(%(ids)s::text[])
+WHERE {_NAMED}
 """
 
 

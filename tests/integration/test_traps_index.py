@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.stripe_double import StripeDouble
 from shared.objects import CUSTOMER, SUBSCRIPTION
-from shared.repository import ledger, mirror_rows, window_rows
+from shared.repository import ledger, mirror_rows, missing_rows, window_rows
 from tests.builders import apply_all, mirror, until
 
 
@@ -84,6 +84,7 @@ READS: dict[str, Read] = {
     "held": lambda c, m: mirror_rows.read_held(c, m, "sub_1", "evt_1"),
     "window": lambda c, m: window_rows.read_window(c, m, 1_700_000_100, 1_700_000_200),
     "many": lambda c, m: mirror_rows.read_many(c, m, ["sub_1", "cus_2"]),
+    "held_ids": lambda c, m: missing_rows.held_ids(c, m, ["sub_1", "cus_2"]),
     "newest": lambda c, m: mirror_rows.newest_ids(c, m, 3),
     "failed": lambda c, _: ledger.failed(c, 10),
     "find": lambda c, _: ledger.find(c, "evt_1"),

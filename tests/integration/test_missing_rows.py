@@ -1,0 +1,195 @@
+"""What the database lacks comes in as Stripe spells it; row, change and drift are what they were.
+
+Everything else compares rows of columns (`MirroredObject.content`, `.differences`) and keeps a
+`drift()` of them. These are what the one statement is held to.
+"""
+
+import json
+import uuid
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from reconcile.compare import Unheld
+from reconcile.drift import drift, missing, settled
+from shared.errors import UnreadableObject
+from shared.mirrored import MirroredObject
+from shared.objects import CUSTOMER, SUBSCRIPTION
+from shared.repository import drifts, mirror_rows, missing_rows
+from shared.shape import is_whole, prepare
+from shared.truth import Interval
+from tests.builders import ACCESS
+from tests.integration.test_declaration import BODY as PARCEL_BODY
+from tests.integration.test_declaration import PARCEL, TABLES
+from tests.unit.bodies import item, subscription
+
+AS_OF = Interval(5_000, 5_602)
+FOUND_AT = 1_700_000_123
+
+TEXT = "ümläut \u2028 😀 \\ \" ' %(id)s {} [] null \t\x7f"
+ODD_JSON = {
+    "behavior": "void",
+    "resumes_at": None,
+    "": [1.10, 1e22, -0.0, 2**60, {"b": [], TEXT: 1}],
+}
+YEARLY = {"recurring": {"interval": "year", "interval_count": 3, "usage_type": "licensed"}}
+
+SUBSCRIPTIONS: list[dict[str, Any]] = [
+    subscription(),
+    subscription(status="canceled", ended_at=1_700_000_001),
+    subscription(metadata={"": "", TEXT: TEXT, "a" * 40: "b" * 500, "0": "null", "items.x": "{}"}),
+    subscription(metadata=None, discounts=None, pause_collection=None),
+    subscription(pause_collection=ODD_JSON, cancel_at=253_402_300_799, days_until_due=2**63 - 1),
+    subscription(
+        customer={"id": "cus_expanded", "object": "customer", "email": "a@example.com"},
+        default_payment_method={"id": "pm_1"},
+        latest_invoice={"id": "in_1", "lines": {"data": []}},
+        discounts=["di_2", {"id": "di_1", "object": "discount"}],
+    ),
+    subscription(discount={"id": "di_old"}, discounts=...),
+    subscription(status=TEXT, currency=TEXT, collection_method=""),
+    subscription(items={"data": [], "has_more": False}),
+    subscription(
+        item("si_z", quantity=None, price={"unit_amount": None, "unit_amount_decimal": None}),
+        item("si_a", quantity=7, price={"unit_amount_decimal": "0012.50", **YEARLY}),
+        item("si_m", price={"product": {"id": "prod_x"}, "recurring": None}, metadata=None),
+        item("si_f", price={"unit_amount_decimal": "-0.000000000001", "currency": "usd", **YEARLY}),
+        item("si_'\".", metadata={TEXT: TEXT}),
+        current_period_end=4_000_000_000,
+    ),
+    subscription(
+        item(current_period_start=None, current_period_end=None),
+        current_period_start=1_700_000_000,
+        current_period_end=1_702_000_000,
+    ),
+]
+
+CUSTOMERS: list[dict[str, Any]] = [
+    {"id": "cus_1", "object": "customer", "created": 7, "email": TEXT, "metadata": {"a": TEXT}},
+    {"id": "cus_1", "created": 7, "name": "", "metadata": None, "test_clock": {"id": "clock_1"}},
+    {"id": "cus_1", "created": 7, "deleted": True, "email": "a@example.com", "metadata": {"a": ""}},
+]
+
+PARCELS: list[dict[str, Any]] = [
+    PARCEL_BODY,
+    {**PARCEL_BODY, "weight": None, "label": None, "address": [None, "a", 0.1], "postage": None},
+    {**PARCEL_BODY, "label": {"address": None}, "address": "null", "fragile": None},
+]
+
+CASES = [
+    (mirrored, body)
+    for mirrored, bodies in (
+        (SUBSCRIPTION, SUBSCRIPTIONS),
+        (CUSTOMER, CUSTOMERS),
+        (PARCEL, PARCELS),
+    )
+    for body in bodies
+]
+
+
+def unheld(mirrored: MirroredObject, body: dict[str, Any]) -> Unheld:
+    """As a list brings it: decoded and settled."""
+    one = mirrored.settled(mirrored.decoder.decode(json.dumps(body)))
+    assert is_whole(mirrored, one)
+    prepare(mirrored, one)
+    return Unheld(one, AS_OF)
+
+
+@pytest.fixture
+def run(connection: psycopg.Connection) -> str:
+    """A run that may keep differences."""
+    connection.execute(TABLES.encode())
+    name = str(uuid.uuid4())
+    connection.execute(
+        """
+        INSERT INTO stripe.runs (id, scope, holder, lease_expires_at, done, counts)
+        VALUES (%s, 'all', 'test', now() + interval '1 hour', '{}', '{}')
+        """,
+        [name],
+    )
+    return name
+
+
+def insert(
+    connection: psycopg.Connection, run: str, mirrored: MirroredObject, *those: Unheld
+) -> set[str]:
+    rows = [missing(mirrored, one, ACCESS) for one in those]
+    return missing_rows.insert(connection, mirrored, rows, run_id=run, story=run, found_at=FOUND_AT)
+
+
+def test_row_change_and_drift_are_those_of_its_difference(
+    connection: psycopg.Connection, run: str, subtests: pytest.Subtests
+) -> None:
+    for mirrored, body in CASES:
+        with subtests.test(mirrored.name, body=body), connection.transaction(force_rollback=True):
+            content = mirrored.decode(json.dumps(body).encode())
+            one = unheld(mirrored, body)
+            assert insert(connection, run, mirrored, one) == set()
+
+            (held,) = mirror_rows.read_many(connection, mirrored, [content.id]).values()
+            assert mirrored.differences(held, content) == {}
+            assert (held.as_of, held.revision, held.missing_in_stripe_since) == (AS_OF, 1, None)
+
+            fields = mirrored.differences(None, content)
+            change = connection.execute(
+                """
+                SELECT object, object_id, revision, event_id, run_id::text, fields::text,
+                    %(fields)s::jsonb::text
+                FROM stripe.changes
+                """,
+                {"fields": msgspec.json.encode(fields).decode()},
+            ).fetchone()
+            assert change is not None
+            assert change[:5] == (mirrored.name, content.id, 1, None, run)
+            assert change[5] == change[6]
+
+            difference = one.difference(mirrored)
+            assert (difference.fields, difference.content) == (fields, content)
+            expected = settled(drift(mirrored, difference, ACCESS), "repaired")
+            ((kept,),) = drifts.read(connection, run)
+            assert kept == msgspec.structs.replace(expected, found_at=FOUND_AT)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        subscription(id="sub 1"),
+        subscription(id="sub_ü"),
+        subscription(item(id="si\n1")),
+        subscription(item(price={"unit_amount_decimal": "1e5"})),
+        subscription(item(price={"unit_amount_decimal": "NaN"})),
+        subscription(item(price={"unit_amount_decimal": "1" * 21})),
+    ],
+)
+def test_what_content_refuses_is_refused(body: dict[str, Any]) -> None:
+    one = SUBSCRIPTION.settled(SUBSCRIPTION.decoder.decode(json.dumps(body)))
+    with pytest.raises(UnreadableObject) as expected:
+        SUBSCRIPTION.content(one)
+    with pytest.raises(UnreadableObject) as found:
+        prepare(SUBSCRIPTION, one)
+    assert str(found.value) == str(expected.value)
+
+
+def test_row_that_somebody_was_quicker_to_insert_is_left_alone(
+    connection: psycopg.Connection, run: str
+) -> None:
+    first = unheld(SUBSCRIPTION, subscription(id="sub_1", status="past_due"))
+    assert insert(connection, run, SUBSCRIPTION, first) == set()
+    late = unheld(SUBSCRIPTION, subscription(id="sub_1"))
+    other = unheld(SUBSCRIPTION, subscription(item("si_2"), id="sub_2"))
+    connection.execute("TRUNCATE stripe.drifts")
+    assert insert(connection, run, SUBSCRIPTION, late, other) == {"sub_1"}
+    assert connection.execute(
+        "SELECT id, status, revision FROM stripe.subscriptions ORDER BY id"
+    ).fetchall() == [("sub_1", "past_due", 1), ("sub_2", "active", 1)]
+    told = connection.execute(
+        """
+        SELECT object_id, 'change' FROM stripe.changes
+        UNION ALL SELECT object_id, 'drift' FROM stripe.drifts
+        ORDER BY 1, 2
+        """
+    ).fetchall()
+    assert told == [("sub_1", "change"), ("sub_2", "change"), ("sub_2", "drift")]
+    assert missing_rows.held_ids(connection, SUBSCRIPTION, ["sub_2", "sub_9"]) == ["sub_2"]

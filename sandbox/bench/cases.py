@@ -8,7 +8,7 @@ from sandbox import product
 from sandbox.bench import alone
 from sandbox.bench.box import CPU, MIB, NoBox, box
 from sandbox.bench.figures import Part
-from sandbox.bench.runs import MILLION, Run, run, run_well
+from sandbox.bench.runs import MILLION, Run, forget, run, run_well
 from sandbox.bench.stage import KEY, LATENCY_MS, STRIPE_RATE, UNLIMITED, Stage
 from sandbox.measure import measured
 from sandbox.telling import show
@@ -85,6 +85,7 @@ def in_the_box(part: Part, made: Stage, rows: int) -> None:
     try:
         with box() as limits:
             show(f"... {name}")
+            forget(made)
             found = run(made, environ={**made.environ, **UNLIMITED}, groups=limits.groups)
             peak, throttled, spun = limits.peak(), limits.throttled(), limits.spun
     except NoBox as error:
@@ -124,6 +125,7 @@ def with_drift(part: Part, made: Stage, rows: int) -> None:
 def at_stripes_pace(part: Part, made: Stage, rows: int, *, customers: bool = False) -> None:
     """As many customers have an endpoint, and so a floor, of their own beside."""
     floor = math.ceil(rows / 100) / STRIPE_RATE
+    forget(made)
     show(f"... at Stripe's pace, which takes {floor:.0f} s at least")
     made.double.call("switch", latency=LATENCY_MS / 1_000, rate_limits=True)
     found = run(made, environ=made.environ, deadline=math.ceil(3 * floor + 20))

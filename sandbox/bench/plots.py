@@ -49,6 +49,7 @@ def _bulk(points: Sequence[dict[str, Any]]) -> dict[str, Chart]:
             log=True,
             lines=[
                 _line("first run", points, "rows", "first_cpu"),
+                _line("in sync, every field", points, "rows", "whole_cpu"),
                 _line("in sync", points, "rows", "in_sync_cpu"),
                 Line(
                     name=f"{BUDGET_CPU:g} s a million",
@@ -63,6 +64,7 @@ def _bulk(points: Sequence[dict[str, Any]]) -> dict[str, Chart]:
             y="MiB",
             lines=[
                 _line("first run", points, "rows", "first_peak"),
+                _line("in sync, every field", points, "rows", "whole_peak"),
                 _line("in sync", points, "rows", "in_sync_peak"),
                 _limit("the box", ends, MIB),
             ],

@@ -101,6 +101,25 @@ def test_migration_waits_for_the_one_at_work(empty_database_url: str) -> None:
         assert len(waiting.result(20)) == len(migrations())
 
 
+def test_migration_lets_go_of_a_table_that_somebody_else_is_using(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else every webhook would wait behind it, for as long as a dump takes."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    with psycopg.connect(database_url) as holder:
+        # As before the last migration, which makes a table and then alters one that is in use.
+        holder.execute("DELETE FROM stripe.schema_migrations WHERE name LIKE '0004%'")
+        holder.execute("ALTER TABLE stripe.account DROP fingerprint_salt")
+        holder.execute("DROP TABLE stripe.fingerprints")
+        holder.commit()
+        holder.execute("SELECT FROM stripe.account")  # and its transaction stays open
+        assert main([]) == 1
+        assert "run `migrate` again when they are done" in capsys.readouterr().err
+        assert one(holder, "SELECT to_regclass('stripe.fingerprints')::text") is None
+        holder.rollback()
+        assert main([]) == 0
+
+
 @pytest.mark.parametrize(
     "change, words",
     [

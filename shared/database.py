@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from shared.errors import DatabaseUnavailable
@@ -18,6 +19,9 @@ from shared.errors import DatabaseUnavailable
 T = TypeVar("T")
 
 CONNECT_SECONDS = 2
+
+_HAND_SECONDS = 60.0
+"""How long a connection stays out of the pool, which closes what is idle or old."""
 
 _LOOK_SECONDS = 0.1
 """How long a caller waits for a connection before it looks why there is none."""
@@ -32,6 +36,7 @@ class Connection(psycopg.Connection[Any]):
 
     seconds: float = 30.0
     deadline: float | None = None
+    back_by: float = 0.0
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the server, at most as long as the connection allows."""
@@ -65,6 +70,11 @@ class Database:
         """
         self._seconds = statement_seconds
         self._lent: set[Connection] = set()
+        # Of the pool, but not put back: to put one back and get it again takes a tenth of an event.
+        # While somebody waits in the pool's line nothing is held back here.
+        self._at_hand: list[Connection] = []
+        self._in_line = 0
+        self._hand = threading.Lock()
         self._is_refused = False
         self._scout = threading.Lock()
         self._pool = ConnectionPool(
@@ -90,16 +100,14 @@ class Database:
         refuses a statement for another reason than its values (for those psycopg's own error).
         """
         try:
-            self._pool.open()
-            connection = self._borrow(time.monotonic() + self._patience(deadline))
+            connection = self._take() or self._wait_in_line(deadline)
             connection.deadline = deadline
             try:
                 # In autocommit mode nothing is left to commit, and the pool rolls back what is.
                 yield connection
             finally:
                 connection.deadline = None
-                self._lent.discard(connection)
-                self._pool.putconn(connection)
+                self._give_back(connection)
         except PoolClosed as error:
             raise DatabaseUnavailable(f"no connection to the database: {error}") from None
         except psycopg.OperationalError as error:
@@ -142,6 +150,43 @@ class Database:
     def close(self) -> None:
         """Close every connection; idle ones at once."""
         self._pool.close()
+        with self._hand:
+            spare, self._at_hand = self._at_hand, []
+        for connection in spare:
+            self._pool.putconn(connection)
+
+    def _take(self) -> Connection | None:
+        """Take the connection that was used last, or enter the line."""
+        with self._hand:
+            if not self._at_hand:
+                self._in_line += 1
+                return None
+            connection = self._at_hand.pop()
+            self._lent.add(connection)
+            return connection
+
+    def _wait_in_line(self, deadline: float | None) -> Connection:
+        """Wait for the pool and leave the line. Raises DatabaseUnavailable."""
+        try:
+            self._pool.open()
+            connection = self._borrow(time.monotonic() + self._patience(deadline))
+        finally:
+            with self._hand:
+                self._in_line -= 1
+        connection.back_by = time.monotonic() + _HAND_SECONDS
+        return connection
+
+    def _give_back(self, connection: Connection) -> None:
+        """Keep a connection at hand; what is broken, old, unused or waited for is the pool's."""
+        now, leaving = time.monotonic(), [connection]
+        is_idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+        with self._hand:
+            self._lent.discard(connection)
+            if is_idle and now < connection.back_by and not (self._in_line or self._pool.closed):
+                self._at_hand.append(connection)
+                leaving = [] if now < self._at_hand[0].back_by else [self._at_hand.pop(0)]
+        for one in leaving:
+            self._pool.putconn(one)
 
     def _borrow(self, until: float) -> Connection:
         """Take a connection from the pool; while the database refuses them one caller waits.

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import enum
 import time
-from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
 import psycopg
 
 from shared import truth
@@ -47,8 +47,7 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an event, for the answer and the log.
 
     `asked`: questions to Stripe. `retries`: races lost against other writers of the same row.

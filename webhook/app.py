@@ -61,7 +61,8 @@ class App(Flask):
     """
 
     max_body_bytes: int
-    receive: Callable[[bytes, str | None, Fields], dict[str, object]]
+    receive: Callable[[bytes, str | None, Fields], str]
+    """Apply an event and return its outcome."""
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
@@ -81,10 +82,10 @@ class App(Flask):
         """Return status, headers and body for the event that `read` returns; raises nothing."""
         headers: dict[str, str] = {}
         try:
-            status, answered = 200, self.receive(read(), signature, fields)
+            status, body = 200, encoded("outcome", self.receive(read(), signature, fields))
         except Exception as error:  # noqa: BLE001 - as Flask does: `refusal` is the one catch-all
-            status, answered, headers = refusal(fields, error)
-        body = json.dumps(answered).encode()
+            status, word, headers = refusal(fields, error)
+            body = encoded("error", word)
         headers["Content-Type"] = "application/json"
         headers["Content-Length"] = str(len(body))
         return status, headers, body
@@ -96,7 +97,7 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
     # A redirect would fail the delivery: Stripe follows none.
     app.url_map.merge_slashes = False
 
-    def receive(body: bytes, signature: str | None, fields: Fields) -> dict[str, object]:
+    def receive(body: bytes, signature: str | None, fields: Fields) -> str:
         deadline = time.monotonic() + ANSWER_SECONDS
         verify(
             body,
@@ -117,7 +118,7 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
         )
         if receipt.error is not None:
             fields["error"] = receipt.error
-        return {"outcome": receipt.outcome}
+        return receipt.outcome
 
     def healthz() -> Response:
         return answer(200, {"healthy": True})
@@ -175,25 +176,26 @@ def describe(error: Exception) -> str:
 
 def refuse(error: Exception) -> Response:
     """Answer an error in Flask's own routes."""
-    return answer(*refusal(log_fields(request.environ), error))
+    status, word, headers = refusal(log_fields(request.environ), error)
+    return answer(status, {"error": word}, headers)
 
 
-def refusal(fields: Fields, error: Exception) -> tuple[int, dict[str, object], dict[str, str]]:
-    """Return status, body and headers for an error: the one catch-all of this edge."""
+def refusal(fields: Fields, error: Exception) -> tuple[int, str, dict[str, str]]:
+    """Return status, word and headers for an error: the one catch-all of this edge."""
     if isinstance(error, HTTPException):
         status = error.code or 500
         if isinstance(error, BadRequest):
             fields["error"] = error.description
         allowed = {name: value for name, value in error.get_headers() if name == "Allow"}
-        return status, {"error": HTTP_WORDS.get(status, "bad_request")}, allowed
+        return status, HTTP_WORDS.get(status, "bad_request"), allowed
     for kind in type(error).__mro__:
         if kind in ANSWERS:
             status, word = ANSWERS[kind]
             fields["error"] = describe(error)
-            return status, {"error": word}, retry_after() if status == UNAVAILABLE else {}
+            return status, word, retry_after() if status == UNAVAILABLE else {}
     # A product error without a row above is as unexpected here as any other.
     fields["error"] = error
-    return 500, {"error": "internal"}, {}
+    return 500, "internal", {}
 
 
 def answer(
@@ -206,6 +208,12 @@ def answer(
 def retry_after() -> dict[str, str]:
     """Ask for another try."""
     return {"Retry-After": str(RETRY_AFTER)}
+
+
+@cache
+def encoded(name: str, word: str) -> bytes:
+    """Return an answer's body. Both are words of ours, so there are few of them."""
+    return json.dumps({name: word}).encode()
 
 
 @cache

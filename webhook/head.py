@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 MAX_HEAD: Final = 8_190
 
 _HEAD = re.compile(rb"POST /webhook HTTP/1\.1\r\n((?:[A-Za-z0-9-]{1,64}:[\t -~]*\r\n){1,64})\r\n")
+_FIELD = re.compile(rb"([A-Za-z0-9-]+):[\t ]*([!-~](?:[\t -~]*[!-~])?)?[\t ]*\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,9}")
-_NEEDED: Final = frozenset({b"host", b"content-length"})
+_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
 _IN_DOUBT: Final = frozenset(
     {
         *(b"transfer-encoding", b"te", b"trailer", b"expect", b"upgrade", b"http2-settings"),
@@ -36,24 +37,21 @@ def read_head(data: bytes) -> Head | None:
     found = _HEAD.match(data)
     if found is None or found.end() > MAX_HEAD:
         return None
-    lines = found[1].split(b"\r\n")
-    lines.pop()
-    fields = {}
-    for line in lines:
-        name, _, value = line.partition(b":")
-        fields[name.lower()] = value.strip()
+    listed = _FIELD.findall(found[1])
+    fields = {name.lower(): value for name, value in listed}
+    length = fields.get(b"content-length")
     # A name that comes twice means one thing to some, another to others.
-    if len(fields) != len(lines) or not fields.keys() >= _NEEDED or fields.keys() & _IN_DOUBT:
+    if len(fields) != len(listed) or b"host" not in fields or not length:
         return None
     connection = fields.get(b"connection", b"keep-alive").lower()
-    if connection not in {b"keep-alive", b"close"} or not _LENGTH.fullmatch(
-        fields[b"content-length"]
-    ):
+    if connection not in _CONNECTION or not _LENGTH.fullmatch(length):
+        return None
+    if not _IN_DOUBT.isdisjoint(fields):
         return None
     signature = fields.get(b"stripe-signature")
     return Head(
         end=found.end(),
-        length=int(fields[b"content-length"]),
+        length=int(length),
         signature=None if signature is None else signature.decode("ascii"),
         is_last=connection == b"close",
     )

@@ -45,6 +45,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def run(self) -> None:
         """Accept, and end what is overdue, until told to stop; then let what is in hand end."""
         self._ready = select.epoll()
+        self._kept_seconds: float = self.cfg.keepalive
         self._open: set[Any] = set()
         self._deadlines: dict[Any, float] = {}
         # By file number, those of which a thread or the end is yet to come: whoever takes one out
@@ -102,7 +103,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                     conn.sock.shutdown(socket.SHUT_RD)
 
     def _wait_for(self, conn: Any, enter: Callable[[select.epoll, int, int], None]) -> None:
-        conn.set_timeout()
+        conn.timeout = time.monotonic() + self._kept_seconds
         number = conn.sock.fileno()
         self.keepalived_conns[number] = conn
         with suppress(OSError):  # the main thread may have closed it already

@@ -151,6 +151,22 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
     assert log.redact(text) == text
 
 
+@pytest.mark.parametrize("name", ["first", "second", "third"])
+def test_secret_in_one_of_many_fields_is_redacted(lines: Lines, name: str) -> None:
+    fields: dict[str, Any] = {
+        "first": "Ada",
+        "count": 1,
+        "second": "SK_LIVE_51",
+        "third": "on",
+        name: "a@b.example",
+    }
+    log.event(lines.logger, "event.applied", **fields)
+    line = lines.last()
+    assert line[name] == "***"
+    assert line["second"] == "***"
+    assert line["count"] == 1
+
+
 def test_secret_at_the_end_of_a_shortened_value_is_not_shown_in_part(lines: Lines) -> None:
     url = "postgres://app:" + "canary" * 20 + "@db/app"
     for start in range(log.MAX_TEXT - len(url) - 5, log.MAX_TEXT + 1):

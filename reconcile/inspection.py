@@ -110,6 +110,7 @@ class Inspector:
         before = rows.copy()
         look, questions = self._compared(found.mirrored, rows, step)
         room = _MOST_ASKED - len(asked)
+        is_full = len(questions) >= room
         if len(questions) > room:
             newest = sorted((created for _, created in questions.values()), reverse=True)
             floor = newest[max(room, 1) - 1] + 1
@@ -124,7 +125,7 @@ class Inspector:
             # What a list names after all, at another `created` than its row's, is not left out.
             if question[0] or name not in asked:
                 asked[name] = question
-        return len(asked) >= _MOST_ASKED
+        return is_full
 
     def _compared(
         self, mirrored: MirroredObject, rows: WindowRows, step: Step

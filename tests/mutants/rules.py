@@ -341,4 +341,15 @@ MUTANTS = (
         ),
         (_FINGERPRINTS, _MACHINE),
     ),
+    Mutant(
+        "a portion of a window ends where its questions end, also within a page",
+        (
+            Patch(
+                "reconcile/inspection.py",
+                "        return is_full\n",
+                "        return len(asked) >= _MOST_ASKED\n",
+            ),
+        ),
+        (_RECONCILE,),
+    ),
 )

@@ -6,6 +6,8 @@ object beyond theirs. All rows come as one text: a row of its own for each costs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shared.columns import Column, Type
 from shared.mirrored import MirroredObject
 
@@ -30,8 +32,10 @@ def window_text(mirrored: MirroredObject, which: str) -> str:
     What is known to be equal to a body: `[id, created, revision, status, length, hash]`, if
     `recall` is true. All others: `[lower, upper, revision, missing since, hash, object]`.
 
-    A row's hash is made of every mirrored column, of the items' too. hash_record_extended knows
-    what is equal: 1.5 and 1.50, or one JSON object in two spellings, have one hash.
+    A row's hash is made of every mirrored column, of the items' too, as the server would send them.
+    Its own hashes of the values are too weak to tell of a change: that of a number leaves out the
+    sign, those of times and whole numbers fold eight bytes to four, and in JSON two values that are
+    exchanged or change together may cancel each other out, whatever the seed.
     """
     tree = _tree(mirrored.columns, "o")
     if mirrored.items is not None:
@@ -79,15 +83,20 @@ WHERE {which}
 
 def _hash(mirrored: MirroredObject) -> str:
     """Return the hash of a row's whole content."""
-    columns = ", ".join(f'o."{column.name}"' for column in mirrored.columns)
-    if mirrored.items is None:
-        return f"hash_record_extended(ROW({columns}), %(seed)s::bigint)"
-    items = ", ".join(f'i."{column.name}"' for column in mirrored.items.columns)
-    return f"""hash_record_extended(ROW({columns}, (
-        SELECT bit_xor(hash_record_extended(ROW({items}), %(seed)s::bigint))
+    columns = [f'o."{column.name}"' for column in mirrored.columns]
+    if mirrored.items is not None:
+        items = _hash_of([f'i."{column.name}"' for column in mirrored.items.columns])
+        columns.append(f"""(
+        SELECT bit_xor({items})
         FROM stripe.{mirrored.items.table} AS i
         WHERE i.{mirrored.items.parent} = o.id
-    )), %(seed)s::bigint)"""
+    )""")
+    return _hash_of(columns)
+
+
+def _hash_of(values: Sequence[str]) -> str:
+    """Return the hash of some values' bytes: 64 bits, begun with the seed."""
+    return f"hash_record_extended(ROW(record_send(ROW({', '.join(values)}))), %(seed)s::bigint)"
 
 
 def _tree(columns: tuple[Column, ...], table: str) -> _Tree:

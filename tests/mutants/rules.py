@@ -313,8 +313,8 @@ MUTANTS = (
         (
             Patch(
                 "shared/repository/window_statement.py",
-                "bit_xor(hash_record_extended(ROW({items}),",
-                "bit_xor(hash_record_extended(ROW(i.id),",
+                "SELECT bit_xor({items})",
+                "SELECT bit_xor(hashtextextended(i.id, 0))",
             ),
         ),
         (_FINGERPRINTS,),

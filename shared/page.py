@@ -66,6 +66,10 @@ def decode_page(
         page = _decode(mirrored, found.rest)
     except UnreadableObject:
         return _decode(mirrored, body)
+    names = [one.id for one in (*page.objects, *page.unreadable)]
+    if len(names) != len(found.bodies) or found.bodies.keys() != set(names):
+        # An object that is listed twice, or two that look like one: whose body is whose?
+        return _decode(mirrored, body)
     return _with(page, found)
 
 

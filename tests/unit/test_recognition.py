@@ -114,6 +114,18 @@ def test_page_of_another_layout_is_decoded_as_it_is(body: bytes) -> None:
     assert (found.oldest, found.last_id) == (plain.oldest, plain.last_id)
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_body_of_an_object_that_is_listed_twice_is_not_told(first: int) -> None:
+    """Else the one state would be remembered as equal to a row that equals the other."""
+    objects = bodies(3)
+    memory = known(page(*objects[:first]))
+    changed = {**objects[2], "status": "past_due"}
+    found = read(page(*objects, changed), memory)
+    assert found.bodies == {}
+    assert [one.id for one in found.objects] == ["sub_0", "sub_1", "sub_2", "sub_2"]
+    assert (found.same, found.oldest, found.last_id) == ([], 999_998, "sub_2")
+
+
 def test_unreadable_object_among_recognised_ones_is_named() -> None:
     objects = bodies(3)
     memory = known(page(*objects))

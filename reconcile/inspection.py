@@ -138,7 +138,9 @@ class Inspector:
             again = self._database.read(
                 lambda connection: window_rows.read_again(connection, mirrored, names, self._seed)
             )
-            counts["database"] += put_back(rows, again, names, step)
+            overtaken = put_back(mirrored, rows, again, names, step)
+            counts["database"] += len(overtaken)
+            counts["granting"] += sum(known.status in access for known in overtaken)
         found, held, listed, unheld = sides(mirrored, rows, step, access)
         found.counts.update(counts)
         found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())

@@ -11,7 +11,7 @@ from reconcile.listing import Step
 from reconcile.windows import Window
 from shared.errors import UnreadableObject
 from shared.mirrored import Held, MirroredObject
-from shared.recognition import Body
+from shared.recognition import Body, Known
 from shared.repository.fingerprints import Fingerprint
 from shared.repository.window_rows import WindowRow, WindowRows
 from shared.shape import is_whole, prepare
@@ -91,28 +91,32 @@ def unrecognised(rows: WindowRows, step: Step) -> list[str]:
     return [name for name, one in rows.known.items() if one.created >= step.floor or name in listed]
 
 
-def put_back(rows: WindowRows, again: WindowRows, ids: Iterable[str], step: Step) -> int:
+def put_back(
+    mirrored: MirroredObject, rows: WindowRows, again: WindowRows, ids: Iterable[str], step: Step
+) -> list[Known]:
     """Put rows that were read again in the place of what was known of them.
 
     A row that somebody has written in between is a newer one than the page may speak for: where it
-    is listed it is left out, so that it is asked for. Returns how many these are.
+    is listed it is left out, so that it is asked for. Returns what was known of these.
     """
     listed = {one.id for part in step.parts for one in part.objects}
-    overtaken = 0
+    overtaken: list[Known] = []
     late: dict[str, WindowRow] = {}
     for name in ids:
-        revision = rows.known.pop(name).revision
+        known = rows.known.pop(name)
         row = again.rows.get(name) or again.odd.get(name)
         if row is None:
             continue  # deleted by hand since
-        if row.revision != revision and name in listed:
-            overtaken += 1
-        elif isinstance(row, WindowRow):
-            late[name] = row
-        else:
+        if row.revision != known.revision and name in listed:
+            overtaken.append(known)
+        elif isinstance(row, Held):
             rows.odd[name] = row
+        elif row.content.created is not None and row.content.created >= step.floor:
+            late[name] = row
+        else:  # somebody has moved it: out of the order in which rows are looked through
+            rows.odd[name] = row.held(mirrored)
     if late:
-        # In front, so that what is left unlisted is found: all of it lies above the step's floor.
+        # In front, so that what is left unlisted is found: none of it lies below the step's floor.
         others = dict(rows.rows)
         rows.rows.clear()
         rows.rows.update(late)

@@ -15,7 +15,7 @@ from shared.mirrored import MirroredObject
 from shared.objects import CUSTOMER, MIRRORED, SUBSCRIPTION
 from shared.recognition import seed
 from shared.repository import fingerprints, window_rows
-from tests.builders import apply, mirror, reconcile, world
+from tests.builders import ACCESS, apply, mirror, reconcile, world
 from tests.integration.witness import count, one
 
 OTHER = {
@@ -290,6 +290,8 @@ def test_row_that_a_webhook_writes_while_its_page_is_listed_is_asked_for(
     assert [line.path for line in control.requests() if names[3] in line.path] != []
     counts = report.counts["subscription"]
     assert (counts["stripe"], counts["database"]) == (12, 12)
+    granting = "SELECT count(*) FROM stripe.subscriptions WHERE status = ANY(%s)"
+    assert counts["granting"] == one(connection, granting, list(ACCESS))
     quantity = "SELECT quantity FROM stripe.subscription_items WHERE subscription_id = %s"
     assert one(connection, quantity, names[3]) == (5 if is_late else 6)
 
@@ -322,3 +324,25 @@ def test_pages_of_another_layout_are_compared_field_by_field(
         "customer": 12,
         "subscription": 12,
     }
+
+
+@pytest.mark.parametrize("moment", ["1960-01-01", None])
+def test_row_that_is_moved_while_its_page_is_listed_hides_no_other(
+    moment: str | None,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    """Two customers are deleted without an event, and somebody moves the row of the newer."""
+    control = stripe_double.control
+    seeded(database_url, stripe_double)
+    query = "SELECT array_agg(id ORDER BY created DESC) FROM stripe.customers"
+    newer, older, *_ = one(connection, query)
+    for name in (newer, older):
+        control.delete_customer(name, events=0)
+    control.advance(3_600)
+    move = "UPDATE stripe.customers SET created = %s, revision = revision + 1 WHERE id = %s"
+    control.hook(lambda: connection.execute(move, [moment, newer]), endpoint="customers.list")
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome is RunOutcome.SUCCESS
+    assert older in {row.object_id for row in report.drift()}

@@ -335,7 +335,7 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/sides.py",
-                "if row.revision != revision and name in listed:",
+                "if row.revision != known.revision and name in listed:",
                 "if row.revision < 0 and name in listed:",
             ),
         ),

@@ -21,7 +21,7 @@ from shared.stripe_api import StripeApi
 
 _log = logging.getLogger(__name__)
 
-WINDOW_ROWS = 492
+WINDOW_ROWS = 495
 """Rows of the database a window is planned for: five pages, each of which repeats the second in
 which the one before ended, and a little room for rows that the database lacks."""
 
@@ -57,7 +57,9 @@ class Comparison:
         end = self._stripe.now(MIRRORED[0])
         for mirrored in MIRRORED:
             done = progress.done.get(mirrored.name, [])
-            self._frontiers[mirrored] = Frontier(self._windows(mirrored, end, done))
+            windows = self._windows(mirrored, end, done)
+            expected = WINDOW_ROWS if len(windows) > 1 else 0
+            self._frontiers[mirrored] = Frontier(windows, expected=expected)
         self._streams.walk(self._frontiers, self._inspector.window)
         for mirrored in MIRRORED:
             self._compare_beyond(mirrored, end + _TOMORROW)

@@ -16,14 +16,17 @@ from reconcile.windows import Window
 STRIPE_BEGAN = 1_293_840_000
 """2011-01-01: before then lies nothing worth an even share."""
 
-_WORTH = 150
-"""Objects that must be left for a window to be divided: less is a page for its owner."""
+_PAGE = 100
+_WORTH = 110
+"""Objects that must be left for a window to be divided: less is a page for its owner. The two that
+a little more would be are asked for at once instead of one after the other."""
 
 
 class Span:
     """A window that is being walked; its lower bound rises when the rest is given to another."""
 
-    def __init__(self, frontier: Frontier, window: Window) -> None:
+    def __init__(self, frontier: Frontier, window: Window, expected: float) -> None:
+        self.expected = expected
         self.lt = window.lt
         self.gte = window.gte
         self.reached = window.lt
@@ -44,7 +47,9 @@ class Frontier:
     `planned` counts the windows known so far, `ended` those of them that were handed back.
     """
 
-    def __init__(self, windows: Iterable[Window]) -> None:
+    def __init__(self, windows: Iterable[Window], *, expected: float = 0.0) -> None:
+        """`expected`: about how many objects lie in each window, 0 where nobody knows."""
+        self._expected = expected
         self._lock = threading.Lock()
         self._pending = deque(windows)
         self._walking: list[Span] = []
@@ -54,10 +59,12 @@ class Frontier:
     def take(self) -> Span | None:
         """Return the next window, or half of one that is being walked; None where neither is."""
         with self._lock:
-            window = self._pending.popleft() if self._pending else self._divided()
-            if window is None:
+            if self._pending:
+                span = Span(self, self._pending.popleft(), self._expected)
+            elif (half := self._divided()) is not None:
+                span = half
+            else:
                 return None
-            span = Span(self, window)
             self._walking.append(span)
             return span
 
@@ -77,7 +84,7 @@ class Frontier:
                 self.planned += 1
                 self._pending.appendleft(Window(span.gte, covered.gte))
 
-    def _divided(self) -> Window | None:
+    def _divided(self) -> Span | None:
         """Cut the span with the most left to walk, by the density of what is walked."""
         best, most = None, float(_WORTH)
         for span in self._walking:
@@ -90,12 +97,18 @@ class Frontier:
         middle = (lowest + best.reached) // 2
         if not best.gte < middle < best.reached:
             return None
-        lower = Window(best.gte, middle)
+        best.expected = (most if best.reached < best.lt else best.expected) / 2
+        lower = Span(self, Window(best.gte, middle), best.expected)
         best.gte = middle
         self.planned += 1
         return lower
 
     def _left(self, span: Span) -> float:
-        """Return about how many objects a span still holds; none before its first page."""
+        """Return about how many objects a span still holds.
+
+        Before its first page what the plan says, less two pages for its owner.
+        """
         walked = span.lt - span.reached
-        return span.objects * (span.reached - span.gte) / walked if walked else 0.0
+        if not walked:
+            return span.expected - 2 * _PAGE
+        return span.objects * (span.reached - span.gte) / walked

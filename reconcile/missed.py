@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from shared import log
 from shared.database import Database
@@ -58,6 +59,13 @@ class Events:
     by_day: Counter[str] = field(default_factory=Counter)
 
 
+class Look(NamedTuple):
+    """A page of Stripe's event list, or up to when (epoch) the list has been told."""
+
+    page: list[ListedEvent]
+    done_until: int | None
+
+
 class Deliveries:
     """Looks after the ledger; `alive` is called before each step and may stop the run.
 
@@ -79,30 +87,45 @@ class Deliveries:
         self._alive = alive
         self._deadline = deadline
 
-    def missed(
-        self, *, until: int, apply: bool, seen: Callable[[int], None] = lambda _: None
-    ) -> Events:
-        """Compare Stripe's event list up to `until` (epoch) with the ledger.
+    def listed(self, until: int) -> Iterator[Look]:
+        """Yield Stripe's event list up to `until` (epoch), a quarter of a day after the other.
 
         It begins a little before where the last run's look at the list ended, or with the oldest
         event that ever arrived, at most 30 days ago. All of it is in Stripe's time: no other
-        clock knows which events there are. `apply`: what never arrived is entered with source
-        `reconcile` and applied under the same rules as if it had. `seen` is told up to when the
-        list is done, a quarter of a day at a time: a run that is stopped goes on from there. It
-        stays behind what may be entered by the next run, not behind what never can be.
+        clock knows which events there are.
         """
-        events = Events(listed=0, missed=0)
         names = sorted(EVENT_TYPES)
         reached = self._database.read(runs.events_until)
-        is_whole = True
         for begin in range(self._since(until, reached), until + 1, _SLICE):
             end = min(begin + _SLICE - 1, until)
             for start in range(0, len(names), _TYPES):
                 for page in self._stripe.events(names[start : start + _TYPES], begin, end):
-                    self._alive()
-                    is_whole &= self._enter(page, events, reached, apply=apply)
-            if is_whole:
-                seen(end)
+                    yield Look(page, None)
+            yield Look([], end)
+
+    def missed(
+        self,
+        listed: Iterable[Look],
+        *,
+        apply: bool,
+        seen: Callable[[int], None] = lambda _: None,
+    ) -> Events:
+        """Compare Stripe's event list with the ledger.
+
+        `apply`: what never arrived is entered with source `reconcile` and applied under the same
+        rules as if it had. `seen` is told up to when the list is done: a run that is stopped goes
+        on from there. It stays behind what may be entered by the next run, not behind what never
+        can be.
+        """
+        events = Events(listed=0, missed=0)
+        reached = self._database.read(runs.events_until)
+        is_whole = True
+        for page, done_until in listed:
+            self._alive()
+            if done_until is None:
+                is_whole &= self._enter(page, events, reached, apply=apply)
+            elif is_whole:
+                seen(done_until)
         return events
 
     def replay(self, event_id: str | None = None, *, by_hand: bool) -> list[Receipt]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
+from reconcile.ahead import Ahead
 from reconcile.comparison import Comparison, note
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
 from reconcile.journal import Journal
-from reconcile.missed import Deliveries, Events
+from reconcile.missed import Deliveries, Events, Look
 from reconcile.order import Order
 from reconcile.progress import COMPARING, Display
 from reconcile.repair import Second, check, repair
@@ -23,6 +24,9 @@ from shared.objects import MIRRORED, SUBSCRIPTION
 from shared.recognition import seed
 from shared.repository import fingerprints, mirror_rows
 from shared.stripe_api import StripeApi
+
+_EVENT_PAGES = 4
+"""Pages of the event list that are read ahead: a page is half a megabyte."""
 
 
 class Stages:
@@ -45,11 +49,20 @@ class Stages:
         self._journal = journal
         self._display = display
         self._last_found = 0.0
+        self._deliveries = Deliveries(
+            database,
+            stripe,
+            Mirror(database, stripe, source="reconcile"),
+            self._alive,
+            deadline=order.deadline,
+        )
+        self._ahead: Ahead[Look] | None = None
         self._extend_at = time.monotonic() + order.lease_seconds / 4
         self._streams = Streams(
             self._keep,
             look_after=self._look_after_windows,
             is_saturated=stripe.saturated,
+            when_drained=self._look_ahead,
         )
         self._inspector = Inspector(
             database,
@@ -67,6 +80,13 @@ class Stages:
 
     def go_through(self) -> None:
         """Do everything that is ordered. Raises what stops a run half-way."""
+        try:
+            self._go_through()
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+
+    def _go_through(self) -> None:
         self._enter_phase(COMPARING)
         if self._order.subscription is None:
             self._plan()
@@ -150,20 +170,24 @@ class Stages:
         younger than the grace time may still be on their way. What fails on its first try waits
         for the next night: once more at once would only use up an attempt.
         """
-        deliveries = Deliveries(
-            self._database,
-            self._stripe,
-            Mirror(self._database, self._stripe, source="reconcile"),
-            self._alive,
-            deadline=self._order.deadline,
-        )
         if self._order.writes:
-            deliveries.replay(by_hand=False)
-            deliveries.expire(self._order.payload_days)
-        until = self._stripe.now(SUBSCRIPTION) - self._order.grace
+            self._deliveries.replay(by_hand=False)
+            self._deliveries.expire(self._order.payload_days)
         journal = self._journal
         seen = journal.note_events_until if isinstance(journal, RunJournal) else _nobody
-        self.events = deliveries.missed(until=until, apply=self._order.writes, seen=seen)
+        listed = self._look_ahead()
+        self.events = self._deliveries.missed(listed, apply=self._order.writes, seen=seen)
+
+    def _look_ahead(self) -> Ahead[Look]:
+        """Begin to ask for the event list, where that has not begun.
+
+        It is another endpoint of Stripe's, with a limit of its own: while the last windows are
+        under way it costs no time.
+        """
+        if self._ahead is None:
+            until = self._stripe.now(SUBSCRIPTION) - self._order.grace
+            self._ahead = Ahead(self._deliveries.listed(until), _EVENT_PAGES)
+        return self._ahead
 
     def _alive(self) -> None:
         """Between two steps: stop where there is no time left, and keep the lease."""

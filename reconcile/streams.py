@@ -7,6 +7,7 @@ as long as requests go out as soon as they are wished: at half a second a page a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -20,8 +21,12 @@ MOST = 16
 2.5 MB, so they are the memory of a run, whatever the number of objects."""
 
 _FIRST = 4
-_PULSE = 0.1
-"""Seconds after which the run is looked after while no window ends."""
+_PULSE, _FIRST_PULSE = 0.1, 0.03
+"""Seconds after which the run is looked after while no window ends, and at first: so that another
+window is begun for each slot of the limit until the first answers come."""
+
+_RAMP = 1.0
+"""For how many seconds it is so."""
 
 Work = tuple[MirroredObject, Frontier, Span]
 
@@ -35,14 +40,17 @@ class Streams:
         *,
         look_after: Callable[[], None],
         is_saturated: Callable[[MirroredObject], bool],
+        when_drained: Callable[[], object],
     ) -> None:
         """`look_after` is called several times a second and may stop the run by an error.
 
-        `is_saturated`: whether requests for this object wait for the rate limit.
+        `is_saturated`: whether requests for this object wait for the rate limit. `when_drained` is
+        called when nothing is left to begin, maybe more than once.
         """
         self._keep = keep
         self._look_after = look_after
         self._is_saturated = is_saturated
+        self._when_drained = when_drained
         self._stopping = threading.Event()
         self._running: dict[Future[Inspected], Work] = {}
         self._wished: dict[str, int] = {}
@@ -65,8 +73,9 @@ class Streams:
         with ThreadPoolExecutor(MOST * len(frontiers), thread_name_prefix="window") as pool:
             try:
                 self._fill(pool, frontiers, inspect)
+                ramp_ends = time.monotonic() + _RAMP
                 while self._running:
-                    self._take_in(_PULSE)
+                    self._take_in(_FIRST_PULSE if time.monotonic() < ramp_ends else _PULSE)
                     self._look_after()
                     self._fill(pool, frontiers, inspect)
             except (DeadlineReached, Interrupted, StripeError):
@@ -82,6 +91,7 @@ class Streams:
         frontiers: dict[MirroredObject, Frontier],
         inspect: Callable[[MirroredObject, Span], Inspected],
     ) -> None:
+        is_drained = True
         for mirrored, frontier in frontiers.items():
             wished = self._wished[mirrored.name]
             mine = sum(work[0] is mirrored for work in self._running.values())
@@ -91,6 +101,9 @@ class Streams:
                 future = pool.submit(inspect, mirrored, span)
                 self._running[future] = (mirrored, frontier, span)
                 mine += 1
+            is_drained &= mine < wished
+        if is_drained:
+            self._when_drained()
 
     def _take_in(self, seconds: float | None) -> None:
         """Keep what has ended, or ends within so long."""

@@ -23,7 +23,7 @@ _ONE_MORE = 1.0
 _LATE = 0.1
 """How far behind its slot a thread may wake up without the slot being lost."""
 
-_FULL = 0.9
+_FULL = 0.95
 """The share of the slots that must be in use to call the rate used up."""
 
 

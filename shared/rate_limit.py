@@ -17,11 +17,14 @@ from shared.pace import InFlight, Pace
 LIVE, SANDBOX, ENDPOINT = 100, 25, 25
 """Requests a second that Stripe allows: in all in live mode, in a sandbox, to one endpoint."""
 
-_BELOW = 0.98
+_BELOW = 0.99
 _POLL = 0.02
 """Seconds between two looks for a request to come back, when the number at once is the limit."""
 
 _LATELY = 1.0
+
+_SOON = 0.04
+"""Seconds that it takes to bring a request to its slot."""
 
 
 class _Limits:
@@ -35,6 +38,10 @@ class _Limits:
 
     def saturated(self, now: float) -> bool:
         return self.pace.used_up(now) or now - self.full_at < _LATELY
+
+    def has_none_to_spare(self, now: float) -> bool:
+        """Whether the next slot is spoken for, or so far off that it may still be."""
+        return bool(self.waiting) or self.pace.next > now + _SOON
 
     def wait(self, ahead: int, now: float) -> float:
         """Return the seconds until a request behind `ahead` others may go, at the earliest."""
@@ -90,12 +97,15 @@ class RateLimit:
         """Whether the limit is what requests to `endpoint` wait for: more at once gain nothing.
 
         True while nearly every slot of the endpoint's rate, or of the whole rate, was in use
-        lately, or requests waited for others to come back.
+        lately, or requests waited for others to come back; and while the endpoint's next slot has
+        its request already.
         """
         with self._lock:
             now = self._clock()
             own = self._each.get(endpoint)
-            return self._all.saturated(now) or (own is not None and own.saturated(now))
+            if own is not None and (own.has_none_to_spare(now) or own.saturated(now)):
+                return True
+            return self._all.saturated(now)
 
     def _wait(self, turn: Turn) -> float:
         with self._lock:

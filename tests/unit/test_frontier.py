@@ -36,6 +36,14 @@ def test_nothing_is_divided_before_its_first_page() -> None:
     assert frontier.take() is None
 
 
+def test_planned_window_is_divided_before_its_first_page_and_only_once() -> None:
+    frontier = Frontier([Window(STRIPE_BEGAN, STRIPE_BEGAN + 1000)], expected=495)
+    take(frontier)
+    thief = take(frontier)
+    assert (thief.gte, thief.lt) == (STRIPE_BEGAN, STRIPE_BEGAN + 500)
+    assert frontier.take() is None
+
+
 def test_who_idles_takes_the_lower_half_of_what_is_left() -> None:
     frontier = Frontier([Window(STRIPE_BEGAN, STRIPE_BEGAN + 1000)])
     owner = take(frontier)

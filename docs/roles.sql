@@ -42,7 +42,7 @@ GRANT INSERT (object, object_id, revision, event_id, run_id, fields) ON stripe.c
     TO subscription_sync_webhook, subscription_sync_job;
 
 -- Whose database it is: claimed once, its id filled in, its mode never changed.
-GRANT SELECT, INSERT (id, livemode), UPDATE (id) ON stripe.account
+GRANT SELECT (singleton, id, livemode), INSERT (id, livemode), UPDATE (id) ON stripe.account
     TO subscription_sync_webhook, subscription_sync_job;
 
 -- The ledger. An event's id, type, time and source are what they were when it was entered. The
@@ -59,8 +59,10 @@ GRANT SELECT,
 -- Runs and what they found are the job's alone.
 GRANT SELECT, INSERT, UPDATE ON stripe.runs, stripe.drifts TO subscription_sync_job;
 
--- What a run need not decode again. The report only uses it.
+-- What a run need not compare again. The report only uses it. The webhook's role reads neither it
+-- nor its salt: so nobody who writes rows with that role can make one that passes for another.
 GRANT SELECT, INSERT, UPDATE ON stripe.fingerprints TO subscription_sync_job;
+GRANT SELECT (fingerprint_salt) ON stripe.account TO subscription_sync_job;
 
 -- How far the run under way is: a view of figures, without who runs it or what differs.
 GRANT SELECT ON stripe.progress TO subscription_sync_job, subscription_sync_report;

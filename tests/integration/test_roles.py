@@ -18,8 +18,8 @@ from tests.integration.witness import count, one
 SCRIPT = Path(__file__).parents[2] / "docs" / "roles.sql"
 NAMES = ("webhook", "job", "report")
 OBJECTS = ("customers", "subscriptions", "subscription_items")
-RUNS = ("runs", "drifts", "progress")
-ALL = (*TABLES, "schema_migrations", "progress")
+RUNS = ("runs", "drifts", "fingerprints", "progress")
+ALL = (*TABLES, "fingerprints", "schema_migrations", "progress")
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 # Role -> privilege -> tables on which it is held, on some column at least.
@@ -32,11 +32,21 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     },
     "job": {
         "SELECT": {*OBJECTS, "events", "account", "schema_migrations", *RUNS},
-        "INSERT": {*OBJECTS, "events", "account", "changes", "runs", "drifts"},
-        "UPDATE": {*OBJECTS, "events", "account", "runs", "drifts"},
+        "INSERT": {*OBJECTS, "events", "account", "changes", "runs", "drifts", "fingerprints"},
+        "UPDATE": {*OBJECTS, "events", "account", "runs", "drifts", "fingerprints"},
         "DELETE": {"subscription_items"},
     },
-    "report": {"SELECT": {*OBJECTS, "events", "account", "schema_migrations", "runs", "progress"}},
+    "report": {
+        "SELECT": {
+            *OBJECTS,
+            "events",
+            "account",
+            "schema_migrations",
+            "runs",
+            "fingerprints",
+            "progress",
+        }
+    },
 }
 
 
@@ -84,6 +94,13 @@ def test_each_role_holds_these_privileges_and_no_others(roles: dict[str, str], n
     assert {p: tables for p in PRIVILEGES if (tables := held(roles[name], p))} == EXPECTED[name]
     with psycopg.connect(roles[name]) as connection:
         assert not one(connection, "SELECT has_schema_privilege('stripe', 'CREATE')")
+
+
+def test_webhook_may_not_read_the_salt_of_the_fingerprints(roles: dict[str, str]) -> None:
+    readable = "SELECT has_column_privilege('stripe.account', 'fingerprint_salt', 'SELECT')"
+    for name in NAMES:
+        with psycopg.connect(roles[name]) as connection:
+            assert one(connection, readable) == (name != "webhook")
 
 
 def test_webhook_does_all_of_its_work_under_its_role(

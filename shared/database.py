@@ -248,6 +248,9 @@ def conninfo(
         f"-c statement_timeout={int(statement_seconds * 1000)}"
         f" -c idle_in_transaction_session_timeout={int(statement_seconds * 2000)}"
         " -c default_transaction_isolation=read\\ committed"
+        # Compiling a window's statement takes seconds of the server's CPU and saves milliseconds:
+        # without statistics, as a first run finds them, its planner takes it for very costly.
+        " -c jit=off"
     )
     if plan_once:
         time_outs += " -c plan_cache_mode=force_generic_plan"

@@ -151,11 +151,16 @@ def test_options_of_the_url_cannot_lift_read_only_nor_the_time_outs(database_url
         with database.connection() as connection:
             shown = [
                 connection.execute(f"SHOW {name}").fetchone()
-                for name in ("default_transaction_read_only", "statement_timeout", "search_path")
+                for name in (
+                    "default_transaction_read_only",
+                    "statement_timeout",
+                    "search_path",
+                    "jit",
+                )
             ]
     finally:
         database.close()
-    assert shown == [("on",), ("30s",), ("public",)]
+    assert shown == [("on",), ("30s",), ("public",), ("off",)]
 
 
 def test_absurd_amount_stops_no_run(

@@ -31,7 +31,14 @@ _NEXT = _LAST + b"," + _FIRST
 _CLOSED = _LAST + b"\n  ]"
 _LONGEST_HEAD = 512
 
-_READERS = ("columns.py", "mirrored.py", "objects.py", "repository/window_statement.py")
+_READERS = (
+    "columns.py",
+    "mirrored.py",
+    "objects.py",
+    "page.py",
+    "repository/window_rows.py",
+    "repository/window_statement.py",
+)
 
 
 class Known(msgspec.Struct, array_like=True, gc=False):

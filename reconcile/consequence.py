@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from reconcile.compare import Difference
@@ -105,9 +105,7 @@ def _stripe_grants(row: Row, access_statuses: Collection[str]) -> bool:
 
 
 def _touches_money(mirrored: MirroredObject, difference: Difference) -> bool:
-    concern = {column.name: column.concern for column in mirrored.columns}
-    items = mirrored.items.columns if mirrored.items is not None else ()
-    item_concern = {column.name: column.concern for column in items}
+    concern, item_concern = _concerns(mirrored)
     for name in difference.fields:
         if name.startswith("items."):
             parts = name.rsplit(".", 1)
@@ -118,6 +116,16 @@ def _touches_money(mirrored: MirroredObject, difference: Difference) -> bool:
         elif concern.get(name, Concern.COSMETIC) is not Concern.COSMETIC:
             return True
     return False
+
+
+@cache
+def _concerns(mirrored: MirroredObject) -> tuple[dict[str, Concern], dict[str, Concern]]:
+    """Return what the columns of an object, and of its items, decide."""
+    items = mirrored.items.columns if mirrored.items is not None else ()
+    return (
+        {column.name: column.concern for column in mirrored.columns},
+        {column.name: column.concern for column in items},
+    )
 
 
 def _monthly(item: Row) -> tuple[str, Fraction | int]:

@@ -272,4 +272,6 @@ def describe(error: psycopg.Error) -> str:
     diagnosis = error.diag
     rule = diagnosis.constraint_name or diagnosis.column_name
     what = f"{type(error).__name__} ({error.sqlstate or 'no answer'})"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        what += ": the role lacks a grant, run docs/roles.sql as after each upgrade"
     return f"{what} at {rule}" if rule else what

@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from tests.builders import TABLES, Endpoint, event, reconcile, world
 from tests.integration.witness import count, one
@@ -101,6 +102,17 @@ def test_webhook_may_not_read_the_salt_of_the_fingerprints(roles: dict[str, str]
     for name in NAMES:
         with psycopg.connect(roles[name]) as connection:
             assert one(connection, readable) == (name != "webhook")
+
+
+def test_role_that_an_upgrade_left_without_a_grant_is_told_what_to_run(
+    roles: dict[str, str], stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    role = conninfo_to_dict(roles["job"])["user"]
+    revoke = sql.SQL("REVOKE ALL ON stripe.fingerprints FROM {}")
+    connection.execute(revoke.format(sql.Identifier(str(role).removesuffix("_user"))))
+    report = reconcile(roles["job"], stripe_double)
+    assert report.run.outcome is RunOutcome.FAILED
+    assert "docs/roles.sql" in str(report.run.reason)
 
 
 def test_webhook_does_all_of_its_work_under_its_role(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from reconcile.ahead import Ahead
+from reconcile import compare
 from reconcile.comparison import Comparison, note
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
@@ -69,7 +70,7 @@ class Stages:
             stripe,
             grace=order.grace,
             access=order.access,
-            seed=seed(database.read(fingerprints.read_salt)),
+            seed=seed(database.read(fingerprints.read_salt), compare.__file__),
             recall=not order.every_field,
             still=self._require_time_for_windows,
             is_enough=self._streams.is_stopping,

@@ -11,7 +11,6 @@ The hashes are of 64 bits. One changed object in 1.8e19 would pass for unchanged
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -75,22 +74,18 @@ class Recognised(NamedTuple):
     last_is_same: bool
 
 
-def seed(salt: int) -> int:
+def seed(salt: int, *readers: str) -> int:
     """Return what both hashes begin with, a signed number of 64 bits.
 
-    It changes with every line of what reads the two sides: another version of the product may read
-    another content from the same bytes, so it recognises nothing and compares everything once.
+    It changes with every line of what reads the two sides (here, and in the files `readers`):
+    another version of the product may find another content equal, so it recognises nothing and
+    compares everything once.
     """
-    return int.from_bytes(sha256(_reading() + b"%d" % salt).digest()[:8], "big") - _SIGNED
-
-
-@cache
-def _reading() -> bytes:
     here = Path(__file__).parent
-    digest = sha256(msgspec.__version__.encode())
-    for name in _READERS:
-        digest.update((here / name).read_bytes())
-    return digest.digest()
+    digest = sha256(b"%d" % salt + msgspec.__version__.encode())
+    for path in (*(here / name for name in _READERS), *map(Path, readers)):
+        digest.update(path.read_bytes())
+    return int.from_bytes(digest.digest()[:8], "big") - _SIGNED
 
 
 def recognise(body: bytes | bytearray, known: Mapping[str, Known], seed: int) -> Recognised | None:

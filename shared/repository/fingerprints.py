@@ -41,6 +41,8 @@ def remember(connection: Connection[Any], found: Sequence[Fingerprint]) -> None:
             row_hash = EXCLUDED.row_hash,
             body_length = EXCLUDED.body_length,
             body_hash = EXCLUDED.body_hash
+        WHERE (fingerprints.row_hash, fingerprints.body_length, fingerprints.body_hash)
+            IS DISTINCT FROM (EXCLUDED.row_hash, EXCLUDED.body_length, EXCLUDED.body_hash)
         """,
         {"found": msgspec.json.encode(found).decode()},
     )

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from reconcile import compare
 from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.columns import Type
@@ -52,7 +53,9 @@ def recognised(report: Report) -> dict[str, int]:
 def known(connection: psycopg.Connection, mirrored: MirroredObject, salt: int = 0) -> set[str]:
     """The ids of the rows whose content is what was remembered."""
     salt = salt or fingerprints.read_salt(connection)
-    read = window_rows.read_window(connection, mirrored, 0, 2**40, seed=seed(salt))
+    read = window_rows.read_window(
+        connection, mirrored, 0, 2**40, seed=seed(salt, compare.__file__)
+    )
     assert not read.known.keys() & read.rows.keys()
     return set(read.known)
 

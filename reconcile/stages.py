@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from reconcile.ahead import Ahead
 from reconcile import compare
+from reconcile.ahead import Ahead
 from reconcile.comparison import Comparison, note
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector

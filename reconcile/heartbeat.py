@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from urllib.parse import urlsplit
 
-import urllib3
-
 from shared import log
 
 _log = logging.getLogger(__name__)
@@ -35,6 +33,9 @@ class Heartbeat:
     def _ping(self, what: str) -> None:
         if self._url is None:
             return
+        # Late, for it is a fifteenth of the start, and most of those who run it by hand have none.
+        import urllib3
+
         try:
             timeout = urllib3.Timeout(total=5.0)
             url = f"{self._url}/{what}"

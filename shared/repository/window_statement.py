@@ -36,6 +36,9 @@ def window_text(mirrored: MirroredObject, which: str) -> str:
     Its own hashes of the values are too weak to tell of a change: that of a number leaves out the
     sign, those of times and whole numbers fold eight bytes to four, and in JSON two values that are
     exchanged or change together may cancel each other out, whatever the seed.
+
+    A fingerprint is looked up for each row (LIMIT 1 makes the planner do so): where it knows
+    nothing of a new table yet, it would read the whole of it for each window.
     """
     tree = _tree(mirrored.columns, "o")
     if mirrored.items is not None:
@@ -72,11 +75,15 @@ CROSS JOIN LATERAL (
     SELECT {_hash(mirrored)} AS row_hash
     OFFSET 0
 ) AS h
-LEFT JOIN stripe.fingerprints AS f
-    ON f.object_id = o.id
-    AND f.row_hash = h.row_hash
-    AND o.missing_in_stripe_since IS NULL
-    AND %(recall)s::boolean
+LEFT JOIN LATERAL (
+    SELECT f.object_id, f.body_length, f.body_hash
+    FROM stripe.fingerprints AS f
+    WHERE f.object_id = o.id
+        AND f.row_hash = h.row_hash
+        AND o.missing_in_stripe_since IS NULL
+        AND %(recall)s::boolean
+    LIMIT 1
+) AS f ON true
 WHERE {which}
 """
 

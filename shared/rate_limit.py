@@ -77,13 +77,19 @@ class RateLimit:
 
     @classmethod
     def for_mode(
-        cls, *, livemode: bool, in_all: int | None = None, per_endpoint: int = ENDPOINT
+        cls,
+        *,
+        livemode: bool,
+        in_all: int | None = None,
+        per_endpoint: int = ENDPOINT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> RateLimit:
         """Return the limit that keeps a little below Stripe's, in requests a second.
 
         `in_all` is Stripe's limit on all endpoints together (default: that of the mode).
         """
-        return cls((in_all or (LIVE if livemode else SANDBOX)) * _BELOW, per_endpoint * _BELOW)
+        whole = in_all or (LIVE if livemode else SANDBOX)
+        return cls(whole * _BELOW, per_endpoint * _BELOW, clock=clock)
 
     def turn(self, endpoint: str) -> Turn:
         """Line up for one request to `endpoint`: `with limit.turn(...) as turn`."""

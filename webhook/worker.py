@@ -87,6 +87,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         while self._open and time.monotonic() < last:
             self.notify()
             self._end_overdue(is_quiet=time.monotonic() > quiet)
+            # gunicorn wants to be notified meanwhile, so this cannot wait for the threads alone.
             time.sleep(SOON_SECONDS)
 
     def _end_overdue(self, *, is_quiet: bool = False) -> None:

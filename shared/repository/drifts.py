@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from psycopg import Connection
@@ -11,6 +11,19 @@ from psycopg import Connection
 from shared.differences import Fields
 
 BATCH = 500
+
+LAST_WORD: Final = """
+ON CONFLICT (run_id, object, object_id) DO UPDATE SET
+    kind = EXCLUDED.kind,
+    consequence = EXCLUDED.consequence,
+    fields = EXCLUDED.fields,
+    monthly_amount = EXCLUDED.monthly_amount,
+    ends_access = EXCLUDED.ends_access,
+    action = EXCLUDED.action,
+    spooled = EXCLUDED.spooled,
+    found_at = EXCLUDED.found_at
+"""
+"""How an INSERT of differences replaces what was said of the same object before."""
 
 
 class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
@@ -58,16 +71,8 @@ def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -
             object text, object_id text, kind text, consequence text, fields jsonb,
             monthly_amount jsonb, ends_access boolean, action text, spooled text, found_at bigint
         )
-        ON CONFLICT (run_id, object, object_id) DO UPDATE SET
-            kind = EXCLUDED.kind,
-            consequence = EXCLUDED.consequence,
-            fields = EXCLUDED.fields,
-            monthly_amount = EXCLUDED.monthly_amount,
-            ends_access = EXCLUDED.ends_access,
-            action = EXCLUDED.action,
-            spooled = EXCLUDED.spooled,
-            found_at = EXCLUDED.found_at
-        """,
+        """
+        + LAST_WORD,
         {"run_id": run_id, "rows": msgspec.json.encode(rows).decode()},
     )
 

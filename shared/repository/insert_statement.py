@@ -9,6 +9,7 @@ from __future__ import annotations
 from shared.columns import Column, Type
 from shared.mirrored import Items, MirroredObject
 from shared.repository import column_sql as sql
+from shared.repository.drifts import LAST_WORD
 
 _BESIDE = (
     "as_of_lower bigint, as_of_upper bigint, drift_consequence text, drift_monthly_amount jsonb"
@@ -74,16 +75,7 @@ told AS (
         {status if has_status else "jsonb_build_object()"}, w.drift_monthly_amount, false,
         'repaired', NULL, to_timestamp(%(found_at)s::bigint)
     FROM written AS w
-    ON CONFLICT (run_id, object, object_id) DO UPDATE SET
-        kind = EXCLUDED.kind,
-        consequence = EXCLUDED.consequence,
-        fields = EXCLUDED.fields,
-        monthly_amount = EXCLUDED.monthly_amount,
-        ends_access = EXCLUDED.ends_access,
-        action = EXCLUDED.action,
-        spooled = EXCLUDED.spooled,
-        found_at = EXCLUDED.found_at
-)
+{LAST_WORD})
 SELECT id FROM incoming EXCEPT ALL SELECT id FROM inserted
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.mirrored import Items, MirroredObject
 from shared.repository import column_sql as sql
+from shared.repository import compared
 
 
 def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
@@ -14,6 +15,9 @@ def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
     the same statement and so in the same transaction. Whoever changes a subscription's items
     changes its revision, so a revision that matches makes this statement's snapshot of the items
     the true one.
+
+    `ended`: when the event's snapshot ended that is to replace a row; nothing is written where a
+    comparison has begun since. NULL for what Stripe was asked for.
 
     `single`: for one row at a time. Said as a number in the text, because the planner expects a
     hundred rows of JSON and would read a table of up to 15,000 rows from end to end for them; a
@@ -31,7 +35,8 @@ def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
     )
     return f"""
 WITH incoming AS (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS r({typed}){limit}
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r({typed})
+    WHERE NOT {compared.is_history(mirrored, "%(ended)s::bigint")}{limit}
 ),
 inserted AS (
     INSERT INTO stripe.{mirrored.table} ({names}, as_of, revision)

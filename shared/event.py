@@ -10,7 +10,7 @@ import msgspec
 
 from shared import truth
 from shared.errors import NotAnEvent, UnreadableObject
-from shared.mirrored import Content, MirroredObject, decode
+from shared.mirrored import Content, MirroredObject
 from shared.objects import EVENT_TYPES, RELATED_TYPES, as_deleted
 
 LAST_SECOND = 253402300799
@@ -63,24 +63,12 @@ class Event(msgspec.Struct, frozen=True):
         """
         if self.related is not None:
             return Content(self.related.id, (), None)
-        content = mirrored.decode(self._carried_object)
-        return as_deleted(content) if self.type == "customer.deleted" else content
-
-    @property
-    def object_id(self) -> str:
-        """The id of the object that it tells of. Raises UnreadableObject."""
-        if self.related is not None:
-            return self.related.id
-        subject: _Subject = decode(_subject_decoder, self._carried_object)
-        return subject.id
-
-    @property
-    def _carried_object(self) -> msgspec.Raw:
         if self.carried is None:
             raise UnreadableObject("$.data.object", "not readable JSON")
         if not bytes(self.carried):
             raise UnreadableObject("$.data.object", "the event carries no object")
-        return self.carried
+        content = mirrored.decode(self.carried)
+        return as_deleted(content) if self.type == "customer.deleted" else content
 
 
 class _Data(msgspec.Struct):
@@ -130,12 +118,7 @@ class _ThinEvent(msgspec.Struct):
     snapshot_event: _Word | None = None
 
 
-class _Subject(msgspec.Struct):
-    id: _Word
-
-
 _decoder = msgspec.json.Decoder(_Envelope)
-_subject_decoder = msgspec.json.Decoder(_Subject)
 _thin_decoder = msgspec.json.Decoder(_ThinEvent)
 
 

@@ -93,22 +93,19 @@ def decide(
     that Stripe never leaves (`canceled`, `incomplete_expired`, a deleted customer). `compared`:
     when the latest comparison of all such objects began, None where there was none.
     """
-    if held is not None and incoming.upper <= held.lower:
-        return Verdict.STALE
-    if held is not None and equal:
-        return Verdict.CONFIRM
-    if is_history(incoming, compared):
-        return Verdict.ASK
     if held is None:
-        return Verdict.REPLACE
+        return Verdict.ASK if is_history(incoming, compared) else Verdict.REPLACE
+    if incoming.upper <= held.lower:
+        return Verdict.STALE
+    if equal:
+        return Verdict.CONFIRM
     is_later = held.upper <= incoming.lower
     if held_is_terminal and not incoming_is_terminal:
         # Nothing comes after a terminal state: either two of Stripe's clocks disagree by a second,
         # or somebody else has written the row.
         return Verdict.ASK if is_later else Verdict.STALE
-    if is_later or (incoming_is_terminal and not held_is_terminal):
-        return Verdict.REPLACE
-    return Verdict.ASK
+    is_newer = is_later or (incoming_is_terminal and not held_is_terminal)
+    return Verdict.REPLACE if is_newer and not is_history(incoming, compared) else Verdict.ASK
 
 
 def after_event(held: Interval | None, incoming: Interval) -> Interval:

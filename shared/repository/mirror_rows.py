@@ -44,10 +44,10 @@ class Found(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """How old a row is: its object's `created`, and from when on its snapshot is true (epoch)."""
+    """How old a row is: its object's `created` (epoch), and when its snapshot was true."""
 
     created: int | None
-    lower: int
+    as_of: Interval
 
 
 class _ManyRow(msgspec.Struct, array_like=True, gc=False):
@@ -93,7 +93,7 @@ def read_marks(
 ) -> dict[str, Mark]:
     """Return how old the rows of these ids are; an id without a row is left out."""
     rows = statements(mirrored).marks.execute(connection, {"ids": id_list(ids)})
-    return {row[0]: Mark(row[1], row[2]) for row in rows}
+    return {row[0]: Mark(row[1], Interval(row[2], row[3])) for row in rows}
 
 
 def id_list(ids: Sequence[str]) -> str:

@@ -15,8 +15,13 @@ EVERYTHING = "all"
 RESUME_HOURS = 36
 """How old an unfinished run may be to be gone on from: what it compared is as old by then."""
 
-Ranges = list[tuple[int, int]]
-"""Ranges `[from, to)` of `created`, in epoch seconds."""
+
+class Range(NamedTuple):
+    """A range `[start, stop)` of `created` that is done, by a run that began then (epoch)."""
+
+    start: int
+    stop: int
+    began: int = 0
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -24,14 +29,16 @@ class Progress(msgspec.Struct, kw_only=True):
 
     `planned`: how many rows there are to compare, None where nobody knows. `drift`: differences
     found so far. `stripe_requests` are this run's own, the rest counts on from the run it resumes.
+    `began`: when this run began to compare (epoch, Stripe's clock); kept with each of its ranges.
     """
 
-    done: dict[str, Ranges]
+    done: dict[str, list[Range]]
     counts: dict[str, dict[str, int]]
     planned: dict[str, int | None] = {}
     drift: int = 0
     stripe_requests: int = 0
     phase: str | None = None
+    began: int = 0
 
     def compared(self, name: str) -> int:
         """Return how many of an object are compared: rows, or what Stripe has where none were."""
@@ -147,7 +154,7 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     ).fetchone()
     if row is None:
         return None
-    done = msgspec.json.decode(row[1], type=dict[str, Ranges])
+    done = msgspec.json.decode(row[1], type=dict[str, list[Range]])
     counts = msgspec.json.decode(row[2], type=dict[str, dict[str, int]])
     planned = msgspec.json.decode(row[5], type=dict[str, int | None])
     progress = Progress(done=done, counts=counts, planned=planned, drift=row[6])
@@ -203,15 +210,21 @@ def advance(
 
 
 def events_until(connection: Connection[Any]) -> int | None:
-    """Return up to when (epoch, Stripe's clock) runs have compared the event list."""
+    """Return up to when (epoch, Stripe's clock) the last look at the event list has come."""
     row = connection.execute(
-        "SELECT extract(epoch FROM max(events_until))::bigint FROM stripe.runs"
+        """
+        SELECT extract(epoch FROM events_until)::bigint
+        FROM stripe.runs
+        WHERE events_until IS NOT NULL
+        ORDER BY started_at DESC
+        LIMIT 1
+        """
     ).fetchone()
     return None if row is None else row[0]
 
 
 def note_events_until(connection: Connection[Any], run_id: str, until: int) -> None:
-    """Note that the event list was compared up to then (epoch, Stripe's clock)."""
+    """Note that the event list was looked through up to then (epoch, Stripe's clock)."""
     connection.execute(
         """
         UPDATE stripe.runs SET events_until = to_timestamp(%(until)s)

@@ -115,7 +115,8 @@ def _marks(mirrored: MirroredObject) -> str:
 SELECT
     o.id,
     CASE WHEN isfinite(o.created) THEN floor(extract(epoch FROM o.created))::bigint END,
-    extract(epoch FROM lower(o.as_of))::bigint
+    extract(epoch FROM lower(o.as_of))::bigint,
+    extract(epoch FROM upper(o.as_of))::bigint
 FROM stripe.{mirrored.table} AS o
 WHERE {_NAMED}
 """

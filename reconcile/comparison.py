@@ -16,7 +16,7 @@ from shared.database import Database
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED
 from shared.repository import mirror_rows
-from shared.repository.runs import Progress, Range
+from shared.repository.runs import Progress, Ranges
 from shared.stripe_api import StripeApi
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Comparison:
         planned = sum(frontier.planned for frontier in self._frontiers.values())
         return f"{ended} of {planned} windows"
 
-    def _windows(self, mirrored: MirroredObject, end: int, done: list[Range]) -> list[Window]:
+    def _windows(self, mirrored: MirroredObject, end: int, done: Ranges) -> list[Window]:
         cuts = self._database.read(
             lambda connection: mirror_rows.boundaries(connection, mirrored, WINDOW_ROWS)
         )

@@ -54,7 +54,7 @@ class FileJournal:
         """Yield what waits; amendments are kept beside and take its place at the end."""
         before, self._spool = self._spool, _spool()
         before.seek(0)
-        rows = self._found(before)
+        rows = self._waiting(before)
         while batch := list(islice(rows, drifts.BATCH)):
             yield batch
         self._later.clear()
@@ -80,12 +80,23 @@ class FileJournal:
         """Remove the spool."""
         self._spool.close()
 
+    def _waiting(self, spool: IO[bytes]) -> Iterator[DriftRow]:
+        """Yield what waits; what is settled goes on into the next spool."""
+        for row in self._found(spool):
+            if row.action == "pending":
+                yield row
+            else:
+                self._append(self._spool, row)
+
     def _found(self, spool: IO[bytes]) -> Iterator[DriftRow]:
         """Yield what was spooled, what was found later in its place."""
         for line in spool:
             row = self._decoder.decode(line)
-            if (row.object, row.object_id) not in self._later:
+            name = row.object, row.object_id
+            if name not in self._later:
                 yield row
+            elif self._later[name] is None:
+                yield settled(row, "in_flight")
         yield from (row for row in self._later.values() if row is not None)
 
     def _append(self, spool: IO[bytes], row: DriftRow) -> None:

@@ -60,4 +60,4 @@ def mark_done(progress: Progress, name: str, window: Window) -> None:
     """Move the cursor over a window."""
     if window.gte < window.lt:
         done = progress.done.get(name, [])
-        progress.done[name] = joined(done, window, progress.began)
+        progress.done[name] = joined(done, window)

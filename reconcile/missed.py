@@ -21,7 +21,7 @@ from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
 from reconcile.journal import EVENTS, Journal
 from reconcile.run_journal import RunJournal
-from reconcile.windows import Window, compared_at, without
+from reconcile.windows import Window, without
 from shared import log, truth
 from shared.database import Database
 from shared.errors import (
@@ -253,10 +253,12 @@ class Deliveries:
                     mirror_rows.read_marks(connection, mirrored, ids)
                 )
             )
-            done = self._journal.progress.done.get(mirrored.name, [])
+            compared_at = self._journal.progress.compared_at
             for object_id, interval in of_objects.items():
                 created, as_of = marks.get(object_id, (None, None))
-                if not truth.tells_nothing_new(as_of, interval, compared_at(done, created)):
+                if not truth.tells_nothing_new(
+                    as_of, interval, compared_at(mirrored.name, created)
+                ):
                     untold.append((mirrored, object_id))
         return untold
 

@@ -76,7 +76,7 @@ class RunJournal:
         Raises LeaseLost, with nothing written, when another run has taken over.
         """
         mirrored, name = found.mirrored, found.mirrored.name
-        if not found.differences and not found.confirmed:
+        if not (found.differences or found.confirmed or found.again):
             add(self.progress, name, found.counts)
             mark_done(self.progress, name, found.window)
             with self._database.connection() as connection:
@@ -96,6 +96,8 @@ class RunJournal:
                 rows.append(drift(mirrored, one, self._access, action))
             refused |= self._insert(connection, mirrored, found.unheld, rows)
             drifts.record(connection, self._story, rows)
+            if found.again is not None and not rows:
+                drifts.settle(connection, self._story, name, found.again)
             found.counts["unwritable"] += len(refused)
             add(self.progress, name, found.counts)
             mark_done(self.progress, name, found.window)

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from shared.repository.runs import Range
-
 
 class Window(NamedTuple):
     """The objects whose `created` lies in `[gte, lt)`, in epoch seconds."""
@@ -16,7 +14,7 @@ class Window(NamedTuple):
     lt: int
 
 
-def plan(end: int, boundaries: Iterable[int], done: Sequence[Range]) -> list[Window]:
+def plan(end: int, boundaries: Iterable[int], done: Sequence[tuple[int, int]]) -> list[Window]:
     """Cut `[0, end)` at the boundaries and leave out what is done; oldest first."""
     cuts = sorted({cut for cut in boundaries if 0 < cut < end})
     edges = [0, *cuts, end]
@@ -26,10 +24,10 @@ def plan(end: int, boundaries: Iterable[int], done: Sequence[Range]) -> list[Win
     return planned
 
 
-def without(window: Window, done: Sequence[Range]) -> list[Window]:
+def without(window: Window, done: Sequence[tuple[int, int]]) -> list[Window]:
     """Return what is left of a window outside the ranges that are done."""
     left = [window]
-    for start, stop, _ in done:
+    for start, stop in done:
         left = [
             part
             for piece in left
@@ -42,23 +40,12 @@ def without(window: Window, done: Sequence[Range]) -> list[Window]:
     return left
 
 
-def joined(done: Sequence[Range], window: Window, began: int) -> list[Range]:
-    """Return the ranges that are done with one more window, compared by a run that began then.
-
-    Neighbours of one run are run together.
-    """
-    merged: list[Range] = []
-    for part in sorted([*done, Range(*window, began)]):
-        last = merged[-1] if merged else None
-        if last is not None and part.start <= last.stop and part.began == last.began:
-            merged[-1] = last._replace(stop=max(last.stop, part.stop))
+def joined(done: Sequence[tuple[int, int]], window: Window) -> list[tuple[int, int]]:
+    """Return the ranges that are done with one more window, neighbours run together."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted([*done, (window.gte, window.lt)]):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
         else:
-            merged.append(part)
+            merged.append((start, stop))
     return merged
-
-
-def compared_at(done: Sequence[Range], created: int | None) -> int | None:
-    """Return when the run began that compared this second; None if it is in no range."""
-    if created is None:
-        return None
-    return max((one.began for one in done if one.start <= created < one.stop), default=None)

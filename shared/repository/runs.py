@@ -16,12 +16,8 @@ RESUME_HOURS = 36
 """How old an unfinished run may be to be gone on from: what it compared is as old by then."""
 
 
-class Range(NamedTuple):
-    """A range `[start, stop)` of `created` that is done, by a run that began then (epoch)."""
-
-    start: int
-    stop: int
-    began: int = 0
+Ranges = list[tuple[int, int]]
+"""Ranges `[from, to)` of `created`, in epoch seconds."""
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -29,21 +25,33 @@ class Progress(msgspec.Struct, kw_only=True):
 
     `planned`: how many rows there are to compare, None where nobody knows. `drift`: differences
     found so far. `stripe_requests` are this run's own, the rest counts on from the run it resumes.
-    `began`: when this run began to compare (epoch, Stripe's clock); kept with each of its ranges.
+    `began`: when this run began to compare (epoch, Stripe's clock). `before`: what of `done` was
+    taken over, from runs of which the first began at `since`; None where nobody knows.
     """
 
-    done: dict[str, list[Range]]
+    done: dict[str, Ranges]
     counts: dict[str, dict[str, int]]
     planned: dict[str, int | None] = {}
     drift: int = 0
     stripe_requests: int = 0
     phase: str | None = None
-    began: int = 0
+    began: int | None = None
+    before: dict[str, Ranges] = {}
+    since: int | None = None
 
     def compared(self, name: str) -> int:
         """Return how many of an object are compared: rows, or what Stripe has where none were."""
         side = "stripe" if self.planned.get(name) is None else "database"
         return self.counts.get(name, {}).get(side, 0)
+
+    def compared_at(self, name: str, created: int | None) -> int | None:
+        """Return when the comparison of this second began, None if it was not compared."""
+        if created is None:
+            return None
+        for ranges, began in ((self.before, self.since), (self.done, self.began)):
+            if any(start <= created < stop for start, stop in ranges.get(name, [])):
+                return began
+        return None
 
 
 class Started(msgspec.Struct, kw_only=True, frozen=True):
@@ -129,7 +137,7 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     row = connection.execute(
         """
         WITH RECURSIVE last AS (
-            SELECT id, outcome, done, counts, planned, drift, resumes, started_at
+            SELECT id, outcome, done, counts, planned, drift, resumes, started_at, compared_since
             FROM stripe.runs
             WHERE scope = %(scope)s AND outcome IS NOT NULL
             ORDER BY started_at DESC
@@ -143,7 +151,8 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
             JOIN story AS s ON s.resumes = r.id
         )
         SELECT l.id::text, l.done::text, l.counts::text, first.id::text,
-            extract(epoch FROM first.started_at)::bigint, l.planned::text, l.drift
+            extract(epoch FROM first.started_at)::bigint, l.planned::text, l.drift,
+            extract(epoch FROM l.compared_since)::bigint
         FROM last AS l
         CROSS JOIN (SELECT id, started_at FROM story WHERE resumes IS NULL) AS first
         WHERE l.outcome IN ('incomplete', 'abandoned', 'failed')
@@ -154,10 +163,17 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     ).fetchone()
     if row is None:
         return None
-    done = msgspec.json.decode(row[1], type=dict[str, list[Range]])
+    done = msgspec.json.decode(row[1], type=dict[str, Ranges])
     counts = msgspec.json.decode(row[2], type=dict[str, dict[str, int]])
     planned = msgspec.json.decode(row[5], type=dict[str, int | None])
-    progress = Progress(done=done, counts=counts, planned=planned, drift=row[6])
+    progress = Progress(
+        done=done,
+        counts=counts,
+        planned=planned,
+        drift=row[6],
+        before={name: list(ranges) for name, ranges in done.items()},
+        since=row[7],
+    )
     return _Unfinished(row[0], row[3], row[4], progress)
 
 
@@ -190,6 +206,7 @@ def advance(
             drift = %(drift)s,
             stripe_requests = %(stripe_requests)s,
             phase = %(phase)s,
+            compared_since = to_timestamp(%(since)s::bigint),
             lease_expires_at = now() + make_interval(secs => %(lease)s)
         WHERE id = %(id)s AND outcome IS NULL
         RETURNING 1
@@ -202,6 +219,7 @@ def advance(
             "drift": progress.drift,
             "stripe_requests": progress.stripe_requests,
             "phase": progress.phase,
+            "since": progress.since if progress.before else progress.began,
             "lease": lease_seconds,
         },
     ).fetchone()

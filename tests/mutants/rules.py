@@ -1,25 +1,7 @@
 """The rules, each with the change of text that switches it off and the tests that should notice."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Patch:
-    """`old` must stand in the file exactly once."""
-
-    path: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A rule switched off. `tests`: what is run, in this order, until one fails."""
-
-    rule: str
-    patches: tuple[Patch, ...]
-    tests: tuple[str, ...]
-
+from tests.mutants.compared import COMPARED
+from tests.mutants.mutant import Mutant, Patch
 
 _TRUTH = "shared/truth.py"
 _WRITE = "shared/repository/write_statement.py"
@@ -37,7 +19,14 @@ _UNIT = "tests/unit/test_truth.py"
 MUTANTS = (
     Mutant(
         "overlapping snapshots: Stripe is asked (here: the event wins)",
-        (Patch(_TRUTH, "    return Verdict.ASK\n", "    return Verdict.REPLACE\n"),),
+        (
+            Patch(
+                _TRUTH,
+                "    return Verdict.REPLACE if is_newer and not is_history(incoming, compared)"
+                " else Verdict.ASK\n",
+                "    return Verdict.REPLACE\n",
+            ),
+        ),
         (_EVENTS, _UNIT, _MACHINE),
     ),
     Mutant(
@@ -120,8 +109,8 @@ MUTANTS = (
         (
             Patch(
                 _TRUTH,
-                "    if is_later or (incoming_is_terminal and not held_is_terminal):\n",
-                "    if is_later:\n",
+                "    is_newer = is_later or (incoming_is_terminal and not held_is_terminal)\n",
+                "    is_newer = is_later\n",
             ),
         ),
         (_EVENTS, _UNIT),
@@ -184,8 +173,10 @@ MUTANTS = (
             ),
             Patch(
                 "shared/mirror.py",
-                "connection, self._mirrored, write, entry)\n",
-                "connection, self._mirrored, write, entry)\n"
+                "                    connection, self._mirrored, write, entry, ended=ended\n"
+                "                )\n",
+                "                    connection, self._mirrored, write, entry, ended=ended\n"
+                "                )\n"
                 "                if written:\n"
                 "                    ledger.enter(connection, entry)\n",
             ),
@@ -264,8 +255,8 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/stages.py",
-                "            check(plan, counts, self._order.limit)\n",
-                "            check(plan, {}, self._order.limit._replace(rows=10**9))\n",
+                "self._journal.progress.counts, self._order.limit)\n",
+                "self._journal.progress.counts, self._order.limit._replace(rows=10**9))\n",
             ),
         ),
         (_RECONCILE, _RULES),
@@ -302,8 +293,8 @@ MUTANTS = (
         (
             Patch(
                 "shared/mirror.py",
-                "        if event.livemode != ours.livemode:\n",
-                "        if event.livemode != event.livemode:\n",
+                "    if event.livemode != ours.livemode:\n",
+                "    if event.livemode != event.livemode:\n",
             ),
         ),
         ("tests/integration/test_bad_input.py", _WEBHOOK, "tests/integration/test_odd_input.py"),
@@ -352,4 +343,5 @@ MUTANTS = (
         ),
         (_RECONCILE,),
     ),
+    *COMPARED,
 )

@@ -5,22 +5,21 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.windows import Window, compared_at, joined, plan, without
-from shared.repository.runs import Range
+from reconcile.windows import Window, joined, plan, without
 
 seconds = st.integers(0, 60)
 windows = st.tuples(seconds, seconds).map(lambda pair: Window(min(pair), max(pair)))
-ranges = st.lists(windows.map(lambda window: Range(*window)), max_size=6)
+ranges = st.lists(windows.map(lambda window: (window.gte, window.lt)), max_size=6)
 
 
-def covered(parts: list[Window] | list[Range]) -> list[int]:
+def covered(parts: list[Window] | list[tuple[int, int]]) -> list[int]:
     """Every second of every part, repeated where parts overlap."""
-    return sorted(second for part in parts for second in range(part[0], part[1]))
+    return sorted(second for gte, lt in parts for second in range(gte, lt))
 
 
 @given(seconds, st.lists(st.integers(-10, 80), max_size=8), ranges)
 def test_plan_covers_exactly_what_is_not_done(
-    end: int, boundaries: list[int], done: list[Range]
+    end: int, boundaries: list[int], done: list[tuple[int, int]]
 ) -> None:
     planned = plan(end, boundaries, done)
     assert covered(planned) == sorted(set(range(end)) - set(covered(done)))
@@ -35,30 +34,18 @@ def test_plan_cuts_at_every_boundary(end: int, boundaries: list[int]) -> None:
 
 
 @given(windows, ranges)
-def test_rest_of_a_window_is_what_is_not_done(window: Window, done: list[Range]) -> None:
+def test_rest_of_a_window_is_what_is_not_done(window: Window, done: list[tuple[int, int]]) -> None:
     rest = without(window, done)
     assert covered(rest) == sorted(set(range(*window)) - set(covered(done)))
 
 
 @given(st.lists(windows.filter(lambda window: window.gte < window.lt), max_size=8))
 def test_joined_ranges_are_few_and_cover_the_same(done: list[Window]) -> None:
-    merged: list[Range] = []
+    merged: list[tuple[int, int]] = []
     for window in done:
-        merged = joined(merged, window, 7)
+        merged = joined(merged, window)
     assert covered(merged) == sorted(set(covered(done)))
-    assert all(one.stop < other.start for one, other in pairwise(merged))
-
-
-@given(st.lists(st.tuples(windows, st.integers(1, 3)), max_size=8), seconds)
-def test_second_counts_as_compared_when_the_latest_run_that_compared_it_began(
-    done: list[tuple[Window, int]], second: int
-) -> None:
-    merged: list[Range] = []
-    for window, began in done:
-        merged = joined(merged, window, began)
-    runs = [began for window, began in done if window.gte <= second < window.lt]
-    assert compared_at(merged, second) == max(runs, default=None)
-    assert compared_at(merged, None) is None
+    assert all(one[1] < other[0] for one, other in pairwise(merged))
 
 
 def test_empty_axis_has_no_window() -> None:

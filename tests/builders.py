@@ -49,6 +49,7 @@ TABLES = {
     "changes": "id",
     "runs": "started_at",
     "drifts": "object_id",
+    "compared": "object",
 }
 
 

@@ -1,11 +1,13 @@
 """Whether the database kept its promises: read from Stripe's truth and SQL alone."""
 
 import json
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
+from math import inf
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -40,6 +42,14 @@ class Findings:
     changes: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What a whole comparison proves: versions of rows after `number` are no older than `since`."""
+
+    number: int
+    since: float
+
+
 class Judge:
     """`load` when nothing changes at Stripe any more."""
 
@@ -47,6 +57,7 @@ class Judge:
         self._database = database
         self._ask = ask
         self._histories: dict[str, list[bytes]] = {}
+        self._times: dict[str, list[float]] = {}
 
     def load(self) -> None:
         """Read every state that every object ever had."""
@@ -54,6 +65,7 @@ class Judge:
             for name in self._ask("ids", kind):
                 seen = self._ask("history", name)
                 self._histories[name] = [digest(of_stripe(one["object"])) for one in seen]
+                self._times[name] = [-inf if one["at"] is None else one["at"] for one in seen]
 
     def differing(self) -> list[str]:
         """The objects of which the database says something else than Stripe, or one knows not."""
@@ -85,10 +97,15 @@ class Judge:
             found.append((len(names), f"{place}: {sorted(names)}"))
         return [words for _, words in sorted(found)[:3]]
 
-    def judge(self, facts: Facts) -> Findings:
+    def proof(self, since: float) -> Proof:
+        """What a run has proved that has just ended; `since`: Stripe's time, lists' lag off."""
+        ((number,),) = self._database.query("SELECT coalesce(max(number), 0) FROM chaos.versions")
+        return Proof(number=number, since=since)
+
+    def judge(self, facts: Facts, proofs: Sequence[Proof] = ()) -> Findings:
         findings = Findings()
         self._judge_events(findings, facts)
-        self._judge_versions(findings)
+        self._judge_versions(findings, proofs)
         self._judge_changes(findings)
         return findings
 
@@ -118,18 +135,26 @@ class Judge:
             )
         ]
 
-    def _judge_versions(self, findings: Findings) -> None:
-        """Every version of a row must be some state of Stripe's, and none older than the last."""
+    def _judge_versions(self, findings: Findings, proofs: Sequence[Proof]) -> None:
+        """Every version of a row must be some state of Stripe's, and none older than the last.
+
+        Nor older than what a comparison had found in between, though it wrote nothing.
+        """
         for name, versions in self._grouped(
-            "SELECT object_id, body FROM chaos.versions ORDER BY object_id, revision, number"
+            "SELECT object_id, body, number FROM chaos.versions"
+            " ORDER BY object_id, revision, number"
         ):
             history = self._histories.get(name, [])
             places = defaultdict(list)
             for place, state in enumerate(history):
                 places[state].append(place)
             reached = 0
-            for _, body in versions:
+            for _, body, number in versions:
                 findings.versions += 1
+                known_since = [one.since for one in proofs if one.number < number]
+                if known_since:
+                    times = self._times.get(name, [])
+                    reached = max(reached, bisect_right(times, max(known_since)) - 1)
                 known = places.get(digest(of_row(body)))
                 if known is None:
                     findings.never_true.append(name)

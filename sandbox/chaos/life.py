@@ -37,6 +37,7 @@ class Life:
             (12, self._reprice),
             (12, self._requantify),
             (18, self._move_on),
+            (4, self._there_and_back),
             (8, self._renew),
             (3, self._cancel_later),
             (5, self._pause_collection),
@@ -157,6 +158,15 @@ class Life:
         if status == "past_due" and self._chance.random() < 0.3:
             return self._control.update_subscription(name, status="unpaid", events=times)
         return self._control.activate(name, events=times)
+
+    def _there_and_back(self, truth: _Truth, times: int) -> object:
+        """Of the way back Stripe makes no event: only a comparison knows of it."""
+        if truth["status"] not in {"active", "past_due"}:
+            return self._move_on(truth, times)
+        name, status = truth["id"], truth["status"]
+        other = "past_due" if status == "active" else "active"
+        self._control.update_subscription(name, status=other, events=max(times, 1))
+        return self._control.update_subscription(name, status=status, events=0)
 
     def _renew(self, truth: _Truth, times: int) -> object:
         return self._control.renew(truth["id"], events=times)

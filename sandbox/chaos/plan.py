@@ -28,6 +28,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     thin: float = 0.03
     two_events: float = 0.05
     no_event: float = 0.005
+    listed_late: float = 0.03
     bursts: float = 0.05
     pause: tuple[float, float] = (1.0, 5.0)
     pause_of_runs: tuple[float, float] = (10.0, 60.0)
@@ -43,6 +44,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def jump(self) -> int:
         return 3_600
+
+    @property
+    def list_lag(self) -> int:
+        """How long after it was made the event list shows an event that it shows late.
+
+        One jump is not enough for it: a night passes that knows nothing of it.
+        """
+        return self.jump * 3 // 2
 
 
 def small(seed: int) -> Plan:

@@ -12,7 +12,7 @@ from typing import Any
 from sandbox import product
 from sandbox.chaos.database import IN_REPAIR, DatabaseSide
 from sandbox.chaos.faults import Faults
-from sandbox.chaos.judge import Findings, Judge
+from sandbox.chaos.judge import Findings, Judge, Proof
 from sandbox.chaos.plan import Plan
 from sandbox.chaos.postman import Facts
 from sandbox.chaos.product_side import NO_RUN, Reconciler, WebhookService
@@ -23,6 +23,8 @@ _KEY = "sk_live_double"
 _SIGNING_SECRET = "whsec_chaos"  # noqa: S105
 
 _LEASE_SECONDS = 10
+_LIST_LAG = 600
+"""Seconds by which the contract lets a list lag behind its objects."""
 
 
 @dataclass(kw_only=True)
@@ -86,6 +88,7 @@ class Storm:
             stripe=self._stripe,
         )
         self._judge = Judge(self._database, self._stripe.call)
+        self._proofs: list[Proof] = []
 
     def run(self, say: Callable[[str], None]) -> Result:
         began = time.monotonic()
@@ -122,7 +125,7 @@ class Storm:
         for webhook in self._webhooks:
             webhook.stop()
         say("judging every version of every row")
-        findings = self._judge.judge(facts)
+        findings = self._judge.judge(facts, self._proofs)
         words += [f"{name} differed: {self._judge.explain(name)}" for name in after[:3]]
         words += [
             f"{text}, in Stripe's history: {self._judge.nearest(text)}"
@@ -177,7 +180,16 @@ class Storm:
             # With the faults at work hardly a run gets as far as its repairs; this one does.
             with self._faults.ambushed(IN_REPAIR):
                 self._reconcile()
+            self._compare()
         self._stripe.tell("resume")
+
+    def _compare(self) -> None:
+        """A whole run in the calm, and what it proves of every row; late letters come after it."""
+        self._reconcile()
+        since = self._stripe.call("now") - _LIST_LAG
+        report = self._reconcile()
+        if report is not None and report["run"]["outcome"] == "success":
+            self._proofs.append(self._judge.proof(since))
 
     @contextmanager
     def _reconciling(self) -> Iterator[None]:
@@ -206,7 +218,7 @@ class Storm:
         while (waiting := self._stripe.progress().waiting) and time.monotonic() < deadline:
             threading.Event().wait(0.2)
         self._stripe.tell("pause")
-        self._stripe.tell("jump", seconds=self._plan.jump)
+        self._stripe.tell("jump", seconds=self._plan.list_lag)
         return waiting
 
     def _reconcile(self) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 It is told what to do in JSON, a line each, on its standard input, and ends when that ends.
 """
 
+import random
 import sys
 import threading
 import time
@@ -49,6 +50,7 @@ class StripeSide:
         self._life = Life(self._control, begin.plan)
         self._life.begin()
         self._events = 0
+        self._chance = random.Random(begin.plan.seed + 2)
         self._thread: threading.Thread | None = None
 
     def live(self, until_events: int, seconds: float) -> None:
@@ -100,6 +102,8 @@ class StripeSide:
             control.drop(*made)
             self._events += len(made)
             for event_id in made:
+                if self._chance.random() < self._plan.listed_late:
+                    control.list_event_late(event_id, self._plan.list_lag)
                 postman.post(event_id)
 
 

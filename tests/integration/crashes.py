@@ -13,6 +13,7 @@ CRASHES = (
     "events",
     "drifts",
     "runs",
+    "compared",
 )
 """Where a connection can die: while a row of that table is written."""
 
@@ -94,7 +95,7 @@ class Crashes:
             SET session_replication_role = replica;
             TRUNCATE stripe.account, stripe.customers, stripe.subscriptions,
                 stripe.subscription_items, stripe.events, stripe.runs, stripe.drifts,
-                stripe.changes, witness, armed;
+                stripe.changes, stripe.compared, witness, armed;
             SET session_replication_role = origin;
             """
         )

@@ -6,10 +6,10 @@ Written without the product's decoders, from Stripe's documentation and the cont
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 
@@ -161,10 +161,35 @@ def versions(connection: psycopg.Connection) -> dict[str, list[Picture]]:
     return found
 
 
-def assert_never_back(shown: Sequence[Picture], history: Sequence[Picture]) -> None:
-    """Assert that the versions shown can be read off Stripe's states without going back."""
+class Mark(NamedTuple):
+    """What a comparison proved: whatever is shown after `shown` versions is no older than `state`.
+
+    `state` counts Stripe's states of the object.
+    """
+
+    shown: int
+    state: int
+
+
+def marks(connection: psycopg.Connection, control: Control, since: float) -> dict[str, Mark]:
+    """Return what a whole comparison proves: each row is a state from `since` or later."""
+    found: dict[str, Mark] = {}
+    for name, shown in versions(connection).items():
+        states = [n for n, seen in enumerate(control.history(name)) if seen.at <= since]
+        found[name] = Mark(len(shown), states[-1] if states else 0)
+    return found
+
+
+def assert_never_back(
+    shown: Sequence[Picture], history: Sequence[Picture], proved: Sequence[Mark] = ()
+) -> None:
+    """Assert that the versions shown can be read off Stripe's states without going back.
+
+    `proved`: what comparisons knew in between, though they wrote nothing.
+    """
     reached = 0
-    for version in shown:
+    for number, version in enumerate(shown):
+        reached = max([reached, *(mark.state for mark in proved if mark.shown <= number)])
         later = (n for n, state in enumerate(history) if n >= reached and state == version)
         found = next(later, None)
         if found is None:
@@ -197,12 +222,16 @@ def folded(connection: psycopg.Connection) -> dict[str, dict[str, Any]]:
 
 
 def assert_past(
-    connection: psycopg.Connection, control: Control, old_shapes: Collection[str]
+    connection: psycopg.Connection,
+    control: Control,
+    old_shapes: Collection[str],
+    proved: Sequence[Mapping[str, Mark]] = (),
 ) -> None:
     """Assert that no row went back, that no event was done twice, that changes fold to the rows.
 
-    Of objects in `old_shapes` the periods of single items are left out. More items than Stripe
-    embeds are read in two requests, between which the object may change.
+    `proved`: by comparison, what it knew of each object. Of objects in `old_shapes` the periods of
+    single items are left out. More items than Stripe embeds are read in two requests, between which
+    the object may change.
     """
     for name, shown in versions(connection).items():
         history = [of_stripe(seen.object) for seen in control.history(name)]
@@ -211,7 +240,8 @@ def assert_past(
             history = [without_periods(one) for one in history]
             known = [without_periods(one) for one in known]
         if all(len(state.get("items", ())) <= _MOST_EMBEDDED for state in history):
-            assert_never_back(known, history)
+            mine = [marks[name] for marks in proved if name in marks]
+            assert_never_back(known, history, mine)
     twice = connection.execute("SELECT id FROM stripe.events WHERE attempts > 1").fetchall()
     assert twice == []
     changes = folded(connection)

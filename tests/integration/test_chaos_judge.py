@@ -12,7 +12,7 @@ from sandbox.chaos.database import WatchedDatabase
 from sandbox.chaos.judge import Judge
 from sandbox.chaos.postman import Facts
 from sandbox.stripe_double import StripeDouble
-from tests.builders import apply_all, mirror
+from tests.builders import apply, apply_all, mirror
 
 NEVER = "UPDATE stripe.subscriptions SET status = 'unheard of', revision = revision + 1"
 BACK = """
@@ -70,3 +70,33 @@ def test_judge_finds_each_broken_promise(
         if isinstance(ids, list) and ids and what != "evidence"
     }
     assert found | ({"differing"} if judge.differing() else set()) == expected
+
+
+@pytest.mark.parametrize("is_proved", [True, False])
+def test_judge_knows_what_a_comparison_has_proved(
+    database_url: str,
+    stripe_double: StripeDouble,
+    *,
+    is_proved: bool,
+) -> None:
+    """A -> B -> A: the row was A all the time, and was found to be the second one."""
+    control = stripe_double.control
+
+    def ask(method: str, *values: Any) -> Any:
+        return msgspec.to_builtins(getattr(control, method)(*values))
+
+    database = WatchedDatabase(database_url)
+    database.prepare()
+    judge = Judge(database, ask)
+    name = control.create_subscription(status="active")
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+        for status in ("past_due", "active"):
+            control.advance(60)
+            control.update_subscription(name, status=status)
+        since = control.now() if is_proved else control.now() - 61
+        proofs = [judge.proof(since)]
+        events = [made["id"] for made in control.events()]
+        apply(to, control.event_body(events[-2]))
+    judge.load()
+    assert judge.judge(Facts(), proofs).went_back == ([name] if is_proved else [])

@@ -171,12 +171,23 @@ class Mark(NamedTuple):
     state: int
 
 
-def marks(connection: psycopg.Connection, control: Control, since: float) -> dict[str, Mark]:
-    """Return what a whole comparison proves: each row is a state from `since` or later."""
+def prove(
+    connection: psycopg.Connection, control: Control, since: float, old_shapes: Collection[str]
+) -> dict[str, Mark]:
+    """Assert that each row is a state from `since` or later, as after a whole comparison.
+
+    Returns that as marks. Of objects in `old_shapes` the periods of single items are left out.
+    """
     found: dict[str, Mark] = {}
     for name, shown in versions(connection).items():
-        states = [n for n, seen in enumerate(control.history(name)) if seen.at <= since]
-        found[name] = Mark(len(shown), states[-1] if states else 0)
+        seen = control.history(name)
+        state = max((n for n, one in enumerate(seen) if one.at <= since), default=0)
+        found[name] = Mark(len(shown), state)
+        possible = [of_stripe(one.object) for one in seen[state:]]
+        last = {k: v for k, v in shown[-1].items() if k != "missing_in_stripe_since"}
+        if name in old_shapes:
+            possible, last = [without_periods(one) for one in possible], without_periods(last)
+        assert last in possible, f"{name} is older than the comparison that has ended"
     return found
 
 

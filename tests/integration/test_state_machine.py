@@ -130,12 +130,27 @@ class Interleavings(RuleBasedStateMachine):
     def customers_come_expanded(self, *, expanded: bool) -> None:
         self.control.switch(expand_customer=expanded)
 
-    @rule(what=changes, number=numbers, back=changes)
-    def change_that_is_taken_back_in_silence(self, what: str, number: int, back: str) -> None:
-        """Trap 24: of the second change Stripe makes no event, so only a comparison knows."""
-        self.change(what, number, 1)
+    @precondition(lambda self: self.question is None)
+    @rule(
+        pair=st.sampled_from([("fall behind", "activate"), ("pause collection", "collect again")]),
+        number=numbers,
+        events=st.sampled_from([0, 0, 1]),
+        quiet=st.sampled_from([700.0, 14_000.0, 3.0]),
+        is_listed=st.booleans(),
+    )
+    def night_after_a_change_that_was_taken_back(
+        self, pair: tuple[str, str], number: int, events: int, quiet: float, *, is_listed: bool
+    ) -> None:
+        """Traps 23 and 24: lost, taken back, maybe in silence; then a night, and a delivery."""
+        self.change(pair[0], number, 1)
+        lost = self._event(0)
+        if lost is not None and not is_listed:
+            self.control.list_event_late(lost, 18_000.0)
         self.control.advance(1.0)
-        self.change(back, number, 0)
+        self.change(pair[1], number, events)
+        self.control.advance(quiet)
+        self._reconcile()
+        self._deliver(0, None)
 
     @rule(number=numbers, hours=st.sampled_from([0.2, 3.0, 20.0]))
     def list_an_event_late(self, number: int, hours: float) -> None:
@@ -329,7 +344,8 @@ class Interleavings(RuleBasedStateMachine):
         since = self.control.now() - LIST_LAG - 1
         report = builders.reconcile(self.url, self.double)
         if report.run.outcome is RunOutcome.SUCCESS and report.run.compared_since is None:
-            self.proved.append(judge.marks(self.witness, self.control, since))
+            proved = judge.prove(self.witness, self.control, since, self.old_shapes)
+            self.proved.append(proved)
         return report
 
     def _meddle(self, meddling: list[tuple[Any, ...]]) -> None:

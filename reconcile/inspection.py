@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconcile.compare import Difference, Unheld, compare_one, compare_window
+from reconcile.compare import (
+    Difference,
+    Unheld,
+    compare_one,
+    compare_window,
+    may_be_absent,
+)
 from reconcile.consequence import grants
 from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
@@ -156,7 +162,7 @@ class Inspector:
         for name in comparison.doubtful:
             questions[name] = True, int(listed[name].content.row[created] or 0)
         for name in comparison.absent:
-            questions.setdefault(name, (False, int(held[name].row[created] or 0)))
+            questions.setdefault(name, (False, mirrored.created(held[name].row) or 0))
         return found, questions
 
     def _strangers(self, mirrored: MirroredObject, unheld: dict[str, Unheld]) -> list[str]:
@@ -233,11 +239,12 @@ class Inspector:
                 return  # its own window lists it and looks at it
             found.counts["stripe"] += 1
             found.note_left_out(content, begun)
-        elif held is not None:
-            # A row that lies in another window is counted there.
-            is_nowhere = held.row[mirrored.decoded.index["created"]] is None
-            has_come = is_new and is_at(mirrored, held.row, covered)
-            found.counts["database"] += is_nowhere or has_come
+        elif held is not None and is_new:
+            # A row that lies elsewhere is counted there: in sync where no list need name it.
+            if is_at(mirrored, held.row, covered):
+                found.counts["database"] += 1
+            elif may_be_absent(mirrored, held):
+                found.counts["in_sync"] -= 1
         if difference is None:
             found.counts["in_sync"] += 1
         else:

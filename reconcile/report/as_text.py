@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
+from math import floor
 from typing import IO, Any
 
 from reconcile.drift import OBJECTS
@@ -155,6 +156,8 @@ def _value(row: DriftRow, name: str, value: Any) -> str:
     """Show a value; times, which are epoch seconds, as dates."""
     if isinstance(value, int) and not isinstance(value, bool) and _is_time(row, name):
         return _time(value)
+    if isinstance(value, str) and _is_time(row, name):
+        return _fraction(value)
     if isinstance(value, dict) and name.startswith("items."):
         return _item(value)
     if isinstance(value, str):
@@ -183,6 +186,12 @@ def _is_time(row: DriftRow, name: str) -> bool:
         columns, name = list(mirrored.items.columns), name.rsplit(".", 1)[1]
     times = {column.name for column in columns if column.type is Type.TIMESTAMP}
     return name in times or name == "missing_in_stripe_since"
+
+
+def _fraction(seconds: str) -> str:
+    """Show a time that is not of whole seconds, which only somebody else can have written."""
+    whole = floor(Decimal(seconds))
+    return _time(whole).replace(" UTC", f"{Decimal(seconds) - whole:f}".lstrip("0") + " UTC")
 
 
 def _time(epoch: int | None) -> str:

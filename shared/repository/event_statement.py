@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.columns import AS_JSON, Column, Type
+from shared.columns import AS_JSON, Column
 from shared.mirrored import Items, MirroredObject
 from shared.objects import CUSTOMER, SUBSCRIPTION, TERMINAL_STATUSES
 from shared.repository import column_sql as sql
@@ -117,12 +117,14 @@ SELECT
 """
 
 
-_MISSING = Column("missing_in_stripe_since", Type.TIMESTAMP)
+_MISSING = sql.MISSING
 
 
 def _updated(column: Column) -> str:
     name = f'"{column.name}"'
-    return f"coalesce(EXCLUDED.{name}, o.{name})" if column.keeps else f"EXCLUDED.{name}"
+    if not column.keeps:
+        return f"EXCLUDED.{name}"
+    return f"coalesce(EXCLUDED.{name}, {sql.kept(column, 'o')})"
 
 
 def _array(names: list[str], *, more: list[str] | None = None, prefix: str = "") -> str:
@@ -232,9 +234,9 @@ def _held(mirrored: MirroredObject) -> str:
             json_build_array({own}),
             {items},
             json_build_array(
-                extract(epoch FROM lower(o.as_of))::bigint,
-                extract(epoch FROM upper(o.as_of))::bigint
+                {sql.seconds_before("lower(o.as_of)")},
+                {sql.seconds_after("upper(o.as_of)")}
             ),
             o.revision,
-            extract(epoch FROM o.missing_in_stripe_since)::bigint
+            {sql.shown(_MISSING, "o")}
         )::text"""

@@ -248,7 +248,7 @@ MUTANTS = (
                 "reconcile/inspection.py",
                 "        for name in comparison.absent:\n"
                 "            questions.setdefault(name, (False,"
-                " int(held[name].row[created] or 0)))\n",
+                " mirrored.created(held[name].row) or 0))\n",
                 "        moment = Interval(step.asked, step.asked + 1)\n"
                 "        gone = {'missing_in_stripe_since': (None, step.asked)}\n"
                 "        found.waiting += [\n"

@@ -232,8 +232,8 @@ class MirroredObject:
         return floor(Decimal(str(value))) if isinstance(value, str) else value
 
     def completed(self, content: Content, held: Held | None) -> Content:
-        """Return the content with what Stripe leaves out of it kept from the row."""
-        if held is None or not self._keeping:
+        """Return the content with what Stripe leaves out of a deleted object kept from the row."""
+        if held is None or not (self._keeping and self.is_deleted(content.row)):
             return content
         row = list(content.row)
         for position in self._keeping:

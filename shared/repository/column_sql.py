@@ -43,12 +43,15 @@ def written(column: Column, record: str) -> str:
     return f"{name}::numeric" if column.type is Type.DECIMAL else name
 
 
-def pair(column: Column, table: str, record: str) -> str:
-    """Return `[before, after]` of a column, NULL where both are one value in whatever spelling."""
+def pair(column: Column, table: str, record: str, *, keeps: bool) -> str:
+    """Return `[before, after]` of a column, NULL where both are one value in whatever spelling.
+
+    `keeps`: the value stays where Stripe leaves it out of a deleted object.
+    """
     before, after = shown(column, table), f'{record}."{column.name}"'
     old, new = f'{table}."{column.name}"', written(column, record)
-    if column.keeps:
-        new = f"coalesce({new}, {kept(column, table)})"
+    if keeps:
+        new = kept(column, new, table, record)
     return f"CASE WHEN {old} IS DISTINCT FROM {new} THEN jsonb_build_array({before}, {after}) END"
 
 
@@ -83,12 +86,14 @@ def is_whole(name: str) -> str:
     )
 
 
-def kept(column: Column, table: str) -> str:
-    """Return the value that stays where Stripe leaves a column out: none that is odd."""
+def kept(column: Column, new: str, table: str, record: str) -> str:
+    """Return a column's new value: of a deleted object the row's own where Stripe leaves it out.
+
+    But nothing that Stripe cannot have said.
+    """
     name = f'{table}."{column.name}"'
-    if column.type is Type.TIMESTAMP:
-        return f"CASE WHEN {is_whole(name)} THEN {name} END"
-    return name
+    old = f"CASE WHEN {is_whole(name)} THEN {name} END" if column.type is Type.TIMESTAMP else name
+    return f'CASE WHEN {record}."deleted" THEN coalesce({new}, {old}) ELSE {new} END'
 
 
 def seconds_before(time: str) -> str:

@@ -39,7 +39,9 @@ def event_text(mirrored: MirroredObject) -> str:
         # Nothing comes after a terminal state: Stripe has to be asked.
         is_later += f" AND (%(is_terminal)s::boolean OR NOT {_TERMINAL[mirrored.name]})"
     columns, items = mirrored.columns, mirrored.items
-    updates = ",\n        ".join(f'"{column.name}" = {_updated(column)}' for column in columns[1:])
+    updates = ",\n        ".join(
+        f'"{column.name}" = {_updated(column, columns)}' for column in columns[1:]
+    )
     return f"""
 WITH newer AS (
     SELECT
@@ -120,11 +122,13 @@ SELECT
 _MISSING = sql.MISSING
 
 
-def _updated(column: Column) -> str:
-    name = f'"{column.name}"'
-    if not column.keeps:
-        return f"EXCLUDED.{name}"
-    return f"coalesce(EXCLUDED.{name}, {sql.kept(column, 'o')})"
+def _updated(column: Column, columns: tuple[Column, ...]) -> str:
+    new = f'EXCLUDED."{column.name}"'
+    return sql.kept(column, new, "o", "EXCLUDED") if _keeps(column, columns) else new
+
+
+def _keeps(column: Column, columns: tuple[Column, ...]) -> bool:
+    return column.keeps and any(other.name == "deleted" for other in columns)
 
 
 def _array(names: list[str], *, more: list[str] | None = None, prefix: str = "") -> str:
@@ -132,7 +136,9 @@ def _array(names: list[str], *, more: list[str] | None = None, prefix: str = "")
 
 
 def _pairs(columns: tuple[Column, ...], table: str, record: str) -> str:
-    return ",\n            ".join(sql.pair(column, table, record) for column in columns)
+    return ",\n            ".join(
+        sql.pair(column, table, record, keeps=_keeps(column, columns)) for column in columns
+    )
 
 
 def _items_read(items: Items | None) -> str:

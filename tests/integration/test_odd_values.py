@@ -1,0 +1,171 @@
+"""Values that Stripe never says, written by hand into any column: seen, told truly, and repaired."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from reconcile.report.model import RunOutcome
+from sandbox.stripe_double import StripeDouble
+from shared.columns import Column, Type
+from shared.mirror import Outcome
+from shared.objects import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.repository import column_sql
+from tests.builders import apply, mirror, reconcile
+
+JSON_NULL = "'null'"
+ODD: dict[Type, tuple[str, ...]] = {
+    Type.TEXT: ("''", "'odd'", "repeat('x', 300)", "E'\\x01'", "'\U0001f41f'"),
+    Type.REFERENCE: ("''", "'odd'", "repeat('x', 300)"),
+    Type.BOOLEAN: ("NOT coalesce({0}, true)",),
+    Type.INTEGER: ("-1", "0", "9223372036854775807", "-9223372036854775808"),
+    Type.DECIMAL: ("'NaN'", "'Infinity'", "'-Infinity'", "12345678901234567890.0123456789", "-0.5"),
+    Type.TIMESTAMP: (
+        *("{0} + interval '0.2 s'", "{0} - interval '0.3 s'", "{0} + interval '0.5 s'"),
+        *("{0} + interval '1 microsecond'", "{0} - interval '1 microsecond'"),
+        *("'infinity'", "'-infinity'", "to_timestamp(-1.5)", "'0044-03-15 BC'", "'20000-01-01'"),
+        *("'3000-01-01 00:00:00.000001+00'", "'9999-12-31 00:00:00.000001+00'"),
+    ),
+    Type.METADATA: (
+        *(JSON_NULL, "'\"odd\"'", "'5'", "'[]'", "'{{\"a\": 1}}'", "'{{\"a\": null}}'"),
+        *("'{{\"a\": {{\"b\": \"c\"}}}}'", "'{{\"a\": \"b\"}}'"),
+    ),
+    Type.REFERENCES: (
+        *(JSON_NULL, "'\"odd\"'", "'{{}}'", "'[null]'", "'[\"odd\"]'", "'[{{\"id\": \"odd\"}}]'"),
+    ),
+    Type.JSON: (JSON_NULL, "'5'", "'\"null\"'", "'[]'", "'{{}}'", "'{{\"behavior\": 1.0}}'"),
+}
+WHOLE = "'2026-03-04 05:06:07+00'"
+"""What a time is in Stripe and in the database before it is changed, where it would be none."""
+
+ITEMS = SUBSCRIPTION.items
+assert ITEMS is not None
+COLUMNS = {
+    "customers": CUSTOMER.columns,
+    "subscriptions": SUBSCRIPTION.columns,
+    "subscription_items": ITEMS.columns,
+}
+
+
+def cases(columns: tuple[Column, ...]) -> list[tuple[Column, str]]:
+    """Each column with each odd value of its type; ids name the row."""
+    return [
+        (column, f"({value})".format(f'coalesce("{column.name}", {WHOLE})'))
+        if column.type is Type.TIMESTAMP
+        else (column, f"({value})".format(f'"{column.name}"'))
+        for column in columns
+        if column.name != "id"
+        for value in ODD[column.type]
+    ]
+
+
+CASES = {table: cases(columns) for table, columns in COLUMNS.items()}
+ID_OF = {"customers": "id", "subscriptions": "id", "subscription_items": "subscription_id"}
+
+
+def content(connection: psycopg.Connection) -> dict[str, list[Any]]:
+    """Every mirrored row, as the database prints it, but for what is its own."""
+    return {
+        table: connection.execute(
+            # Not as JSON, in which two kinds of null are one.
+            f"SELECT ROW({column_sql.names(columns)})::text FROM stripe.{table} ORDER BY id"  # noqa: S608
+        ).fetchall()
+        for table, columns in COLUMNS.items()
+    }
+
+
+def seeded(url: str, double: StripeDouble, count: int) -> list[str]:
+    double.control.advance(86_400 * 30)
+    now = int(double.control.now())
+    double.control.seed(count, start=now - 90_000, end=now - 5_000)
+    assert reconcile(url, double).run.outcome is RunOutcome.SUCCESS
+    double.control.advance(3_600)
+    # So that the rows are known by their fingerprints.
+    assert not list(reconcile(url, double).drift())
+    double.control.advance(3_600)
+    return double.control.ids("subscription")
+
+
+def meddle(connection: psycopg.Connection, table: str, names: list[str]) -> dict[str, str]:
+    """Write each case of a table into a row of its own; which column it is, by the object's id."""
+    done: dict[str, str] = {}
+    for name, (column, value) in zip(names, CASES[table], strict=False):
+        before = connection.execute(
+            f"SELECT t::text FROM stripe.{table} AS t WHERE {ID_OF[table]} = %s",  # noqa: S608
+            (name,),
+        ).fetchone()
+        after = connection.execute(
+            f'UPDATE stripe.{table} AS t SET "{column.name}" = {value}'  # noqa: S608
+            f" WHERE {ID_OF[table]} = %s RETURNING t::text",
+            (name,),
+        ).fetchone()
+        assert before != after, (column.name, value)
+        done[name] = column.name
+    return done
+
+
+def told_truly(fields: dict[str, Any], name: str) -> bool:
+    (pair,) = (pair for field, pair in fields.items() if field.split(".")[-1] == name)
+    before, after = (json.dumps(value, sort_keys=True) for value in pair)
+    return before != after
+
+
+@pytest.mark.parametrize("table", CASES)
+@pytest.mark.parametrize("every_field", [False, True])
+def test_odd_value_in_any_column_is_told_and_repaired_by_one_run(
+    database_url: str,
+    connection: psycopg.Connection,
+    stripe_double: StripeDouble,
+    table: str,
+    *,
+    every_field: bool,
+) -> None:
+    names = seeded(database_url, stripe_double, len(CASES[table]))
+    if table == "customers":
+        names = stripe_double.control.ids("customer")
+    before = content(connection)
+    done = meddle(connection, table, names)
+    report = reconcile(database_url, stripe_double, every_field=every_field)
+    assert (report.run.outcome, report.run.reason) == (RunOutcome.SUCCESS, None)
+    found = {row.object_id: row for row in report.drift()}
+    missed = {name: column for name, column in done.items() if name not in found}
+    assert missed == {}
+    untrue = [row for name, row in found.items() if not told_truly(row.fields, done[name])]
+    assert untrue == []
+    assert {row.action for row in found.values()} == {"repaired"}
+    assert content(connection) == before
+    counts = report.counts
+    for kind in MIRRORED:
+        of = counts[kind.name]
+        drift = sum(row.object == kind.name for row in found.values())
+        assert (of["database"], of["stripe"]) == (len(names), len(names)), kind.name
+        assert of["in_sync"] + drift == len(names), kind.name
+    stripe_double.control.advance(3_600)
+    again = reconcile(database_url, stripe_double)
+    assert list(again.drift()) == []
+
+
+@pytest.mark.parametrize("table", CASES)
+def test_odd_value_in_any_column_is_told_and_replaced_by_an_event(
+    database_url: str, connection: psycopg.Connection, stripe_double: StripeDouble, table: str
+) -> None:
+    names = seeded(database_url, stripe_double, len(CASES[table]))
+    kind = "customer.subscription.updated"
+    if table == "customers":
+        names, kind = stripe_double.control.ids("customer"), "customer.updated"
+    before = content(connection)
+    done = meddle(connection, table, names)
+    with mirror(database_url, stripe_double) as to:
+        for name in done:
+            event_id = stripe_double.control.emit(kind, name)
+            receipt = apply(to, stripe_double.control.event_body(event_id))
+            assert receipt.outcome is Outcome.APPLIED, done[name]
+    assert content(connection) == before
+    for name, fields in connection.execute(
+        "SELECT DISTINCT ON (object_id) object_id, fields FROM stripe.changes"
+        " WHERE event_id IS NOT NULL ORDER BY object_id, revision DESC"
+    ).fetchall():
+        assert told_truly(fields, done[name]), fields
+    stripe_double.control.advance(3_600)
+    assert list(reconcile(database_url, stripe_double).drift()) == []

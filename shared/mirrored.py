@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from itertools import pairwise
 from math import floor
@@ -222,7 +222,7 @@ class MirroredObject:
         return self.is_deleted(row) and all(
             value in _EMPTY
             or column.name in {"id", "deleted"}
-            or (column.keeps and self._may_be_kept(position, value))
+            or (column.keeps and value == self._kept(position, value))
             for position, (column, value) in enumerate(zip(self.columns, row, strict=True))
         )
 
@@ -237,15 +237,19 @@ class MirroredObject:
             return content
         row = list(content.row)
         for position in self._keeping:
-            if row[position] is None and self._may_be_kept(position, held.row[position]):
-                row[position] = held.row[position]
+            if row[position] is None:
+                row[position] = self._kept(position, held.row[position])
         return content._replace(row=tuple(row))
 
-    def _may_be_kept(self, position: int, value: Value) -> bool:
-        """Return whether Stripe may have said it: times are whole and finite."""
-        if self.columns[position].type is not Type.TIMESTAMP:
-            return True
-        return isinstance(value, int) and -_INFINITE <= value < _INFINITE
+    def _kept(self, position: int, value: Value) -> Value:
+        """Return what stays of a value: nothing that Stripe cannot have said.
+
+        A time is brought to its nearest second, and an infinite one dropped.
+        """
+        if value is None or self.columns[position].type is not Type.TIMESTAMP:
+            return value
+        whole = int(Decimal(value).to_integral_value(ROUND_HALF_UP))
+        return whole if -_INFINITE <= whole < _INFINITE else None
 
     @cached_property
     def _keeping(self) -> tuple[int, ...]:

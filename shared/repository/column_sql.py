@@ -52,6 +52,7 @@ def pair(column: Column, table: str, record: str, *, keeps: bool) -> str:
     old, new = f'{table}."{column.name}"', written(column, record)
     if keeps:
         new = kept(column, new, table, record)
+        after = shown_value(column, new)
     return f"CASE WHEN {old} IS DISTINCT FROM {new} THEN jsonb_build_array({before}, {after}) END"
 
 
@@ -62,7 +63,11 @@ def shown(column: Column, table: str) -> str:
     with a fraction as text, to the microsecond; an infinite one as the largest or smallest number;
     JSON's null, which is not the column's, as text.
     """
-    name = f'{table}."{column.name}"'
+    return shown_value(column, f'{table}."{column.name}"')
+
+
+def shown_value(column: Column, name: str) -> str:
+    """Return the same of any value of a column's type."""
     if column.type is Type.TIMESTAMP:
         return (
             f"CASE WHEN {is_whole(name)} THEN to_jsonb(date_part('epoch', {name})::bigint)"
@@ -89,10 +94,11 @@ def is_whole(name: str) -> str:
 def kept(column: Column, new: str, table: str, record: str) -> str:
     """Return a column's new value: of a deleted object the row's own where Stripe leaves it out.
 
-    But nothing that Stripe cannot have said.
+    But nothing that Stripe cannot have said: a time is brought to its nearest second.
     """
-    name = f'{table}."{column.name}"'
-    old = f"CASE WHEN {is_whole(name)} THEN {name} END" if column.type is Type.TIMESTAMP else name
+    old = name = f'{table}."{column.name}"'
+    if column.type is Type.TIMESTAMP:
+        old = f"CASE WHEN isfinite({name}) THEN to_timestamp(round(extract(epoch FROM {name}))) END"
     return f'CASE WHEN {record}."deleted" THEN coalesce({new}, {old}) ELSE {new} END'
 
 

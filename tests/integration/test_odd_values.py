@@ -1,4 +1,4 @@
-"""Values that Stripe never says, written by hand into any column: seen, told truly, and repaired."""
+"""Values that Stripe never says, written by hand into any column, are seen, told and repaired."""
 
 import json
 from typing import Any
@@ -11,7 +11,10 @@ from sandbox.stripe_double import StripeDouble
 from shared.columns import Column, Type
 from shared.mirror import Outcome
 from shared.objects import CUSTOMER, MIRRORED, SUBSCRIPTION
-from shared.repository import column_sql
+from shared.repository import column_sql, mirror_rows
+from shared.repository.event_rows import apply_if_newer
+from shared.repository.ledger import Entry
+from shared.truth import Interval
 from tests.builders import apply, mirror, reconcile
 
 JSON_NULL = "'null'"
@@ -29,10 +32,10 @@ ODD: dict[Type, tuple[str, ...]] = {
     ),
     Type.METADATA: (
         *(JSON_NULL, "'\"odd\"'", "'5'", "'[]'", "'{{\"a\": 1}}'", "'{{\"a\": null}}'"),
-        *("'{{\"a\": {{\"b\": \"c\"}}}}'", "'{{\"a\": \"b\"}}'"),
+        *('\'{{"a": {{"b": "c"}}}}\'', '\'{{"a": "b"}}\''),
     ),
     Type.REFERENCES: (
-        *(JSON_NULL, "'\"odd\"'", "'{{}}'", "'[null]'", "'[\"odd\"]'", "'[{{\"id\": \"odd\"}}]'"),
+        *(JSON_NULL, "'\"odd\"'", "'{{}}'", "'[null]'", "'[\"odd\"]'", '\'[{{"id": "odd"}}]\''),
     ),
     Type.JSON: (JSON_NULL, "'5'", "'\"null\"'", "'[]'", "'{{}}'", "'{{\"behavior\": 1.0}}'"),
 }
@@ -169,3 +172,54 @@ def test_odd_value_in_any_column_is_told_and_replaced_by_an_event(
         assert told_truly(fields, done[name]), fields
     stripe_double.control.advance(3_600)
     assert list(reconcile(database_url, stripe_double).drift()) == []
+
+
+@pytest.mark.parametrize(
+    ("created", "stays"),
+    [
+        ("to_timestamp(1700000000)", 1_700_000_000),
+        ("to_timestamp(1700000000) + interval '0.2 s'", 1_700_000_000),
+        ("to_timestamp(1700000000) - interval '0.3 s'", 1_700_000_000),
+        ("to_timestamp(-1.5)", -2),
+        ("'infinity'", None),
+        ("'-infinity'", None),
+        ("NULL", None),
+    ],
+)
+def test_what_stays_of_a_deleted_customer_is_what_stripe_may_have_said(
+    connection: psycopg.Connection, created: str, stays: int | None
+) -> None:
+    """The one statement and the rule in Python say the same; so does the test clock."""
+    connection.execute(
+        "INSERT INTO stripe.customers (id, deleted, metadata, test_clock, created, as_of, revision)"
+        f" VALUES ('cus_1', false, '{{}}', 'clock_1', {created}, '[2001-01-01,2001-01-02)', 1)"  # noqa: S608
+    )
+    answer = CUSTOMER.decode(b'{"id": "cus_1", "object": "customer", "deleted": true}')
+    _, held = mirror_rows.read_held(connection, CUSTOMER, "cus_1", None)
+    content = CUSTOMER.completed(answer, held)
+    assert (CUSTOMER.created(content.row), CUSTOMER.value(content.row, "test_clock")) == (
+        stays,
+        "clock_1",
+    )
+    entry = Entry(
+        event_id="evt_1",
+        type="customer.deleted",
+        object_id="cus_1",
+        created=1_700_000_000,
+        api_version=None,
+        source="webhook",
+        outcome="applied",
+        error=None,
+        payload=b"{}",
+    )
+    at = Interval(1_700_000_000, 1_700_000_001)
+    attempt = apply_if_newer(connection, CUSTOMER, answer, at, entry)
+    assert attempt.outcome == "applied"
+    _, after = mirror_rows.read_held(connection, CUSTOMER, "cus_1", None)
+    assert after is not None
+    assert after.row == content.row
+    fields = connection.execute("SELECT fields::text FROM stripe.changes").fetchone()
+    assert fields is not None
+    assert json.loads(fields[0]) == {
+        name: list(pair) for name, pair in CUSTOMER.differences(held, content).items()
+    }

@@ -24,6 +24,21 @@ IN_JSON = {
 """The types of a JSON object's members."""
 
 
+def last_revision(object_id: str) -> str:
+    """Return the last revision that an id is known to have had, NULL for none.
+
+    A row that was removed by hand and comes back goes on from there: no revision of one id is ever
+    another row's, so no answer that was asked for before the removal replaces what came after it.
+    """
+    return f"""(
+            SELECT c.revision
+            FROM stripe.changes AS c
+            WHERE c.object_id = {object_id}
+            ORDER BY c.revision DESC
+            LIMIT 1
+        )"""  # noqa: S608 (names of this project's own declarations)
+
+
 def record(columns: tuple[Column, ...], *more: str) -> str:
     """Return what json_to_record takes for the row of an object: a list of columns."""
     typed = [f'"{column.name}" {IN_JSON[column.type]}' for column in columns]

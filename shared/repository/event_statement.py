@@ -32,7 +32,8 @@ def event_text(mirrored: MirroredObject) -> str:
 
     Everything is read in one snapshot, and the write is guarded by the revision that was read: a
     row that another writer changed meanwhile would be replaced all the same (PostgreSQL goes on
-    with the row's newest version), with `before` values that were never replaced.
+    with the row's newest version), with `before` values that were never replaced. A row that is
+    removed by hand meanwhile is inserted again, at a revision beyond that of its removal.
     """
     is_later = "tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of"
     if mirrored.terminal is not MirroredObject.terminal:
@@ -74,7 +75,8 @@ written AS (
     INSERT INTO stripe.{mirrored.table} AS o ({sql.names(columns)}, as_of, revision)
     SELECT
         {", ".join(sql.written(column, "r") for column in columns)},
-        tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)), 1
+        tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        coalesce(r.at_revision + 1, {sql.last_revision("r.id")}, 0) + 1
     FROM newer AS r
     ON CONFLICT (id) DO UPDATE SET
         {updates},

@@ -35,7 +35,9 @@ WITH incoming AS (
 ),
 inserted AS (
     INSERT INTO stripe.{mirrored.table} ({names}, as_of, revision)
-    SELECT {values}, tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)), 1
+    SELECT
+        {values}, tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        coalesce({sql.last_revision("r.id")}, 0) + 1
     FROM incoming AS r
     WHERE r.at_revision IS NULL
     ON CONFLICT (id) DO NOTHING

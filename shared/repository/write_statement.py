@@ -13,7 +13,8 @@ def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
     revision. Items, the change row and the ledger row follow from the rows that were written, in
     the same statement and so in the same transaction. Whoever changes a subscription's items
     changes its revision, so a revision that matches makes this statement's snapshot of the items
-    the true one.
+    the true one. The ids are named once more as an array: so the index is asked for them, even by a
+    plan that was made while the table was empty and any order of joining cost the same.
 
     `single`: for one row at a time. Said as a number in the text, because the planner expects a
     hundred rows of JSON and would read a table of up to 15,000 rows from end to end for them; a
@@ -51,6 +52,7 @@ updated AS (
         revision = o.revision + 1
     FROM incoming AS r
     WHERE o.id = r.id AND o.revision = r.at_revision
+        AND o.id = ANY(ARRAY(SELECT i.id FROM incoming AS i))
     RETURNING o.id, o.revision
 ),
 written AS (

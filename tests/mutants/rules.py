@@ -1,25 +1,9 @@
 """The rules, each with the change of text that switches it off and the tests that should notice."""
 
-from dataclasses import dataclass
+from tests.mutants.mutant import Mutant, Patch
+from tests.mutants.rows import ROWS
 
-
-@dataclass(frozen=True)
-class Patch:
-    """`old` must stand in the file exactly once."""
-
-    path: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A rule switched off. `tests`: what is run, in this order, until one fails."""
-
-    rule: str
-    patches: tuple[Patch, ...]
-    tests: tuple[str, ...]
-
+__all__ = ["MUTANTS", "Mutant", "Patch"]
 
 _TRUTH = "shared/truth.py"
 _WRITE = "shared/repository/write_statement.py"
@@ -35,6 +19,7 @@ _FINGERPRINTS = "tests/integration/test_fingerprints.py"
 _UNIT = "tests/unit/test_truth.py"
 
 MUTANTS = (
+    *ROWS,
     Mutant(
         "overlapping snapshots: Stripe is asked (here: the event wins)",
         (Patch(_TRUTH, "    return Verdict.ASK\n", "    return Verdict.REPLACE\n"),),

@@ -204,6 +204,7 @@ class Inspector:
         try:
             held, content, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
+            found.counts["database"] = int(looked_at is not None)  # then it is a row's id
             found.unreadable[object_id] = str(error)
             found.tell_unreadable()
             return found

@@ -8,6 +8,10 @@ COMMENT ON CONSTRAINT changes_made_by ON stripe.changes IS
     'An event or a run made the change. Neither: the row was removed by hand.';
 COMMENT ON COLUMN stripe.changes.revision IS
     'The revision of the object that this change made; that of a removal is one more than the row''s last. No id ever has one twice.';
+COMMENT ON COLUMN stripe.changes.fields IS
+    '{field: [before, after]}; items as items.<id> (added, removed) or items.<id>.<field>; times in epoch seconds, as text where somebody else wrote a fraction of one.';
+COMMENT ON COLUMN stripe.drifts.fields IS
+    '{field: [in the database, in Stripe]}, times in epoch seconds as Stripe gives them; as text where somebody else wrote a fraction of one.';
 
 CREATE FUNCTION stripe.note_removed_rows() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

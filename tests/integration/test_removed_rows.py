@@ -227,13 +227,26 @@ def test_row_without_any_change_is_removed_and_its_revision_not_used_again(
 def test_nobody_can_use_the_function_that_notes_removals_for_a_table_of_their_own(
     connection: psycopg.Connection,
 ) -> None:
-    connection.execute("CREATE ROLE nobody_at_all")
+    """Who may delete rows needs no right on the changes."""
+    connection.execute(
+        """
+        CREATE ROLE nobody_at_all;
+        GRANT USAGE ON SCHEMA stripe TO nobody_at_all;
+        GRANT SELECT, DELETE ON stripe.customers TO nobody_at_all;
+        INSERT INTO stripe.customers (id, deleted, metadata, as_of, revision)
+        VALUES ('cus_1', false, '{}', '[2001-01-01,2001-01-02)', 1)
+        """
+    )
     try:
+        connection.execute("SET ROLE nobody_at_all")
+        connection.execute("DELETE FROM stripe.customers")
+        connection.execute("RESET ROLE")
         allowed = one(
             connection,
             "SELECT has_function_privilege(%s, 'stripe.note_removed_rows()', 'EXECUTE')",
             "nobody_at_all",
         )
     finally:
-        connection.execute("DROP ROLE nobody_at_all")
+        connection.execute("RESET ROLE; DROP OWNED BY nobody_at_all; DROP ROLE nobody_at_all")
     assert allowed is False
+    assert one(connection, "SELECT revision FROM stripe.changes") == 2

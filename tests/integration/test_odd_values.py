@@ -226,3 +226,80 @@ def test_what_stays_of_a_deleted_customer_is_what_stripe_may_have_said(
     assert json.loads(fields[0]) == {
         name: list(pair) for name, pair in CUSTOMER.differences(held, content).items()
     }
+
+
+WHOLE_ROWS = {
+    "an item moved to another subscription": (
+        "UPDATE stripe.subscription_items SET subscription_id = %(other)s"
+        " WHERE subscription_id = %(name)s"
+    ),
+    "two items exchanged": (
+        "UPDATE stripe.subscription_items SET subscription_id ="
+        " CASE subscription_id WHEN %(name)s THEN %(other)s ELSE %(name)s END"
+        " WHERE subscription_id IN (%(name)s, %(other)s)"
+    ),
+    "an item renamed": (
+        "UPDATE stripe.subscription_items SET id = 'si_1.quantity' WHERE subscription_id = %(name)s"
+    ),
+    "an item removed": "DELETE FROM stripe.subscription_items WHERE subscription_id = %(name)s",
+    "a mark with a fraction": (
+        "UPDATE stripe.subscriptions SET missing_in_stripe_since = to_timestamp(1700000000.25)"
+        " WHERE id = %(name)s"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE_ROWS)
+def test_item_or_mark_that_somebody_changes_is_put_right_by_one_run(
+    database_url: str, connection: psycopg.Connection, stripe_double: StripeDouble, case: str
+) -> None:
+    name, other, *_ = seeded(database_url, stripe_double, 20)
+    before = content(connection)
+    marks = connection.execute(
+        "SELECT count(*) FROM stripe.subscriptions WHERE missing_in_stripe_since IS NOT NULL"
+    )
+    assert marks.fetchone() == (0,)
+    connection.execute(WHOLE_ROWS[case].encode(), {"name": name, "other": other})
+    report = reconcile(database_url, stripe_double)
+    assert (report.run.outcome, report.run.reason) == (RunOutcome.SUCCESS, None)
+    found = {row.object_id: row for row in report.drift()}
+    assert name in found
+    if case == "a mark with a fraction":
+        assert found[name].fields == {"missing_in_stripe_since": ("1700000000.25", None)}
+    assert content(connection) == before
+    stripe_double.control.advance(3_600)
+    assert list(reconcile(database_url, stripe_double).drift()) == []
+
+
+@pytest.mark.parametrize("path", ["run", "event"])
+def test_interval_with_fractions_is_rounded_outwards_and_holds_up_nobody(
+    database_url: str, connection: psycopg.Connection, stripe_double: StripeDouble, path: str
+) -> None:
+    name, *_ = seeded(database_url, stripe_double, 20)
+    connection.execute(
+        """
+        UPDATE stripe.subscriptions SET status = 'unpaid',
+            as_of = tstzrange(lower(as_of) + interval '0.6 s', upper(as_of) + interval '0.4 s')
+        WHERE id = %s
+        """,
+        (name,),
+    )
+    row = connection.execute(
+        "SELECT extract(epoch FROM lower(as_of)), extract(epoch FROM upper(as_of))"
+        " FROM stripe.subscriptions WHERE id = %s",
+        (name,),
+    ).fetchone()
+    assert row is not None
+    _, held = mirror_rows.read_held(connection, SUBSCRIPTION, name, None)
+    assert held is not None
+    assert held.as_of.lower <= row[0] < held.as_of.lower + 1
+    assert held.as_of.upper - 1 < row[1] <= held.as_of.upper
+    if path == "event":
+        with mirror(database_url, stripe_double) as to:
+            event_id = stripe_double.control.emit("customer.subscription.updated", name)
+            receipt = apply(to, stripe_double.control.event_body(event_id))
+            assert receipt.outcome is Outcome.APPLIED
+    else:
+        assert [one.object_id for one in reconcile(database_url, stripe_double).drift()] == [name]
+    stripe_double.control.advance(3_600)
+    assert list(reconcile(database_url, stripe_double).drift()) == []

@@ -158,7 +158,7 @@ def _value(row: DriftRow, name: str, value: Any) -> str:
         return _time(value)
     if isinstance(value, str) and _is_time(row, name):
         return _fraction(value)
-    if isinstance(value, dict) and name.startswith("items."):
+    if isinstance(value, dict) and name.startswith("items.") and name.count(".") == 1:
         return _item(value)
     if isinstance(value, str):
         return _harmless(value)
@@ -191,7 +191,9 @@ def _is_time(row: DriftRow, name: str) -> bool:
 def _fraction(seconds: str) -> str:
     """Show a time that is not of whole seconds, which only somebody else can have written."""
     whole = floor(Decimal(seconds))
-    return _time(whole).replace(" UTC", f"{Decimal(seconds) - whole:f}".lstrip("0") + " UTC")
+    date, utc, _ = _time(whole).partition(" UTC")
+    fraction = f"{Decimal(seconds) - whole:f}".lstrip("0")
+    return f"{date}{fraction}{utc}" if utc else seconds
 
 
 def _time(epoch: int | None) -> str:
@@ -199,5 +201,5 @@ def _time(epoch: int | None) -> str:
         return "-"
     try:
         return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError):
+    except (OverflowError, ValueError, OSError):
         return str(epoch)  # beyond the year 9999

@@ -1,12 +1,14 @@
 """Values that Stripe never says, written by hand into any column, are seen, told and repaired."""
 
+import io
 import json
 from typing import Any
 
 import psycopg
 import pytest
 
-from reconcile.report.model import RunOutcome
+from reconcile.report import as_json, as_text
+from reconcile.report.model import RunOutcome, totals
 from sandbox.stripe_double import StripeDouble
 from shared.columns import Column, Type
 from shared.mirror import Outcome
@@ -120,6 +122,7 @@ def test_odd_value_in_any_column_is_told_and_repaired_by_one_run(
     database_url: str,
     connection: psycopg.Connection,
     stripe_double: StripeDouble,
+    monkeypatch: pytest.MonkeyPatch,
     table: str,
     *,
     every_field: bool,
@@ -138,6 +141,10 @@ def test_odd_value_in_any_column_is_told_and_repaired_by_one_run(
     assert untrue == []
     assert {row.action for row in found.values()} == {"repaired"}
     assert content(connection) == before
+    monkeypatch.setattr(as_text, "_MOST_ROWS", 10_000)
+    for renderer in (as_text, as_json):
+        renderer.write(report, totals(report), stream := io.StringIO())
+        assert all(name in stream.getvalue() for name in found)
     counts = report.counts
     for kind in MIRRORED:
         of = counts[kind.name]

@@ -57,6 +57,11 @@ GRANT SELECT,
     UPDATE (object_id, outcome, error, payload, attempts, processed_at)
     ON stripe.events TO subscription_sync_job;
 
+-- Since when a run has compared everything: the job says so, the webhook asks before it lets an old
+-- event write.
+GRANT SELECT ON stripe.compared TO subscription_sync_webhook, subscription_sync_report;
+GRANT SELECT, INSERT, UPDATE ON stripe.compared TO subscription_sync_job;
+
 -- Runs and what they found are the job's alone.
 GRANT SELECT, INSERT, UPDATE ON stripe.runs, stripe.drifts TO subscription_sync_job;
 
@@ -73,6 +78,6 @@ GRANT SELECT ON stripe.account, stripe.customers, stripe.subscriptions, stripe.s
     stripe.fingerprints TO subscription_sync_report;
 GRANT SELECT (id, type, object_id, created, outcome, error, attempts, received_at) ON stripe.events
     TO subscription_sync_report;
-GRANT SELECT (events_until) ON stripe.runs TO subscription_sync_report;
+GRANT SELECT (events_until, started_at) ON stripe.runs TO subscription_sync_report;
 
 COMMIT;

@@ -14,10 +14,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from reconcile import replay as by_hand
 from reconcile.gate import parse
 from reconcile.identity import require_same_account
 from reconcile.memory import share_arenas
-from reconcile.missed import Deliveries
 from reconcile.order import Order
 from reconcile.progress import Display
 from reconcile.report import as_json, as_text
@@ -136,9 +136,8 @@ def replay(
         database.read(require_current)
         require_same_account(database, stripe, claim=False)
         mirror = Mirror(database, stripe, source="reconcile")
-        deliveries = Deliveries(database, stripe, mirror, alive)
         event_id = arguments.replay or None
-        receipts = deliveries.replay(event_id, by_hand=True)
+        receipts = by_hand.replay(database, mirror, alive, event_id)
         total, left = database.read(lambda connection: ledger.failed(connection, 1))
         found = database.read(lambda connection: ledger.find(connection, event_id or ""))
     finally:

@@ -17,7 +17,7 @@ from shared.database import Database
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED
 from shared.repository import mirror_rows
-from shared.repository.runs import Progress
+from shared.repository.runs import Progress, Ranges
 from shared.stripe_api import StripeApi
 
 _log = logging.getLogger(__name__)
@@ -72,9 +72,7 @@ class Comparison:
         planned = sum(frontier.planned for frontier in self._frontiers.values())
         return f"{ended} of {planned} windows"
 
-    def _windows(
-        self, mirrored: MirroredObject, end: int, done: list[tuple[int, int]]
-    ) -> list[Window]:
+    def _windows(self, mirrored: MirroredObject, end: int, done: Ranges) -> list[Window]:
         cuts = self._database.read(
             lambda connection: mirror_rows.boundaries(connection, mirrored, WINDOW_ROWS)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO
 
 import msgspec
@@ -25,12 +26,24 @@ class FileJournal:
         self.progress = Progress(done={}, counts={})
         self._access = access
         self._spool: IO[bytes] = _spool()
+        self._later: dict[tuple[str, str], DriftRow | None] = {}
         self._decoder = msgspec.json.Decoder(DriftRow)
 
+    def begin(self, began: int) -> None:
+        """Note when it begins: an event from before then is history for what is compared."""
+        self.progress.began = began
+
     def keep(self, found: Inspected) -> None:
-        """Spool a window's differences."""
-        for difference in (*found.missing, *found.waiting):
-            self._append(self._spool, drift(found.mirrored, difference, self._access))
+        """Spool a window's differences; what a further look finds is held in memory."""
+        rows = [
+            drift(found.mirrored, difference, self._access)
+            for difference in (*found.missing, *found.waiting)
+        ]
+        if found.again is not None:
+            self._later[found.mirrored.name, found.again] = rows[0] if rows else None
+            rows.clear()
+        for row in rows:
+            self._append(self._spool, row)
         for unheld in found.unheld:
             difference = unheld.difference(found.mirrored)
             self._append(self._spool, drift(found.mirrored, difference, self._access))
@@ -41,14 +54,10 @@ class FileJournal:
         """Yield what waits; amendments are kept beside and take its place at the end."""
         before, self._spool = self._spool, _spool()
         before.seek(0)
-        batch: list[DriftRow] = []
-        for line in before:
-            batch.append(self._decoder.decode(line))
-            if len(batch) == drifts.BATCH:
-                yield batch
-                batch = []
-        if batch:
+        rows = self._waiting(before)
+        while batch := list(islice(rows, drifts.BATCH)):
             yield batch
+        self._later.clear()
         before.close()
 
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:  # noqa: ARG002
@@ -59,8 +68,7 @@ class FileJournal:
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
         """Yield every difference; what still waits is reported as it stands."""
         self._spool.seek(0)
-        for line in self._spool:
-            row = self._decoder.decode(line)
+        for row in self._found(self._spool):
             if consequence is None or row.consequence == consequence:
                 yield settled(row, "reported") if row.action == "pending" else row
 
@@ -71,6 +79,25 @@ class FileJournal:
     def close(self) -> None:
         """Remove the spool."""
         self._spool.close()
+
+    def _waiting(self, spool: IO[bytes]) -> Iterator[DriftRow]:
+        """Yield what waits; what is settled goes on into the next spool."""
+        for row in self._found(spool):
+            if row.action == "pending":
+                yield row
+            else:
+                self._append(self._spool, row)
+
+    def _found(self, spool: IO[bytes]) -> Iterator[DriftRow]:
+        """Yield what was spooled, what was found later in its place."""
+        for line in spool:
+            row = self._decoder.decode(line)
+            name = row.object, row.object_id
+            if name not in self._later:
+                yield row
+            elif self._later[name] is None:
+                yield settled(row, "in_flight")
+        yield from (row for row in self._later.values() if row is not None)
 
     def _append(self, spool: IO[bytes], row: DriftRow) -> None:
         spool.write(msgspec.json.encode(row) + b"\n")

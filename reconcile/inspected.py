@@ -27,9 +27,10 @@ class Inspected:
 
     `missing` and, as they were listed, `unheld` may be inserted at once; `waiting` must not be
     written before every window has been compared, or is so young that its event may still be on its
-    way. `equal`: what was found equal and is to be recognised from now on. `counts`: stripe,
-    database, in_sync, recognised, granting, left_out, unreadable. `unreadable`: objects that cannot
-    be read, and why, still to be told.
+    way. `confirmed`: rows that say what Stripe answered, to take the answer's time. `equal`: what
+    was found equal and is to be recognised from now on. `counts`: stripe, database, in_sync,
+    recognised, granting, left_out, unreadable. `unreadable`: objects that cannot be read, and why,
+    still to be told. `again`: the one object of which this is a further look.
     """
 
     mirrored: MirroredObject
@@ -37,9 +38,11 @@ class Inspected:
     missing: list[Difference] = field(default_factory=list)
     unheld: list[Unheld] = field(default_factory=list)
     waiting: list[Difference] = field(default_factory=list)
+    confirmed: list[Difference] = field(default_factory=list)
     equal: list[Fingerprint] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
+    again: str | None = None
 
     @property
     def differences(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from reconcile.compare import (
     Difference,
@@ -35,6 +36,16 @@ _MOST_FOUND = 400
 
 _MOST_ASKED = 50
 """Questions after which a window's rest becomes a window of its own: each costs a request."""
+
+
+class Looked(NamedTuple):
+    """Both sides of one object. `as_of`: when Stripe's was true; `difference`: None if none."""
+
+    held: Held | None
+    content: Content | None
+    as_of: Interval
+    difference: Difference | None
+
 
 Questions = dict[str, tuple[bool, int]]
 """What must be asked for: whether a list names it, and its `created`."""
@@ -176,22 +187,21 @@ class Inspector:
             lambda connection: missing_rows.held_ids(connection, mirrored, list(unheld))
         )
 
-    def one(
-        self, mirrored: MirroredObject, object_id: str
-    ) -> tuple[Held | None, Content | None, Difference | None]:
+    def one(self, mirrored: MirroredObject, object_id: str) -> Looked:
         """Read the row, then ask Stripe for the object, and compare.
 
         Raises UnreadableObject besides what `window` raises.
         """
-        _, held = self._database.read(
-            lambda connection: mirror_rows.read_held(connection, mirrored, object_id, None)
+        held = self._database.read(
+            lambda connection: mirror_rows.read_held(connection, mirrored, object_id, None).held
         )
         content: Content | None = None
         try:
             content, as_of = self._stripe.retrieve(mirrored, object_id)
         except ObjectMissing as missing:
             as_of = Interval(*missing.as_of)
-        return held, content, compare_one(mirrored, object_id, held, content, as_of)
+        difference = compare_one(mirrored, object_id, held, content, as_of)
+        return Looked(held, content, as_of, difference)
 
     def single(
         self, mirrored: MirroredObject, object_id: str, looked_at: Window | None = None
@@ -199,10 +209,11 @@ class Inspector:
         """Look at one object as if it were a window.
 
         One that Stripe's lists show in `looked_at` has been compared there and is only counted.
+        Without that no comparison is remembered, so a row that is right is confirmed.
         """
         found = Inspected(mirrored=mirrored, window=Window(0, 0))
         try:
-            held, content, difference = self.one(mirrored, object_id)
+            held, content, as_of, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
             found.counts["database"] = int(looked_at is not None)  # then it is a row's id
             found.unreadable[object_id] = str(error)
@@ -217,6 +228,24 @@ class Inspector:
             found.waiting.append(difference)
         elif held is not None or content is not None:
             found.counts["in_sync"] = 1
+        if looked_at is None and difference is None and held is not None and content is not None:
+            content = mirrored.completed(content, held)
+            found.confirmed.append(Difference(object_id, "differs", held, content, as_of, {}))
+        return found
+
+    def again(self, mirrored: MirroredObject, object_id: str) -> Inspected:
+        """Look at an object of which an event tells that the comparison may not know.
+
+        What is missing may be inserted at once: its event is older than the grace time. Raises
+        UnreadableObject besides what `window` raises.
+        """
+        found = Inspected(mirrored=mirrored, window=Window(0, 0), again=object_id)
+        difference = self.one(mirrored, object_id).difference
+        if difference is not None and difference.held is None:
+            found.missing.append(difference)
+            found.counts["stripe"] = 1
+        elif difference is not None:
+            found.waiting.append(difference)
         return found
 
     def _ask(
@@ -228,7 +257,7 @@ class Inspector:
         """
         mirrored, covered = found.mirrored, found.window
         try:
-            held, content, difference = self.one(mirrored, object_id)
+            held, content, _, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
             found.unreadable[object_id] = str(error)
             found.tell_unreadable()

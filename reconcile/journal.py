@@ -15,14 +15,23 @@ from reconcile.windows import Window, joined
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.runs import Progress
 
+EVENTS = "events"
+"""The name under which the cursor through Stripe's event list is kept."""
+
 
 class Journal(Protocol):
     """What a run needs of its journal, whether it repairs or reports."""
 
     progress: Progress
 
+    def begin(self, began: int) -> None:
+        """Note when the comparison of everything begins (epoch, Stripe's clock)."""
+
     def keep(self, found: Inspected) -> None:
-        """Keep a window's findings and the cursor behind it."""
+        """Keep a window's findings and the cursor behind it.
+
+        What a further look at an object finds takes the place of what was found before.
+        """
 
     def pending(self) -> Iterator[list[DriftRow]]:
         """Yield the differences that wait, in batches."""
@@ -49,4 +58,6 @@ def add(progress: Progress, name: str, counts: Counter[str]) -> None:
 
 def mark_done(progress: Progress, name: str, window: Window) -> None:
     """Move the cursor over a window."""
-    progress.done[name] = joined(progress.done.get(name, []), window)
+    if window.gte < window.lt:
+        done = progress.done.get(name, [])
+        progress.done[name] = joined(done, window)

@@ -1,45 +1,71 @@
-"""Events: those that never arrived, those that failed, those whose payload has done its time."""
+"""Events that never arrived, and those that failed: history, and never news by itself.
+
+What the comparison has covered needs no look at what led to it. An event from before then is
+entered in the ledger as `stale`, and no row is written for it. Of any other event the object is
+looked at, once, however many events tell of it. What is missing goes in (`applied`), what differs
+goes the way of every difference, past the second look and the gate (`stale`), and where the row
+says what Stripe does the event is `unchanged`.
+"""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from shared import log
+from reconcile.inspected import Inspected
+from reconcile.inspection import Inspector
+from reconcile.journal import EVENTS, Journal
+from reconcile.run_journal import RunJournal
+from reconcile.windows import Window, without
+from shared import log, truth
 from shared.database import Database
 from shared.errors import (
-    DatabaseUnavailable,
     NotAnEvent,
-    StripeError,
+    StripeUnavailable,
+    StripeUnreadable,
     SubscriptionSyncError,
+    UnreadableObject,
     WrongAccount,
 )
-from shared.event import decode_event
-from shared.mirror import Mirror, Outcome, Receipt
+from shared.event import Event, decode_event
+from shared.mirror import Outcome, require_ours
+from shared.mirrored import MirroredObject
 from shared.objects import EVENT_TYPES
-from shared.repository import ledger, runs
+from shared.repository import ledger, mirror_rows, runs
+from shared.repository.account import Account
+from shared.repository.ledger import Entry, Kept
 from shared.stripe_api import ListedEvent, StripeApi
+from shared.truth import Interval
 
 _log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 10
 """Tries after which an event that keeps failing is left to be replayed by hand."""
 
-_DAYS = 30
-_MARGIN = 3600
-_SLICE = 6 * 3600
-_TYPES = 20
-_EVENT_SECONDS = 60.0
-_BATCH = 1000
-_LONGEST_WORD = 255
+LOOK_BACK = 26 * 3600
+"""Seconds by which a look at the event list begins before what the last one was shown.
 
-_FOR_GOOD = (NotAnEvent, WrongAccount)
-"""What no later try changes, by this version of the product and with this key."""
+Stripe's list has shown events hours late. So an event that is shown within a day is still found,
+by a run that begins up to two hours later than the night before. It costs a request for each
+hundred events of that time, each night.
+"""
+
+_DAYS = 30
+_TYPES = 20
+_BATCH = 100
+_LONGEST_WORD = 255
+_LOOKERS = 8
+
+Sent = ListedEvent | Kept
+"""An event from Stripe's list, or one from the ledger."""
+
+Subject = tuple[MirroredObject, str]
+"""The object that an event tells of."""
 
 
 @dataclass(kw_only=True)
@@ -60,200 +86,282 @@ class Events:
 
 
 class Look(NamedTuple):
-    """A page of Stripe's event list, or up to when (epoch) the list has been told."""
+    """A page of Stripe's event list, and the part of the time that is done with it."""
 
     page: list[ListedEvent]
-    done_until: int | None
+    covered: Window
+
+
+class Judged(NamedTuple):
+    """What becomes of an event: its ledger row, None where it gets none, and what is wrong."""
+
+    sent: Sent
+    entry: Entry | None
+    error: SubscriptionSyncError | None
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether no later try changes it, by this version of the product and with this key."""
+        return isinstance(self.error, NotAnEvent | WrongAccount)
+
+    @property
+    def may_be_entered_later(self) -> bool:
+        """Whether the next run has to try it again."""
+        return self.error is not None and self.entry is None and not self.is_for_good
 
 
 class Deliveries:
-    """Looks after the ledger; `alive` is called before each step and may stop the run.
-
-    `deadline`, on time.monotonic(): no event is waited for beyond it. None: a minute for each.
-    """
+    """Looks after the ledger; `alive` is called before each step and may stop the run."""
 
     def __init__(
         self,
         database: Database,
         stripe: StripeApi,
-        mirror: Mirror,
-        alive: Callable[[], None],
+        inspector: Inspector,
+        journal: Journal,
         *,
-        deadline: float | None = None,
+        account: Account,
+        keep: Callable[[Inspected], None],
+        alive: Callable[[], None],
     ) -> None:
+        """`keep` takes what a look at an object finds."""
         self._database = database
         self._stripe = stripe
-        self._mirror = mirror
+        self._inspector = inspector
+        self._journal = journal
+        self._account = account
+        self._keep = keep
         self._alive = alive
-        self._deadline = deadline
+        self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
 
     def listed(self, until: int) -> Iterator[Look]:
-        """Yield Stripe's event list up to `until` (epoch), a quarter of a day after the other.
+        """Yield Stripe's event list up to `until` (epoch), newest first.
 
-        It begins a little before where the last run's look at the list ended, or with the oldest
-        event that ever arrived, at most 30 days ago. All of it is in Stripe's time: no other
-        clock knows which events there are.
+        It begins well before what the last run's look was shown, or with the oldest event that
+        ever arrived, at most 30 days ago. All of it is in Stripe's time: no other clock knows
+        which events there are. What an unfinished run has looked through is left out.
         """
         names = sorted(EVENT_TYPES)
-        reached = self._database.read(runs.events_until)
-        for begin in range(self._since(until, reached), until + 1, _SLICE):
-            end = min(begin + _SLICE - 1, until)
-            for start in range(0, len(names), _TYPES):
-                for page in self._stripe.events(names[start : start + _TYPES], begin, end):
-                    yield Look(page, None)
-            yield Look([], end)
+        groups = [names[start : start + _TYPES] for start in range(0, len(names), _TYPES)]
+        whole = Window(self._since(until), until + 1)
+        done = list(self._journal.progress.done.get(EVENTS, []))
+        for window in reversed(without(whole, done)):
+            for types in groups[:-1]:
+                for page in self._stripe.events(types, window.gte, window.lt - 1):
+                    yield Look(page, Window(window.lt, window.lt))
+            ceiling = window.lt
+            for page in self._stripe.events(groups[-1], window.gte, window.lt - 1):
+                # Of the last second seen there may be more.
+                floor = min((event.created + 1 for event in page), default=ceiling)
+                yield Look(page, Window(min(floor, ceiling), ceiling))
+                ceiling = min(floor, ceiling)
+            yield Look([], Window(window.gte, ceiling))
 
-    def missed(
-        self,
-        listed: Iterable[Look],
-        *,
-        apply: bool,
-        seen: Callable[[int], None] = lambda _: None,
-    ) -> Events:
-        """Compare Stripe's event list with the ledger.
+    def missed(self, listed: Iterable[Look], until: int) -> Events:
+        """Compare Stripe's event list with the ledger, and look at what it tells of.
 
-        `apply`: what never arrived is entered with source `reconcile` and applied under the same
-        rules as if it had. `seen` is told up to when the list is done: a run that is stopped goes
-        on from there. It stays behind what may be entered by the next run, not behind what never
-        can be.
+        A run that repairs enters what never arrived, with source `reconcile`. When the whole list
+        was looked through it is noted how far: no further than what the list has shown, whatever a
+        clock says, and not at all where the next run may still enter some of it.
         """
         events = Events(listed=0, missed=0)
-        reached = self._database.read(runs.events_until)
+        reached = self._reached(until)
+        newest = reached or 0
         is_whole = True
-        for page, done_until in listed:
+        for page, covered in listed:
             self._alive()
-            if done_until is None:
-                is_whole &= self._enter(page, events, reached, apply=apply)
-            elif is_whole:
-                seen(done_until)
+            newest = max([newest, *(event.created for event in page)])
+            is_whole &= self._enter(page, covered, events, reached)
+        if is_whole and isinstance(self._journal, RunJournal):
+            self._journal.note_events_until(newest or until)
         return events
 
-    def replay(self, event_id: str | None = None, *, by_hand: bool) -> list[Receipt]:
-        """Try failed events again, oldest first, or the one that is named.
-
-        What fails again stays failed and never holds up the others. By hand, events that were
-        tried too often are tried too.
-        """
-        most = None if by_hand else MOST_ATTEMPTS
+    def replay(self) -> None:
+        """Try failed events again, oldest first; what fails again stays failed, holds up none."""
+        assert isinstance(self._journal, RunJournal)
         ids = self._database.read(
-            lambda connection: ledger.replayable(connection, most_attempts=most, event_id=event_id)
+            lambda connection: ledger.replayable(connection, most_attempts=MOST_ATTEMPTS)
         )
-        receipts = []
-        for failed_id in ids:
+        for start in range(0, len(ids), _BATCH):
             self._alive()
-            found = self._database.read(
-                lambda connection, failed_id=failed_id: ledger.find(connection, failed_id)  # type: ignore[misc]
-            )
-            if found is None or found[1] is None:
-                continue
-            try:
-                receipt = self._apply(failed_id, found[1], "event.replayed")
-            except _FOR_GOOD as error:
-                receipt = self._fail_again(failed_id, error)
-            if receipt is not None:
-                receipts.append(receipt)
-        return receipts
+            batch = ids[start : start + _BATCH]
+            kept = self._database.read(lambda connection, ids=batch: ledger.read(connection, ids))  # type: ignore[misc]
+            judged = self._judge(kept)
+            self._journal.enter([one.entry for one in judged if one.entry], Window(0, 0))
+            for one in judged:
+                _tell("event.replayed", one)
 
-    def _fail_again(self, event_id: str, error: NotAnEvent | WrongAccount) -> Receipt:
-        with self._database.connection() as connection:
-            event_type = ledger.fail_again(connection, event_id, _told(error))
-        return Receipt(
-            outcome=Outcome.FAILED, event_id=event_id, event_type=event_type, error=_told(error)
-        )
+    def _reached(self, until: int) -> int | None:
+        """Return up to when the list was seen; one that lies ahead was never shown by any list."""
+        reached = self._database.read(runs.events_until)
+        return None if reached is None or reached > until else reached
 
-    def expire(self, days: int) -> int:
-        """Drop payloads older than so many days, in small transactions; returns how many."""
-        dropped = 0
-        while True:
-            self._alive()
-            with self._database.connection() as connection:
-                count = ledger.drop_payloads(connection, days=days, most=_BATCH)
-            dropped += count
-            if count < _BATCH:
-                return dropped
-
-    def _since(self, until: int, reached: int | None) -> int:
+    def _since(self, until: int) -> int:
+        reached = self._database.read(runs.events_until)
+        oldest = until - _DAYS * 86400
         if reached is not None:
-            return max(until - _DAYS * 86400, reached - _MARGIN)
-        oldest = self._database.read(ledger.oldest)
-        return until if oldest is None else max(until - _DAYS * 86400, oldest)
+            return oldest if reached > until else max(oldest, reached - LOOK_BACK)
+        first = self._database.read(ledger.oldest)
+        return until if first is None else max(oldest, first)
 
     def _enter(
-        self, page: list[ListedEvent], events: Events, reached: int | None, *, apply: bool
+        self, page: list[ListedEvent], covered: Window, events: Events, reached: int | None
     ) -> bool:
         """Enter what is unknown of a page; False where the next run has to try some of it again.
 
-        `reached`: where the last look ended, so what lies before it has been told of.
+        `reached`: what the last look was shown, so what lies before it has been told of.
         """
         ids = [event.id for event in page]
         known = self._database.read(lambda connection: ledger.known(connection, ids))
         events.listed = (events.listed or 0) + len(page)
-        is_whole = True
-        for event in page:
-            if event.id in known:
-                continue
-            if apply:
-                self._alive()
-                try:
-                    receipt = self._apply(event.id, event.body, "event.missed")
-                except _FOR_GOOD as error:
-                    self._keep(event, error)
-                    events.refused += 1
-                    events.left += reached is None or event.created > reached
-                else:
-                    if receipt is not None and receipt.outcome is Outcome.DUPLICATE:
-                        continue  # it arrived while this page was looked through
-                    is_whole &= receipt is not None
-                    events.left += receipt is None
+        judged = self._judge([event for event in page if event.id not in known])
+        is_whole = not any(one.may_be_entered_later for one in judged)
+        if isinstance(self._journal, RunJournal):
+            entries = [one.entry for one in judged if one.entry]
+            entered = self._journal.enter(entries, covered if is_whole else Window(0, 0))
+            # What is not entered has arrived while this page was looked through.
+            judged = [one for one in judged if one.entry is None or one.entry.event_id in entered]
+        for one in judged:
+            events.refused += one.is_for_good
+            is_news = reached is None or one.sent.created > reached
+            events.left += one.may_be_entered_later or (one.is_for_good and is_news)
             events.missed = (events.missed or 0) + 1
-            events.by_type[event.type] += 1
-            events.by_day[datetime.fromtimestamp(event.created, UTC).strftime("%Y-%m-%d")] += 1
+            events.by_type[one.sent.type] += 1
+            day = datetime.fromtimestamp(one.sent.created, UTC).strftime("%Y-%m-%d")
+            events.by_day[day] += 1
+            _tell("event.missed", one)
         return is_whole
 
-    def _keep(self, event: ListedEvent, error: NotAnEvent | WrongAccount) -> None:
-        """Keep what is no event as failed: a later version may read it. Of others, nothing."""
-        if isinstance(error, WrongAccount) or not _is_word(event.id) or not _is_word(event.type):
+    def _judge(self, sent: Sequence[Sent]) -> list[Judged]:
+        """Say what becomes of events, after a look at each object that needs one."""
+        told = {one.id: _Told.read(one, self._account) for one in sent}
+        self._look(self._untold(told.values()))
+        return [one.judged(self._looked) for one in told.values()]
+
+    def _untold(self, told: Iterable[_Told]) -> list[Subject]:
+        """Return the objects of which an event tells what their comparison may not know."""
+        newest: dict[MirroredObject, dict[str, Interval]] = {}
+        for one in told:
+            if one.subject is not None and one.subject not in self._looked:
+                mirrored, object_id = one.subject
+                of_objects = newest.setdefault(mirrored, {})
+                of_objects[object_id] = max(of_objects.get(object_id, one.interval), one.interval)
+        untold: list[Subject] = []
+        for mirrored, of_objects in newest.items():
+            marks = self._database.read(
+                lambda connection, mirrored=mirrored, ids=list(of_objects): (  # type: ignore[misc]
+                    mirror_rows.read_marks(connection, mirrored, ids)
+                )
+            )
+            compared_at = self._journal.progress.compared_at
+            for object_id, interval in of_objects.items():
+                created, as_of = marks.get(object_id, (None, None))
+                if not truth.tells_nothing_new(
+                    as_of, interval, compared_at(mirrored.name, created)
+                ):
+                    untold.append((mirrored, object_id))
+        return untold
+
+    def _look(self, subjects: Sequence[Subject]) -> None:
+        """Look at each object, several at a time, and keep what is found."""
+        if not subjects:
             return
-        entry = ledger.Entry(
-            event_id=event.id,
-            type=event.type,
-            object_id=None,
-            created=event.created,
-            api_version=None,
-            source="reconcile",
-            outcome=Outcome.FAILED,
-            error=_told(error),
-            payload=event.body,
-        )
-        with self._database.connection() as connection:
-            ledger.enter(connection, entry)
-
-    def _apply(self, event_id: str, body: bytes, name: str) -> Receipt | None:
-        """Apply one event; one that cannot be applied now is logged and left.
-
-        Raises NotAnEvent, WrongAccount, logged too: it can never be applied.
-        """
-        until = time.monotonic() + _EVENT_SECONDS
-        if self._deadline is not None:
-            until = min(until, self._deadline)
-        try:
-            receipt = self._mirror.apply_event(decode_event(body), body, until)
-        except (*_FOR_GOOD, StripeError, DatabaseUnavailable) as error:
-            log.event(_log, name, level=logging.ERROR, event_id=event_id, error=_told(error))
-            if isinstance(error, _FOR_GOOD):
+        with ThreadPoolExecutor(_LOOKERS, thread_name_prefix="look") as pool:
+            looks = {pool.submit(self._inspector.again, *subject): subject for subject in subjects}
+            try:
+                for look in as_completed(looks):
+                    self._alive()
+                    self._looked[looks[look]] = self._kept(look)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
                 raise
-            return None
-        log.event(
-            _log,
-            name,
-            level=logging.ERROR if receipt.outcome is Outcome.FAILED else logging.INFO,
-            event_id=event_id,
-            event_type=receipt.event_type,
-            object_id=receipt.object_id,
-            outcome=receipt.outcome,
-            error=receipt.error,
+
+    def _kept(self, look: Future[Inspected]) -> Outcome | SubscriptionSyncError:
+        """Keep what a look found, and return what that makes of its events, or what went wrong."""
+        try:
+            found = look.result()
+        except (UnreadableObject, StripeUnavailable, StripeUnreadable) as error:
+            return error
+        self._keep(found)
+        if found.counts["unwritable"]:
+            return UnreadableObject("$", "it breaks a rule of the database; the log says which")
+        if found.missing:
+            return Outcome.APPLIED
+        return Outcome.STALE if found.waiting else Outcome.UNCHANGED
+
+
+class _Told(NamedTuple):
+    """An event and what it tells of: `subject` is None, with the reason, where nobody can say."""
+
+    sent: Sent
+    event: Event | None
+    subject: Subject | None
+    error: SubscriptionSyncError | None
+
+    @classmethod
+    def read(cls, sent: Sent, account: Account) -> _Told:
+        """Read an event: whose it is, and of which object."""
+        try:
+            event = decode_event(sent.body)
+            require_ours(event, account)
+        except (NotAnEvent, WrongAccount) as error:
+            return cls(sent, None, None, error)
+        if event.mirrored is None:
+            return cls(sent, event, None, UnreadableObject("$.type", "not mirrored"))
+        try:
+            content = event.content(event.mirrored)
+        except UnreadableObject as error:
+            return cls(sent, event, None, error)
+        return cls(sent, event, (event.mirrored, content.id), None)
+
+    @property
+    def interval(self) -> Interval:
+        """When its snapshot was true."""
+        assert self.event is not None
+        return self.event.interval
+
+    def judged(self, looked: Mapping[Subject | None, Outcome | SubscriptionSyncError]) -> Judged:
+        """Return what becomes of it, now that its object was looked at if it had to be."""
+        error = self.error or looked.get(self.subject, Outcome.STALE)
+        if isinstance(error, Outcome):
+            return Judged(self.sent, self._entry(error, None), None)
+        if self._is_kept_as_failed(error):
+            return Judged(self.sent, self._entry(Outcome.FAILED, _words(error)), error)
+        return Judged(self.sent, None, error)
+
+    def _is_kept_as_failed(self, error: SubscriptionSyncError) -> bool:
+        """Say whether it is kept with its payload: a later version may read it. Of others, not."""
+        if isinstance(error, WrongAccount):
+            return isinstance(self.sent, Kept)
+        if isinstance(error, NotAnEvent):
+            return _is_word(self.sent.id) and _is_word(self.sent.type)
+        return isinstance(error, UnreadableObject)
+
+    def _entry(self, outcome: Outcome, error: str | None) -> Entry:
+        return Entry(
+            event_id=self.sent.id,
+            type=self.sent.type,
+            object_id=self.subject[1] if self.subject else None,
+            created=self.sent.created,
+            api_version=self.event.api_version if self.event else None,
+            source="reconcile",
+            outcome=outcome,
+            error=error,
+            payload=self.sent.body,
         )
-        return receipt
+
+
+def _tell(name: str, one: Judged) -> None:
+    log.event(
+        _log,
+        name,
+        level=logging.INFO if one.error is None else logging.ERROR,
+        event_id=one.sent.id,
+        event_type=one.sent.type,
+        object_id=one.entry.object_id if one.entry else None,
+        outcome=one.entry.outcome if one.entry else None,
+        error=None if one.error is None else _words(one.error),
+    )
 
 
 def _is_word(text: str) -> bool:
@@ -261,5 +369,5 @@ def _is_word(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_WORD and text.isascii() and text.isprintable()
 
 
-def _told(error: SubscriptionSyncError) -> str:
+def _words(error: SubscriptionSyncError) -> str:
     return f"{type(error).__name__}: {error}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from reconcile import gate
 from reconcile.compare import compare_one
@@ -26,12 +25,52 @@ _log = logging.getLogger(__name__)
 _ROUNDS = 5
 
 
-@dataclass(kw_only=True)
 class Plan:
-    """What stands after the second look, by object name."""
+    """Every change to a row that stands after the second look, by object name."""
 
-    changes: Counter[str] = field(default_factory=Counter)
-    ending_access: Counter[str] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.changes: Counter[str] = Counter()
+        self.ending_access: Counter[str] = Counter()
+
+    def add(self, row: DriftRow) -> None:
+        """Count a difference, if it is to change a row that there is."""
+        self._count(row, 1)
+
+    def replace(self, before: DriftRow, after: DriftRow) -> None:
+        """Count what is now said of an object in the place of what was."""
+        self._count(before, -1)
+        self._count(after, 1)
+
+    def _count(self, row: DriftRow, times: int) -> None:
+        if row.action == "pending" and row.kind != "missing_in_database":
+            self.changes[row.object] += times
+            self.ending_access[row.object] += times * row.ends_access
+
+
+class Gate:
+    """Holds a plan against the limit, whatever stage its changes come from."""
+
+    def __init__(self, plan: Plan, counts: dict[str, dict[str, int]], limit: Limit) -> None:
+        """`counts`: the run's, by object name."""
+        self.plan = plan
+        self._counts = counts
+        self._limit = limit
+
+    def check(self) -> None:
+        """Raise RepairRefused where the whole plan is more than is allowed."""
+        gate.check(
+            [
+                Tally(
+                    object=name,
+                    rows=self._counts.get(name, {}).get("database", 0),
+                    granting=self._counts.get(name, {}).get("granting", 0),
+                    changes=self.plan.changes[name],
+                    ending_access=self.plan.ending_access[name],
+                )
+                for name in OBJECTS
+            ],
+            self._limit,
+        )
 
 
 class Second:
@@ -61,16 +100,14 @@ class Second:
             after = [self._again(row, held[row.object].get(row.object_id)) for row in before]
             self._journal.amend(before, after)
             for row in after:
-                if row.action == "pending" and row.kind != "missing_in_database":
-                    plan.changes[row.object] += 1
-                    plan.ending_access[row.object] += row.ends_access
+                plan.add(row)
         return plan
 
     def ask(self, row: DriftRow) -> DriftRow:
         """Ask Stripe for one object again and return what is now to be said of it."""
         mirrored = OBJECTS[row.object]
         try:
-            _, _, difference = self._inspector.one(mirrored, row.object_id)
+            difference = self._inspector.one(mirrored, row.object_id).difference
         except UnreadableObject as error:
             log.event(
                 _log,
@@ -107,30 +144,13 @@ class Second:
         return self.ask(row)
 
 
-def check(plan: Plan, counts: dict[str, dict[str, int]], limit: Limit) -> None:
-    """Hold the whole plan against the limit; raises RepairRefused."""
-    gate.check(
-        [
-            Tally(
-                object=name,
-                rows=counts.get(name, {}).get("database", 0),
-                granting=counts.get(name, {}).get("granting", 0),
-                changes=plan.changes[name],
-                ending_access=plan.ending_access[name],
-            )
-            for name in OBJECTS
-        ],
-        limit,
-    )
-
-
-def repair(journal: RunJournal, second: Second, still: Callable[[], None]) -> None:
+def repair(journal: RunJournal, second: Second, gate: Gate, still: Callable[[], None]) -> None:
     """Write everything that waits, each at the revision that was read before Stripe was asked.
 
     `still` is called between two batches and may stop the run: what waits goes on waiting.
 
-    What loses its revision is asked for again and tried again; a row that somebody keeps writing
-    is in flight, and theirs.
+    What loses its revision is asked for again, passes the gate with all that is written, and is
+    tried again; a row that somebody keeps writing is in flight, and theirs.
     """
     for batch in journal.pending():
         still()
@@ -141,6 +161,9 @@ def repair(journal: RunJournal, second: Second, still: Callable[[], None]) -> No
                 break
             after = [second.ask(row) for row in lost]
             journal.amend(lost, after)
+            for before, now in zip(lost, after, strict=True):
+                gate.plan.replace(before, now)
+            gate.check()
             left = [row for row in after if row.action == "pending"]
         else:
             journal.amend(left, [settled(row, "in_flight") for row in left])

@@ -83,7 +83,7 @@ class Run:
         compared_since: int | None = None,
     ) -> Report:
         stages = Stages(
-            self._database, self._stripe, self._order, self._time, journal, self._display
+            self._database, self._stripe, self._order, self._time, journal, account, self._display
         )
         outcome, reason = self._attempt(stages, journal)
         failed: tuple[int, list[ledger.Failed]] = (0, [])

@@ -1,7 +1,6 @@
 """The journal of a run that repairs: the only door through which it writes what it compared.
 
 Each of its transactions begins at the fence, so that a run whose lease was taken writes no more.
-Missed and replayed events need none: they go through the mirror as if Stripe had sent them.
 """
 
 from __future__ import annotations
@@ -15,14 +14,30 @@ import psycopg
 from reconcile.compare import Unheld
 from reconcile.drift import OBJECTS, drift, missing, settled, spooled, write_of, write_of_spooled
 from reconcile.inspected import Inspected
-from reconcile.journal import add, mark_done
+from reconcile.journal import EVENTS, add, mark_done
+from reconcile.windows import Window
 from shared import truth
 from shared.database import Connection, Database, describe
 from shared.mirrored import MirroredObject
-from shared.repository import drifts, fingerprints, mirror_rows, missing_rows, runs
+from shared.objects import MIRRORED
+from shared.repository import (
+    compared,
+    drifts,
+    fingerprints,
+    ledger,
+    mirror_rows,
+    missing_rows,
+    runs,
+)
 from shared.repository.drifts import DriftRow, Tally
+from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
+
+_LONGEST_STATEMENT = 10.0
+"""Seconds for which another's statement is waited for: twice as long as any of a webhook's."""
+
+_PULSE = 0.02
 
 
 class RunJournal:
@@ -38,13 +53,30 @@ class RunJournal:
         self._access = access
         self._lease = lease_seconds
 
+    def begin(self, began: int) -> None:
+        """Remember that the comparison begins (epoch, Stripe's clock), before any row is read.
+
+        An event that ended before then replaces no row from now on. Statements that are under way
+        may not know that yet, so they are waited for.
+        """
+        self.progress.began = began
+        with self._database.connection() as connection, connection.transaction():
+            self._advance(connection)
+            compared.remember(connection, [mirrored.name for mirrored in MIRRORED], began)
+        tables = [mirrored.table for mirrored in MIRRORED]
+        until = time.monotonic() + _LONGEST_STATEMENT
+        writers = self._database.read(lambda connection: compared.writers(connection, tables))
+        while writers and time.monotonic() < until:
+            time.sleep(_PULSE)
+            writers &= self._database.read(lambda c: compared.writers(c, tables))
+
     def keep(self, found: Inspected) -> None:
         """Insert a window's missing rows and keep its differences and the cursor, all or nothing.
 
         Raises LeaseLost, with nothing written, when another run has taken over.
         """
         mirrored, name = found.mirrored, found.mirrored.name
-        if not found.differences:
+        if not (found.differences or found.confirmed or found.again):
             add(self.progress, name, found.counts)
             mark_done(self.progress, name, found.window)
             with self._database.connection() as connection:
@@ -55,7 +87,7 @@ class RunJournal:
             self._advance(connection)
             fingerprints.remember(connection, found.equal)
             rows = [drift(mirrored, one, self._access) for one in found.waiting]
-            writes = {one.id: write_of(one) for one in found.missing}
+            writes = {one.id: write_of(one) for one in (*found.missing, *found.confirmed)}
             written, refused = _write(connection, mirrored, writes, self._run_id)
             for one in found.missing:
                 # Where somebody was quicker, the row is looked at again at the end.
@@ -64,6 +96,8 @@ class RunJournal:
                 rows.append(drift(mirrored, one, self._access, action))
             refused |= self._insert(connection, mirrored, found.unheld, rows)
             drifts.record(connection, self._story, rows)
+            if found.again is not None and not rows:
+                drifts.settle(connection, self._story, name, found.again)
             found.counts["unwritable"] += len(refused)
             add(self.progress, name, found.counts)
             mark_done(self.progress, name, found.window)
@@ -123,9 +157,21 @@ class RunJournal:
         self.progress.done.clear()
         self.alive()
 
+    def enter(self, entries: Sequence[Entry], covered: Window) -> set[str]:
+        """Enter events that never arrived, or a further attempt at failed ones, and the cursor.
+
+        `covered`: what part of the event list is done with them. Returns the ids that were entered:
+        the others have been done by somebody else meanwhile.
+        """
+        mark_done(self.progress, EVENTS, covered)
+        with self._database.connection() as connection, connection.transaction():
+            self._advance(connection)
+            return ledger.enter_many(connection, entries)
+
     def note_events_until(self, until: int) -> None:
-        """Note up to when (Stripe's clock) the event list was compared with the ledger."""
-        with self._database.connection() as connection:
+        """Note up to when (Stripe's clock) the event list was looked through."""
+        with self._database.connection() as connection, connection.transaction():
+            self._advance(connection)
             runs.note_events_until(connection, self._run_id, until)
 
     def finish(self, outcome: str) -> None:

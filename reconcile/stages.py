@@ -1,4 +1,4 @@
-"""The stages of a run: compare, look again, repair, look after the events."""
+"""The stages of a run: compare, look after the events, look again, repair."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import time
 from reconcile import compare
 from reconcile.ahead import Ahead
 from reconcile.comparison import Comparison, note
+from reconcile.expiry import expire
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
 from reconcile.journal import Journal
 from reconcile.missed import Deliveries, Events, Look
 from reconcile.order import Order
 from reconcile.progress import COMPARING, Display
-from reconcile.repair import Second, check, repair
+from reconcile.repair import Gate, Second, repair
 from reconcile.run_journal import RunJournal
 from reconcile.streams import Streams
 from reconcile.time_left import TimeLeft
 from shared.database import Database
-from shared.errors import ListingBroken, UnknownId
-from shared.mirror import Mirror
+from shared.errors import ListingBroken, StripeError, UnknownId
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED, SUBSCRIPTION
 from shared.recognition import seed
 from shared.repository import fingerprints, mirror_rows
+from shared.repository.account import Account
 from shared.stripe_api import StripeApi
 
 _EVENT_PAGES = 4
@@ -31,7 +32,17 @@ _EVENT_PAGES = 4
 
 
 class Stages:
-    """What a run does between its lease and its outcome. `events` is filled by the last stage."""
+    """What a run does between its lease and its outcome.
+
+    1. Remember that it begins: an event from before then replaces no row any more.
+    2. Compare every window; what is missing goes in, what differs waits.
+    3. Look through Stripe's event list and the failed events; look at each object of which they
+       tell what the comparison may not know.
+    4. Let events in flight arrive, and look again at all that waits.
+    5. Hold everything that would change a row against the limit, and repair it.
+
+    `events` is filled by the third stage.
+    """
 
     def __init__(
         self,
@@ -40,6 +51,7 @@ class Stages:
         order: Order,
         time_left: TimeLeft,
         journal: Journal,
+        account: Account,
         display: Display,
     ) -> None:
         self.events = Events()
@@ -50,14 +62,9 @@ class Stages:
         self._journal = journal
         self._display = display
         self._last_found = 0.0
-        self._deliveries = Deliveries(
-            database,
-            stripe,
-            Mirror(database, stripe, source="reconcile"),
-            self._alive,
-            deadline=order.deadline,
-        )
         self._ahead: Ahead[Look] | None = None
+        self._events_until = 0
+        self._fault: StripeError | None = None
         self._extend_at = time.monotonic() + order.lease_seconds / 4
         self._streams = Streams(
             self._keep,
@@ -78,6 +85,15 @@ class Stages:
         self._comparison = Comparison(
             database, stripe, self._inspector, self._streams, time_left, self._keep
         )
+        self._deliveries = Deliveries(
+            database,
+            stripe,
+            self._inspector,
+            journal,
+            account=account,
+            keep=self._keep,
+            alive=self._alive,
+        )
 
     def go_through(self) -> None:
         """Do everything that is ordered. Raises what stops a run half-way."""
@@ -90,16 +106,20 @@ class Stages:
     def _go_through(self) -> None:
         self._enter_phase(COMPARING)
         if self._order.subscription is None:
+            self._journal.begin(self._stripe.now(SUBSCRIPTION))
             self._plan()
             self._comparison.compare(self._journal.progress)
+            self._require_sound_lists()
+            self._look_after_events()
         else:
             self._look_at(self._order.subscription)
         self._settle()
-        self._enter_phase("events")
         if isinstance(self._journal, RunJournal):
             self._journal.rewind()
-        if self._order.subscription is None:
-            self._look_after_events()
+        if self._order.writes and self._order.subscription is None:
+            expire(self._database, self._order.payload_days, self._alive)
+        if self._fault is not None:
+            raise self._fault
 
     def _look_at(self, object_id: str) -> None:
         found = self._inspector.single(SUBSCRIPTION, object_id)
@@ -151,33 +171,36 @@ class Stages:
         self._await_grace()
         second = Second(self._database, self._inspector, self._journal, self._order.access)
         plan = second.look()
-        counts = self._journal.progress.counts
-        left_out = sum(count.get("left_out", 0) for count in counts.values())
-        if left_out:
-            raise ListingBroken(left_out)
         if not isinstance(self._journal, RunJournal):
             return
-        if self._order.subscription is None:
-            check(plan, counts, self._order.limit)
+        gate = Gate(plan, self._journal.progress.counts, self._order.limit)
+        gate.check()
         self._enter_phase("repairs")
-        repair(
-            self._journal, second, lambda: self._time.require("every window, but not every repair")
-        )
+        still = lambda: self._time.require("every window, but not every repair")  # noqa: E731
+        repair(self._journal, second, gate, still)
+
+    def _require_sound_lists(self) -> None:
+        """Raise ListingBroken where a list left out what it should have named."""
+        counts = self._journal.progress.counts.values()
+        if left_out := sum(count.get("left_out", 0) for count in counts):
+            raise ListingBroken(left_out)
 
     def _look_after_events(self) -> None:
-        """Try the failed events again, drop old payloads, enter the events that never arrived.
+        """Try the failed events again, and enter the events that never arrived.
 
-        It comes last, so that the report shows what the lost events had left behind. Events
-        younger than the grace time may still be on their way. What fails on its first try waits
-        for the next night: once more at once would only use up an attempt.
+        It comes before the repairs, so that whatever it finds passes the same gate. Events younger
+        than the grace time may still be on their way. What fails on its first try waits for the
+        next night: once more at once would only use up an attempt.
         """
+        self._enter_phase("events")
         if self._order.writes:
-            self._deliveries.replay(by_hand=False)
-            self._deliveries.expire(self._order.payload_days)
-        journal = self._journal
-        seen = journal.note_events_until if isinstance(journal, RunJournal) else _nobody
+            self._deliveries.replay()
         listed = self._look_ahead()
-        self.events = self._deliveries.missed(listed, apply=self._order.writes, seen=seen)
+        try:
+            self.events = self._deliveries.missed(listed, self._events_until)
+        except StripeError as error:
+            # What was compared can be repaired all the same.
+            self._fault = error
 
     def _look_ahead(self) -> Ahead[Look]:
         """Begin to ask for the event list, where that has not begun.
@@ -186,13 +209,13 @@ class Stages:
         under way it costs no time.
         """
         if self._ahead is None:
-            until = self._stripe.now(SUBSCRIPTION) - self._order.grace
-            self._ahead = Ahead(self._deliveries.listed(until), _EVENT_PAGES)
+            self._events_until = self._stripe.now(SUBSCRIPTION) - self._order.grace
+            self._ahead = Ahead(self._deliveries.listed(self._events_until), _EVENT_PAGES)
         return self._ahead
 
     def _alive(self) -> None:
         """Between two steps: stop where there is no time left, and keep the lease."""
-        self._time.require("every window and repair, but not every event")
+        self._time.require("every window, but not every event")
         self._display.phase("events")
         self._keep_lease()
 
@@ -218,7 +241,3 @@ class Stages:
             self._time.require("every window, but not the second look")
             self._keep_lease()
             self._time.wait(min(left, self._order.lease_seconds / 4))
-
-
-def _nobody(_: int) -> None:
-    """Remember nothing: a report writes nothing."""

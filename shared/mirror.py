@@ -23,13 +23,13 @@ from shared.errors import (
     UnreadableObject,
     WrongAccount,
 )
-from shared.event import Event
+from shared.event import LAST_SECOND, Event
 from shared.mirrored import Content, Held, MirroredObject
 from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account, claim_account, read_account
 from shared.repository.event_rows import Attempt, apply_if_newer
 from shared.repository.ledger import Entry
-from shared.repository.mirror_rows import Write
+from shared.repository.mirror_rows import Found, Write
 from shared.stripe_api import StripeApi
 from shared.truth import Verdict
 
@@ -66,7 +66,10 @@ class Mirror:
     """Applies events to the database; threads share it."""
 
     def __init__(self, database: Database, stripe: StripeApi, *, source: str = "webhook") -> None:
-        """`source` is entered in the ledger: `webhook` or `reconcile`."""
+        """`source`: `webhook`, or `reconcile` for events that are tried again.
+
+        Those are history: what they tell of is asked for, and none replaces a row by its snapshot.
+        """
         self._database = database
         self._stripe = stripe
         self._source = source
@@ -83,8 +86,7 @@ class Mirror:
         mirrored = event.mirrored
         if mirrored is None:
             return Receipt(outcome=Outcome.IGNORED, event_id=event.id, event_type=event.type)
-        work = _Work(self._database, self._stripe, event, mirrored, payload, deadline)
-        work.source = self._source
+        work = _Work(self._database, self._stripe, event, mirrored, payload, deadline, self._source)
         try:
             return work.apply()
         except UnreadableObject as error:
@@ -103,13 +105,18 @@ class Mirror:
         if event.account is not None and ours.id is None:
             # A nightly run may have entered the account's id in the meantime.
             ours = self._account = self._database.read(read_account, deadline) or ours
-        if event.livemode != ours.livemode:
-            raise WrongAccount(
-                f"the event is of {_mode(event.livemode)} mode,"
-                f" the database mirrors {_mode(ours.livemode)} mode"
-            )
-        if event.account is not None and event.account != ours.id:
-            raise WrongAccount("the event is of another (connected) account")
+        require_ours(event, ours)
+
+
+def require_ours(event: Event, ours: Account) -> None:
+    """Raise WrongAccount for an event of another mode or account than the database mirrors."""
+    if event.livemode != ours.livemode:
+        raise WrongAccount(
+            f"the event is of {_mode(event.livemode)} mode,"
+            f" the database mirrors {_mode(ours.livemode)} mode"
+        )
+    if event.account is not None and event.account != ours.id:
+        raise WrongAccount("the event is of another (connected) account")
 
 
 class _Work:
@@ -123,8 +130,9 @@ class _Work:
         mirrored: MirroredObject,
         payload: bytes,
         deadline: float,
+        source: str,
     ) -> None:
-        self.source = "webhook"
+        self._source = source
         self._database = database
         self._stripe = stripe
         self._event = event
@@ -143,9 +151,10 @@ class _Work:
             attempt = self._attempt(content)
             if attempt.outcome is not None:
                 return self._receipt(Outcome(attempt.outcome))
-            if attempt.done is not None and attempt.done != Outcome.FAILED:
+            found = attempt.found
+            if found is not None and found.done not in {None, Outcome.FAILED}:
                 return self._receipt(Outcome.DUPLICATE)
-            outcome = None if attempt.lost else self._try(content, attempt.held)
+            outcome = self._try(content, found) if found is not None else None
             if outcome is not None:
                 return self._receipt(outcome)
             self._retries += 1
@@ -160,7 +169,7 @@ class _Work:
 
     def _attempt(self, content: Content) -> Attempt:
         """Apply what is simply newer in one statement, or return what a decision needs."""
-        if content.items is None or self.source == "reconcile":
+        if content.items is None or self._source == "reconcile":
             return self._look()
         entry = self._entry(Outcome.APPLIED)
         try:
@@ -171,76 +180,63 @@ class _Work:
                 self._deadline,
             )
         except psycopg.errors.UniqueViolation as error:
-            return _unless_done(error, Attempt(None, True, None, None))
+            return _unless_done(error, Attempt(None, True, None))
         except psycopg.DataError:
             # A value that no column can hold: an event that is stale or done is not failed for it.
             return self._look()
 
     def _look(self) -> Attempt:
-        return Attempt(None, False, *self._database.read(self._read, self._deadline))
+        return Attempt(None, False, self._database.read(self._read, self._deadline))
 
-    def _read(self, connection: psycopg.Connection[object]) -> tuple[str | None, Held | None]:
+    def _read(self, connection: psycopg.Connection[object]) -> Found:
         assert self._object_id is not None
         return mirror_rows.read_held(connection, self._mirrored, self._object_id, self._event.id)
 
-    def _try(self, content: Content, held: Held | None) -> Outcome | None:
+    def _try(self, content: Content, found: Found) -> Outcome | None:
         """Decide once and write once; None where another writer was first."""
-        incoming = self._event.interval
+        held, incoming = found.held, self._event.interval
         if content.items is not None:
             content = self._mirrored.completed(content, held)
-        verdict = self._decide(content, held, incoming)
+        verdict = self._decide(content, found, incoming)
         if verdict is Verdict.STALE:
             return Outcome.STALE if self._enter(Outcome.STALE) else None
         if verdict is Verdict.ASK:
             self._asked += 1
             retrieved = self._stripe.retrieve(self._mirrored, content.id, self._deadline)
-            content = self._mirrored.completed(retrieved.content, held)
+            content = self._mirrored.completed(retrieved.content, held or _told(content, incoming))
             as_of = truth.after_answer(held.as_of if held else None, retrieved.as_of)
         else:
             as_of = truth.after_event(held.as_of if held else None, incoming)
-            if held is None and self.source == "reconcile":
-                content, as_of = self._as_it_is_now(content, as_of)
-        return self._write(content, held, as_of)
+        ended = incoming.upper if verdict is Verdict.REPLACE else None
+        return self._write(content, held, as_of, ended)
 
-    def _as_it_is_now(
-        self, content: Content, as_of: truth.Interval
-    ) -> tuple[Content, truth.Interval]:
-        """Return what an object is that only a late event tells of: it may be deleted by now.
-
-        No list names it then, and no later event need come. One that Stripe no longer knows is
-        entered as it was; the next run marks it.
-        """
-        self._asked += 1
-        try:
-            retrieved = self._stripe.retrieve(self._mirrored, content.id, self._deadline)
-        except ObjectMissing:
-            return content, as_of
-        before = Held(content.row, content.items or (), as_of, 0, None)
-        return self._mirrored.completed(retrieved.content, before), retrieved.as_of
-
-    def _decide(self, content: Content, held: Held | None, incoming: truth.Interval) -> Verdict:
+    def _decide(self, content: Content, found: Found, incoming: truth.Interval) -> Verdict:
         """Apply the rule; a snapshot that is not whole may be old, but is never the answer."""
+        held = found.held
         if content.items is None:
             is_old = held is not None and incoming.upper <= held.as_of.lower
             return Verdict.STALE if is_old else Verdict.ASK
-        if held is None:
-            return Verdict.REPLACE
         return truth.decide(
-            held.as_of,
+            held.as_of if held else None,
             incoming,
-            equal=not self._mirrored.differences(held, content),
-            held_is_terminal=self._mirrored.is_terminal(held.row),
+            equal=held is not None and not self._mirrored.differences(held, content),
+            held_is_terminal=held is not None and self._mirrored.is_terminal(held.row),
             incoming_is_terminal=self._mirrored.is_terminal(content.row),
+            compared=LAST_SECOND if self._source == "reconcile" else found.compared,
         )
 
-    def _write(self, content: Content, held: Held | None, as_of: truth.Interval) -> Outcome | None:
+    def _write(
+        self, content: Content, held: Held | None, as_of: truth.Interval, ended: int | None
+    ) -> Outcome | None:
         fields = self._mirrored.differences(held, content)
         outcome = Outcome.APPLIED if fields else Outcome.UNCHANGED
         write = Write(content, as_of, held.revision if held else None, fields)
         entry = self._entry(outcome)
         try:
             with self._database.connection(self._deadline) as connection:
-                written = mirror_rows.write_for_event(connection, self._mirrored, write, entry)
+                written = mirror_rows.write_for_event(
+                    connection, self._mirrored, write, entry, ended=ended
+                )
         except psycopg.errors.UniqueViolation as error:
             return _unless_done(error, None)
         return outcome if written else None
@@ -261,7 +257,7 @@ class _Work:
             object_id=self._object_id,
             created=self._event.created,
             api_version=self._event.api_version,
-            source=self.source,
+            source=self._source,
             outcome=outcome,
             error=error,
             payload=self._payload,
@@ -277,6 +273,11 @@ class _Work:
             retries=self._retries,
             error=error,
         )
+
+
+def _told(content: Content, as_of: truth.Interval) -> Held | None:
+    """Return a snapshot as if it were held: an answer may leave out what only the event tells."""
+    return Held(content.row, content.items or (), as_of, 0, None) if content.row else None
 
 
 def _unless_done(error: psycopg.errors.UniqueViolation, lost: T) -> T:

@@ -56,6 +56,28 @@ def speaks_for(page: Interval, held: Interval) -> bool:
     return held.upper <= page.lower
 
 
+def is_history(incoming: Interval, compared: int | None) -> bool:
+    """Return whether an event ended before the latest comparison began, at `compared`.
+
+    That comparison leaves no trace on a row that it finds equal. So the event's snapshot may be
+    older than what is held, whatever the row's interval says.
+    """
+    return compared is not None and incoming.upper <= compared
+
+
+def tells_nothing_new(held: Interval | None, incoming: Interval, compared: int | None) -> bool:
+    """Return whether an event that never arrived can be left out of account, without a question.
+
+    So it is where the row was read later, or was compared with a list that was asked for at
+    `compared` or later (None: it was not) and that, with its lag, tells of a time after the event.
+    """
+    if held is None:
+        return False
+    if incoming.upper <= held.lower:
+        return True
+    return compared is not None and incoming.upper <= compared - LIST_LAG
+
+
 def decide(
     held: Interval | None,
     incoming: Interval,
@@ -63,14 +85,16 @@ def decide(
     equal: bool,
     held_is_terminal: bool,
     incoming_is_terminal: bool,
+    compared: int | None = None,
 ) -> Verdict:
     """Decide what becomes of an event's snapshot against the row that is held.
 
     `held` is None where there is no row. `equal`: both have the same content. Terminal: a state
-    that Stripe never leaves (`canceled`, `incomplete_expired`, a deleted customer).
+    that Stripe never leaves (`canceled`, `incomplete_expired`, a deleted customer). `compared`:
+    when the latest comparison of all such objects began, None where there was none.
     """
     if held is None:
-        return Verdict.REPLACE
+        return Verdict.ASK if is_history(incoming, compared) else Verdict.REPLACE
     if incoming.upper <= held.lower:
         return Verdict.STALE
     if equal:
@@ -80,9 +104,8 @@ def decide(
         # Nothing comes after a terminal state: either two of Stripe's clocks disagree by a second,
         # or somebody else has written the row.
         return Verdict.ASK if is_later else Verdict.STALE
-    if is_later or (incoming_is_terminal and not held_is_terminal):
-        return Verdict.REPLACE
-    return Verdict.ASK
+    is_newer = is_later or (incoming_is_terminal and not held_is_terminal)
+    return Verdict.REPLACE if is_newer and not is_history(incoming, compared) else Verdict.ASK
 
 
 def after_event(held: Interval | None, incoming: Interval) -> Interval:

@@ -80,12 +80,13 @@ def mirror(
     key: str = KEY,
     patience: Patience = WEBHOOK_PATIENCE,
     connections: int = 8,
+    source: str = "webhook",
 ) -> Iterator[Mirror]:
     """The heart as the webhook has it."""
     database = Database(url, max_connections=connections, plan_once=True)
     http = StripeHttp(double.url, key, patience=patience)
     try:
-        yield Mirror(database, StripeApi(http, livemode="_live_" in key), source="webhook")
+        yield Mirror(database, StripeApi(http, livemode="_live_" in key), source=source)
     finally:
         database.close()
         http.close()
@@ -116,9 +117,10 @@ def run(
     subscription: str | None = None,
     deadline: float | None = None,
     every_field: bool = False,
+    stop: threading.Event | None = None,
 ) -> Iterator[Run]:
-    """One run of reconcile; `deadline` on time.monotonic()."""
-    stop = threading.Event()
+    """One run of reconcile; `deadline` on time.monotonic(); `stop` is what SIGTERM sets."""
+    stop = stop or threading.Event()
     display = Display(io.StringIO())
     database = Database(url, application_name="reconcile", read_only=not writes)
     http = StripeHttp(double.url, key, patience=patience, pause=interruptible(stop))

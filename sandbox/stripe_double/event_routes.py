@@ -48,7 +48,9 @@ def list_events(call: Call) -> Answer:
 
         def read(place: int) -> Event | None:
             event = log.at(place)
-            if event.at > newest or (kinds is not None and not kinds(event.type)):
+            if event.at > newest or log.shown_from.get(event.id, now) > now:
+                return None
+            if kinds is not None and not kinds(event.type):
                 return None
             if delivered is not None and (event.id in log.unaccepted) == (delivered == "true"):
                 return None

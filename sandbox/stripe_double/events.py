@@ -103,6 +103,8 @@ class EventLog:
         self._events: list[Event] = []
         # Event ids that no endpoint has accepted; all others have been.
         self.unaccepted: set[str] = set()
+        # From when on the list shows an event that it did not show at once.
+        self.shown_from: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._events)

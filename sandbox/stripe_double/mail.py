@@ -88,6 +88,15 @@ class Mail(RealmPart):
             outbox.lost += [name for name in outbox.pending if name in gone]
             outbox.pending = [name for name in outbox.pending if name not in gone]
 
+    def list_event_late(self, name: str, seconds: float) -> None:
+        """Let `GET /v1/events` show an event only so long after it was made, by the double's clock.
+
+        Stripe's event list is eventually consistent: it has shown events hours late.
+        """
+        event = self._event(name)
+        with self._realm.lock:
+            self._realm.events.shown_from[name] = event.at + seconds
+
     def event_body(self, name: str, *, api_version: str | None = None) -> bytes:
         """The body as an endpoint of this version gets it, by default of the account's version."""
         realm = self._realm

@@ -154,6 +154,18 @@ def count(connection: Connection[Any], run_id: str) -> list[Tally]:
     ]
 
 
+def settle(connection: Connection[Any], run_id: str, object_: str, object_id: str) -> None:
+    """Note that a difference that waits is none: Stripe says by now what the row says."""
+    connection.execute(
+        """
+        UPDATE stripe.drifts SET action = 'in_flight', spooled = NULL
+        WHERE run_id = %(run_id)s AND object = %(object)s AND object_id = %(object_id)s
+            AND action = 'pending'
+        """,
+        {"run_id": run_id, "object": object_, "object_id": object_id},
+    )
+
+
 def refuse_pending(connection: Connection[Any], run_id: str) -> None:
     """Note that nothing that waited for repair is written."""
     connection.execute(

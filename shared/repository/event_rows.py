@@ -14,7 +14,7 @@ from psycopg import Connection
 from shared.mirrored import Content, Held, MirroredObject
 from shared.repository.event_statement import event_text
 from shared.repository.ledger import Entry
-from shared.repository.mirror_rows import as_object
+from shared.repository.mirror_rows import Found, as_object
 from shared.repository.prepared import Prepared
 from shared.truth import Interval
 
@@ -23,14 +23,13 @@ class Attempt(NamedTuple):
     """What one statement made of an event.
 
     `outcome`: `applied` or `unchanged`, written with everything that belongs to it; None: nothing
-    was written. Then `lost`: another writer was first, so try again; or else `done`, the outcome in
-    the ledger if the event was here before, and `held`, what a decision needs.
+    was written. Then `lost`: another writer was first, so try again; or else `found`, what a
+    decision needs.
     """
 
     outcome: str | None
     lost: bool
-    done: str | None
-    held: Held | None
+    found: Found | None
 
 
 def apply_if_newer(
@@ -47,7 +46,7 @@ def apply_if_newer(
     meanwhile; psycopg.DataError or IntegrityError where the content breaks a rule of the database.
     """
     assert content.items is not None, "what is not whole cannot be applied without a question"
-    outcome, tried, done, held = _statement(mirrored).fetch(
+    outcome, tried, done, compared, held = _statement(mirrored).fetch(
         connection,
         {
             "row": _encode(mirrored, content, incoming),
@@ -62,8 +61,13 @@ def apply_if_newer(
         },
     )
     if tried == b"t":
-        return Attempt(_text(outcome), outcome is None, None, None)
-    return Attempt(None, False, _text(done), None if held is None else _held(held))
+        return Attempt(_text(outcome), outcome is None, None)
+    found = Found(
+        _text(done),
+        None if compared is None else int(compared),
+        None if held is None else _held(held),
+    )
+    return Attempt(None, False, found)
 
 
 class _Held(NamedTuple):

@@ -1,9 +1,10 @@
 """The statement that applies the common event in one round trip.
 
-Common is an event that is not done yet, whose snapshot is whole, and whose object is not held or
-held as of a time strictly left of the snapshot's. Then there is nothing to decide (`shared.truth`
-would say REPLACE, or CONFIRM where nothing differs), and the row, its items, the change row and
-the ledger row are written at once. Else nothing is written, and what a decision needs comes back.
+Common is an event that is not done yet, whose snapshot is whole and younger than the latest
+comparison, and whose object is not held or held as of a time strictly left of the snapshot's. Then
+there is nothing to decide (`shared.truth` would say REPLACE, or CONFIRM where nothing differs), and
+the row, its items, the change row and the ledger row are written at once. Else nothing is written,
+and what a decision needs comes back.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from shared.columns import AS_JSON, Column
 from shared.mirrored import Items, MirroredObject
 from shared.objects import CUSTOMER, SUBSCRIPTION, TERMINAL_STATUSES
 from shared.repository import column_sql as sql
+from shared.repository import compared
 
 _TERMINAL: Mapping[str, str] = {
     SUBSCRIPTION.name: "o.status IN ({})".format(
@@ -25,7 +27,9 @@ _TERMINAL: Mapping[str, str] = {
 
 
 def event_text(mirrored: MirroredObject) -> str:
-    """Return the statement. Its one row: outcome, whether it tried, ledger, held row as JSON.
+    """Return the statement. Its one row: outcome, whether it tried, ledger, comparison, held row.
+
+    The comparison by when the latest one began (epoch), the held row as JSON.
 
     Outcome: `applied` or `unchanged` where it wrote, else NULL. It tried and did not write where
     another writer was first; then the held row is not told, for it is an old one.
@@ -62,6 +66,7 @@ WITH newer AS (
             WHERE e.id = %(event_id)s::text AND e.outcome <> 'failed'
         )
         AND (o.id IS NULL OR ({is_later}))
+        AND NOT {compared.is_history(mirrored, "r.upper")}
 ),
 {_items_read(items)}differing AS (
     SELECT f.name, f.pair
@@ -113,6 +118,7 @@ SELECT
     (SELECT CASE WHEN fields IS NULL THEN 'unchanged' ELSE 'applied' END FROM written),
     EXISTS (SELECT FROM newer),
     (SELECT e.outcome FROM stripe.events AS e WHERE e.id = %(event_id)s::text),
+    {compared.began(mirrored)},
     CASE WHEN NOT EXISTS (SELECT FROM newer) THEN (
         SELECT {_held(mirrored)}
         FROM stripe.{mirrored.table} AS o

@@ -59,6 +59,49 @@ def enter(connection: Connection[Any], entry: Entry) -> None:
     )
 
 
+def enter_many(connection: Connection[Any], entries: Sequence[Entry]) -> set[str]:
+    """Write the ledger rows of events, or a further attempt at those that have failed.
+
+    Returns the ids that were written: nothing is said anew of an event that is done.
+    """
+    if not entries:
+        return set()
+    rows = connection.execute(
+        """
+        INSERT INTO stripe.events (
+            id, type, object_id, created, api_version, source, outcome, error, payload
+        )
+        SELECT id, type, object_id, to_timestamp(created), api_version, source, outcome, error,
+            payload
+        FROM unnest(
+            %(ids)s::text[], %(types)s::text[], %(object_ids)s::text[], %(created)s::bigint[],
+            %(api_versions)s::text[], %(sources)s::text[], %(outcomes)s::text[],
+            %(errors)s::text[], %(payloads)s::bytea[]
+        ) AS e(id, type, object_id, created, api_version, source, outcome, error, payload)
+        ON CONFLICT (id) DO UPDATE SET
+            object_id = coalesce(EXCLUDED.object_id, events.object_id),
+            outcome = EXCLUDED.outcome,
+            error = EXCLUDED.error,
+            attempts = events.attempts + 1,
+            processed_at = now()
+        WHERE events.outcome = 'failed'
+        RETURNING id
+        """,
+        {
+            "ids": [entry.event_id for entry in entries],
+            "types": [entry.type for entry in entries],
+            "object_ids": [entry.object_id for entry in entries],
+            "created": [entry.created for entry in entries],
+            "api_versions": [entry.api_version for entry in entries],
+            "sources": [entry.source for entry in entries],
+            "outcomes": [entry.outcome for entry in entries],
+            "errors": [entry.error for entry in entries],
+            "payloads": [entry.payload for entry in entries],
+        },
+    )
+    return {row[0] for row in rows}
+
+
 class Failed(NamedTuple):
     """A ledger row that could not be applied so far; `received_at` in epoch seconds."""
 
@@ -108,6 +151,29 @@ def replayable(
     return [row[0] for row in rows]
 
 
+class Kept(NamedTuple):
+    """An event of the ledger as it was signed; `created` in epoch seconds."""
+
+    id: str
+    type: str
+    created: int
+    body: bytes
+
+
+def read(connection: Connection[Any], ids: Sequence[str]) -> list[Kept]:
+    """Return these events, oldest first, where their payloads are still kept."""
+    rows = connection.execute(
+        """
+        SELECT id, type, extract(epoch FROM created)::bigint, payload
+        FROM stripe.events
+        WHERE id = ANY(%(ids)s) AND payload IS NOT NULL
+        ORDER BY received_at, id
+        """,
+        {"ids": list(ids)},
+    )
+    return [Kept(*row) for row in rows]
+
+
 def find(connection: Connection[Any], event_id: str) -> tuple[str, bytes | None] | None:
     """Return an event's outcome and payload, None where it never arrived."""
     row = connection.execute(
@@ -116,18 +182,16 @@ def find(connection: Connection[Any], event_id: str) -> tuple[str, bytes | None]
     return None if row is None else (row[0], row[1])
 
 
-def fail_again(connection: Connection[Any], event_id: str, error: str) -> str:
-    """Count a further failed attempt at a failed event; returns its type."""
-    row = connection.execute(
+def fail_again(connection: Connection[Any], event_id: str, error: str) -> None:
+    """Count a further failed attempt at a failed event."""
+    connection.execute(
         """
         UPDATE stripe.events
         SET attempts = attempts + 1, error = %(error)s, processed_at = now()
         WHERE id = %(id)s AND outcome = 'failed'
-        RETURNING type
         """,
         {"id": event_id, "error": error},
-    ).fetchone()
-    return row[0] if row else ""
+    )
 
 
 def oldest(connection: Connection[Any]) -> int | None:

@@ -31,6 +31,25 @@ class Write(NamedTuple):
     fields: Fields
 
 
+class Found(NamedTuple):
+    """What a decision about an event needs, read in one snapshot.
+
+    `done`: the event's outcome in the ledger, None if it was never here. `compared`: when the
+    latest comparison of all such objects began (epoch), None if there was none.
+    """
+
+    done: str | None
+    compared: int | None
+    held: Held | None
+
+
+class Mark(NamedTuple):
+    """How old a row is: its object's `created` (epoch), and when its snapshot was true."""
+
+    created: int | None
+    as_of: Interval
+
+
 class _ManyRow(msgspec.Struct, array_like=True, gc=False):
     row: Row
     items: tuple[Row, ...] | None
@@ -50,12 +69,13 @@ _items_decoder = msgspec.json.Decoder(tuple[tuple[str | int | bool | None, ...],
 
 def read_held(
     connection: Connection[Any], mirrored: MirroredObject, object_id: str, event_id: str | None
-) -> tuple[str | None, Held | None]:
-    """Return what the ledger says of the event (its outcome) and what is held of the object."""
+) -> Found:
+    """Return what the ledger says of the event, and what is held of the object."""
     parameters = {"id": object_id, "event_id": event_id}
     row = statements(mirrored).held.execute(connection, parameters).fetchone()
     assert row is not None
-    return row[0], _held(mirrored, row[1:]) if row[1] is not None else None
+    done, compared, *held = row
+    return Found(done, compared, _held(mirrored, held) if held[0] is not None else None)
 
 
 def read_many(
@@ -66,6 +86,14 @@ def read_many(
     assert row is not None
     found = _many_decoder.decode(row[0]) if row[0] is not None else []
     return {str(one.row[0]): one.held() for one in found}
+
+
+def read_marks(
+    connection: Connection[Any], mirrored: MirroredObject, ids: Sequence[str]
+) -> dict[str, Mark]:
+    """Return how old the rows of these ids are; an id without a row is left out."""
+    rows = statements(mirrored).marks.execute(connection, {"ids": id_list(ids)})
+    return {row[0]: Mark(row[1], Interval(row[2], row[3])) for row in rows}
 
 
 def id_list(ids: Sequence[str]) -> str:
@@ -127,11 +155,19 @@ def _held(mirrored: MirroredObject, row: Sequence[Any]) -> Held:
 
 
 def write_for_event(
-    connection: Connection[Any], mirrored: MirroredObject, write: Write, entry: Entry
+    connection: Connection[Any],
+    mirrored: MirroredObject,
+    write: Write,
+    entry: Entry,
+    *,
+    ended: int | None = None,
 ) -> bool:
     """Write one row with its items, its change and its event's ledger row, all or nothing.
 
-    Returns False, with nothing written, where the row is no longer the one that was read. Raises
+    `ended`: when the snapshot of the event itself ended, where that is what is to replace the row.
+
+    Returns False, with nothing written, where the row is no longer the one that was read, or where
+    a comparison has begun since that ended. Raises
     psycopg.errors.UniqueViolation, with nothing written, where the event is done already;
     psycopg.DataError or IntegrityError where the content breaks a rule of the database.
     """
@@ -144,6 +180,7 @@ def write_for_event(
         "source": entry.source,
         "outcome": entry.outcome,
         "payload": entry.payload,
+        "ended": ended,
     }
     written = statements(mirrored).write_single.execute(connection, parameters)
     return written.fetchone() is not None

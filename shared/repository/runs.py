@@ -15,6 +15,7 @@ EVERYTHING = "all"
 RESUME_HOURS = 36
 """How old an unfinished run may be to be gone on from: what it compared is as old by then."""
 
+
 Ranges = list[tuple[int, int]]
 """Ranges `[from, to)` of `created`, in epoch seconds."""
 
@@ -24,6 +25,8 @@ class Progress(msgspec.Struct, kw_only=True):
 
     `planned`: how many rows there are to compare, None where nobody knows. `drift`: differences
     found so far. `stripe_requests` are this run's own, the rest counts on from the run it resumes.
+    `began`: when this run began to compare (epoch, Stripe's clock). `before`: what of `done` was
+    taken over, from runs of which the first began at `since`; None where nobody knows.
     """
 
     done: dict[str, Ranges]
@@ -32,11 +35,23 @@ class Progress(msgspec.Struct, kw_only=True):
     drift: int = 0
     stripe_requests: int = 0
     phase: str | None = None
+    began: int | None = None
+    before: dict[str, Ranges] = {}
+    since: int | None = None
 
     def compared(self, name: str) -> int:
         """Return how many of an object are compared: rows, or what Stripe has where none were."""
         side = "stripe" if self.planned.get(name) is None else "database"
         return self.counts.get(name, {}).get(side, 0)
+
+    def compared_at(self, name: str, created: int | None) -> int | None:
+        """Return when the comparison of this second began, None if it was not compared."""
+        if created is None:
+            return None
+        for ranges, began in ((self.before, self.since), (self.done, self.began)):
+            if any(start <= created < stop for start, stop in ranges.get(name, [])):
+                return began
+        return None
 
 
 class Started(msgspec.Struct, kw_only=True, frozen=True):
@@ -122,7 +137,7 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     row = connection.execute(
         """
         WITH RECURSIVE last AS (
-            SELECT id, outcome, done, counts, planned, drift, resumes, started_at
+            SELECT id, outcome, done, counts, planned, drift, resumes, started_at, compared_since
             FROM stripe.runs
             WHERE scope = %(scope)s AND outcome IS NOT NULL
             ORDER BY started_at DESC
@@ -136,7 +151,8 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
             JOIN story AS s ON s.resumes = r.id
         )
         SELECT l.id::text, l.done::text, l.counts::text, first.id::text,
-            extract(epoch FROM first.started_at)::bigint, l.planned::text, l.drift
+            extract(epoch FROM first.started_at)::bigint, l.planned::text, l.drift,
+            extract(epoch FROM l.compared_since)::bigint
         FROM last AS l
         CROSS JOIN (SELECT id, started_at FROM story WHERE resumes IS NULL) AS first
         WHERE l.outcome IN ('incomplete', 'abandoned', 'failed')
@@ -150,7 +166,14 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     done = msgspec.json.decode(row[1], type=dict[str, Ranges])
     counts = msgspec.json.decode(row[2], type=dict[str, dict[str, int]])
     planned = msgspec.json.decode(row[5], type=dict[str, int | None])
-    progress = Progress(done=done, counts=counts, planned=planned, drift=row[6])
+    progress = Progress(
+        done=done,
+        counts=counts,
+        planned=planned,
+        drift=row[6],
+        before={name: list(ranges) for name, ranges in done.items()},
+        since=row[7],
+    )
     return _Unfinished(row[0], row[3], row[4], progress)
 
 
@@ -183,6 +206,7 @@ def advance(
             drift = %(drift)s,
             stripe_requests = %(stripe_requests)s,
             phase = %(phase)s,
+            compared_since = to_timestamp(%(since)s::bigint),
             lease_expires_at = now() + make_interval(secs => %(lease)s)
         WHERE id = %(id)s AND outcome IS NULL
         RETURNING 1
@@ -195,6 +219,7 @@ def advance(
             "drift": progress.drift,
             "stripe_requests": progress.stripe_requests,
             "phase": progress.phase,
+            "since": progress.since if progress.before else progress.began,
             "lease": lease_seconds,
         },
     ).fetchone()
@@ -203,15 +228,21 @@ def advance(
 
 
 def events_until(connection: Connection[Any]) -> int | None:
-    """Return up to when (epoch, Stripe's clock) runs have compared the event list."""
+    """Return up to when (epoch, Stripe's clock) the last look at the event list has come."""
     row = connection.execute(
-        "SELECT extract(epoch FROM max(events_until))::bigint FROM stripe.runs"
+        """
+        SELECT extract(epoch FROM events_until)::bigint
+        FROM stripe.runs
+        WHERE events_until IS NOT NULL
+        ORDER BY started_at DESC
+        LIMIT 1
+        """
     ).fetchone()
     return None if row is None else row[0]
 
 
 def note_events_until(connection: Connection[Any], run_id: str, until: int) -> None:
-    """Note that the event list was compared up to then (epoch, Stripe's clock)."""
+    """Note that the event list was looked through up to then (epoch, Stripe's clock)."""
     connection.execute(
         """
         UPDATE stripe.runs SET events_until = to_timestamp(%(until)s)

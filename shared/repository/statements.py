@@ -12,6 +12,7 @@ from functools import cache
 from shared.columns import Type
 from shared.mirrored import Items, MirroredObject
 from shared.repository import column_sql as sql
+from shared.repository import compared
 from shared.repository.insert_statement import insert_text
 from shared.repository.statement import Statement
 from shared.repository.window_statement import BY_ID, IN_WINDOW, window_text
@@ -26,6 +27,7 @@ class Statements:
     window: Statement
     window_again: Statement
     many: Statement
+    marks: Statement
     held_ids: Statement
     boundaries: Statement
     number: Statement
@@ -45,6 +47,7 @@ def statements(mirrored: MirroredObject) -> Statements:
         window=Statement(window_text(mirrored, IN_WINDOW)),
         window_again=Statement(window_text(mirrored, BY_ID)),
         many=Statement(_many(mirrored)),
+        marks=Statement(_marks(mirrored)),
         held_ids=Statement(f"SELECT o.id FROM stripe.{mirrored.table} AS o WHERE {_NAMED}"),
         boundaries=Statement(_boundaries(mirrored)),
         number=Statement(f"SELECT count(*) FROM stripe.{mirrored.table}"),
@@ -89,7 +92,8 @@ def _items_selected(items: Items | None, *, as_text: bool = True) -> str:
 def _held(mirrored: MirroredObject) -> str:
     return f"""
 SELECT
-    (SELECT e.outcome FROM stripe.events AS e WHERE e.id = %(event_id)s::text),{_selected(mirrored)}
+    (SELECT e.outcome FROM stripe.events AS e WHERE e.id = %(event_id)s::text),
+    {compared.began(mirrored)},{_selected(mirrored)}
 FROM (SELECT 1) AS always
 LEFT JOIN stripe.{mirrored.table} AS o ON o.id = %(id)s
 """
@@ -102,6 +106,18 @@ def _many(mirrored: MirroredObject) -> str:
 SELECT json_agg(
     json_build_array(json_build_array({own}), {items},{_TIMES})
 )::text
+FROM stripe.{mirrored.table} AS o
+WHERE {_NAMED}
+"""
+
+
+def _marks(mirrored: MirroredObject) -> str:
+    return f"""
+SELECT
+    o.id,
+    CASE WHEN isfinite(o.created) THEN floor(extract(epoch FROM o.created))::bigint END,
+    {sql.seconds_before("lower(o.as_of)")},
+    {sql.seconds_after("upper(o.as_of)")}
 FROM stripe.{mirrored.table} AS o
 WHERE {_NAMED}
 """

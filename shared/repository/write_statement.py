@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.mirrored import Items, MirroredObject
 from shared.repository import column_sql as sql
+from shared.repository import compared
 
 
 def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
@@ -15,6 +16,9 @@ def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
     changes its revision, so a revision that matches makes this statement's snapshot of the items
     the true one. The ids are named once more as an array: so the index is asked for them, even by a
     plan that was made while the table was empty and any order of joining cost the same.
+
+    `ended`: when the event's snapshot ended that is to replace a row; nothing is written where a
+    comparison has begun since. NULL for what Stripe was asked for.
 
     `single`: for one row at a time. Said as a number in the text, because the planner expects a
     hundred rows of JSON and would read a table of up to 15,000 rows from end to end for them; a
@@ -32,7 +36,8 @@ def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
     )
     return f"""
 WITH incoming AS (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS r({typed}){limit}
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r({typed})
+    WHERE NOT {compared.is_history(mirrored, "%(ended)s::bigint")}{limit}
 ),
 inserted AS (
     INSERT INTO stripe.{mirrored.table} ({names}, as_of, revision)

@@ -121,7 +121,7 @@ def entry(number: int) -> Entry:
 
 
 def read(connection: psycopg.Connection) -> Held:
-    _, found = mirror_rows.read_held(connection, PARCEL, "parcel_1", None)
+    found = mirror_rows.read_held(connection, PARCEL, "parcel_1", None).held
     assert found is not None
     return found
 

@@ -60,7 +60,7 @@ def content(mirrored: MirroredObject, *, terminal: bool, note: str) -> Content:
 
 
 def held(connection: psycopg.Connection, mirrored: MirroredObject, name: str) -> Held | None:
-    return mirror_rows.read_held(connection, mirrored, name, None)[1]
+    return mirror_rows.read_held(connection, mirrored, name, None).held
 
 
 INTERVALS = [Interval(low, high) for low, high in itertools.combinations(range(98, 104), 2)]
@@ -100,7 +100,7 @@ def test_the_statement_writes_what_the_rule_calls_simply_newer_and_nothing_else(
                 assert (attempt.outcome, now.revision) == (wanted, row.revision + 1), case
                 assert now.as_of == truth.after_event(at, incoming), case
             else:
-                assert attempt == (None, False, None, row), case
+                assert attempt == (None, False, (None, None, row)), case
                 assert now == row, case
 
 
@@ -127,7 +127,7 @@ def test_an_event_that_is_in_the_ledger_is_applied_only_if_it_failed(
     if writes:
         assert (attempt.outcome, rows) == ("applied", [("applied", 2, None)])
     else:
-        assert (attempt, rows) == ((None, False, done, None), [(done, 1, "why")])
+        assert (attempt, rows) == ((None, False, (done, None, None)), [(done, 1, "why")])
         assert held(connection, SUBSCRIPTION, "sub_1") is None
 
 
@@ -152,7 +152,7 @@ def test_a_row_that_another_writer_changes_meanwhile_is_lost_not_overwritten(
             assert apply(connection, "evt_newer", 30).outcome == "applied"
             waiting = thread.submit(apply, slower, "evt_older", 20)
             until(lambda: _waits(connection, slower), "the older event waits for the newer one")
-        assert waiting.result(10) == (None, True, None, None)
+        assert waiting.result(10) == (None, True, None)
     row = held(connection, SUBSCRIPTION, "sub_1")
     assert row is not None
     assert (row.as_of, row.revision) == (Interval(30, 31), 1 + is_held)

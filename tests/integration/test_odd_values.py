@@ -205,7 +205,7 @@ def test_what_stays_of_a_deleted_customer_is_what_stripe_may_have_said(
     """The one statement and the rule in Python say the same; so does the test clock."""
     connection.execute(INSERTED.format(created).encode())
     answer = CUSTOMER.decode(b'{"id": "cus_1", "object": "customer", "deleted": true}')
-    _, held = mirror_rows.read_held(connection, CUSTOMER, "cus_1", None)
+    *_, held = mirror_rows.read_held(connection, CUSTOMER, "cus_1", None)
     content = CUSTOMER.completed(answer, held)
     assert (CUSTOMER.created(content.row), CUSTOMER.value(content.row, "test_clock")) == (
         stays,
@@ -225,7 +225,7 @@ def test_what_stays_of_a_deleted_customer_is_what_stripe_may_have_said(
     at = Interval(1_700_000_000, 1_700_000_001)
     attempt = apply_if_newer(connection, CUSTOMER, answer, at, entry)
     assert attempt.outcome == "applied"
-    _, after = mirror_rows.read_held(connection, CUSTOMER, "cus_1", None)
+    *_, after = mirror_rows.read_held(connection, CUSTOMER, "cus_1", None)
     assert after is not None
     assert after.row == content.row
     fields = connection.execute("SELECT fields::text FROM stripe.changes").fetchone()
@@ -297,7 +297,7 @@ def test_interval_with_fractions_is_rounded_outwards_and_holds_up_nobody(
         (name,),
     ).fetchone()
     assert row is not None
-    _, held = mirror_rows.read_held(connection, SUBSCRIPTION, name, None)
+    *_, held = mirror_rows.read_held(connection, SUBSCRIPTION, name, None)
     assert held is not None
     assert held.as_of.lower <= row[0] < held.as_of.lower + 1
     assert held.as_of.upper - 1 < row[1] <= held.as_of.upper

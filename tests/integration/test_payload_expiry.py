@@ -7,28 +7,27 @@ from typing import Any
 import psycopg
 import pytest
 
-from reconcile import missed
-from reconcile.missed import Deliveries
+from reconcile import expiry, replay
+from reconcile.expiry import expire
 from sandbox.stripe_double import StripeDouble
 from shared.database import Database
-from shared.mirror import Mirror, Outcome
+from shared.mirror import Outcome
 from shared.repository import ledger
-from shared.stripe_api import StripeApi
-from shared.stripe_http import StripeHttp
-from tests.builders import KEY, QUICK, apply, event, mirror, reconcile
+from tests.builders import apply, event, mirror, reconcile
 from tests.integration.witness import count, one
 
 HAVING = "payload IS NOT NULL"
 
 
 @pytest.fixture
-def deliveries(database_url: str, stripe_double: StripeDouble) -> Iterator[Deliveries]:
-    database = Database(database_url)
-    http = StripeHttp(stripe_double.url, KEY, patience=QUICK)
-    stripe = StripeApi(http, livemode=False)
-    yield Deliveries(database, stripe, Mirror(database, stripe), lambda: None)
-    database.close()
-    http.close()
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
+
+
+def always() -> None:
+    """Go on."""
 
 
 def fill(connection: psycopg.Connection, rows: int, days: float, outcome: str = "applied") -> None:
@@ -45,69 +44,68 @@ def fill(connection: psycopg.Connection, rows: int, days: float, outcome: str = 
 
 
 def test_payloads_past_their_days_are_dropped_and_the_rows_stay(
-    deliveries: Deliveries, connection: psycopg.Connection
+    database: Database, connection: psycopg.Connection
 ) -> None:
     for outcome in ("applied", "stale", "unchanged"):
         fill(connection, 10, 90.01, outcome)
         fill(connection, 10, 89.99, outcome)
     before = connection.execute("SELECT id, outcome, attempts FROM stripe.events ORDER BY id")
     rows = before.fetchall()
-    assert deliveries.expire(90) == 30
+    assert expire(database, 90, always) == 30
     assert (
         count(connection, "events", f"{HAVING} AND received_at < now() - '90 days'::interval") == 0
     )
     assert count(connection, "events", HAVING) == 30
     after = connection.execute("SELECT id, outcome, attempts FROM stripe.events ORDER BY id")
     assert after.fetchall() == rows
-    assert deliveries.expire(90) == 0
+    assert expire(database, 90, always) == 0
 
 
 def test_failed_event_keeps_its_payload_until_it_is_done(
-    deliveries: Deliveries, connection: psycopg.Connection
+    database: Database,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
 ) -> None:
     fill(connection, 3, 400, "failed")
-    assert deliveries.expire(1) == 0
+    assert expire(database, 1, always) == 0
     assert count(connection, "events", HAVING) == 3
     body = event("customer.updated", {"id": "cus_1"}, id="evt_failed_400_1")
     connection.execute("UPDATE stripe.events SET payload = %s", [body])
-    assert [receipt.outcome for receipt in deliveries.replay("evt_failed_400_1", by_hand=True)] == [
-        Outcome.APPLIED
-    ]
-    assert deliveries.expire(1) == 1
+    stripe_double.control.create_customer(id="cus_1", events=0)
+    with mirror(database_url, stripe_double, source="reconcile") as heart:
+        receipts = replay.replay(database, heart, always, "evt_failed_400_1")
+    assert [receipt.outcome for receipt in receipts] == [Outcome.APPLIED]
+    assert expire(database, 1, always) == 1
 
 
 def test_expiry_goes_in_small_batches_each_a_transaction_of_its_own(
-    deliveries: Deliveries, connection: psycopg.Connection
+    database: Database, connection: psycopg.Connection
 ) -> None:
-    fill(connection, 2 * missed._BATCH + 500, 100)
+    fill(connection, 2 * expiry._BATCH + 500, 100)
     before = one(connection, "SELECT txid_current()")
-    assert deliveries.expire(90) == 2 * missed._BATCH + 500
+    assert expire(database, 90, always) == 2 * expiry._BATCH + 500
     assert one(connection, "SELECT txid_current()") - before >= 3
     sizes = connection.execute("SELECT count(*) FROM stripe.events GROUP BY xmin::text").fetchall()
-    assert sorted(size for (size,) in sizes) == [500, missed._BATCH, missed._BATCH]
+    assert sorted(size for (size,) in sizes) == [500, expiry._BATCH, expiry._BATCH]
 
 
 def test_expiry_that_is_stopped_half_way_keeps_what_it_did(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    database: Database, connection: psycopg.Connection
 ) -> None:
     class Stopped(Exception):
         """The run's time is over."""
 
-    fill(connection, 2 * missed._BATCH, 100)
+    fill(connection, 2 * expiry._BATCH, 100)
     steps = iter([True])
 
     def alive() -> None:
         if next(steps, None) is None:
             raise Stopped
 
-    database = Database(database_url)
-    http = StripeHttp(stripe_double.url, KEY, patience=QUICK)
-    stripe = StripeApi(http, livemode=False)
     with pytest.raises(Stopped):
-        Deliveries(database, stripe, Mirror(database, stripe), alive).expire(90)
-    database.close()
-    http.close()
-    assert count(connection, "events", HAVING) == missed._BATCH
+        expire(database, 90, alive)
+    assert count(connection, "events", HAVING) == expiry._BATCH
 
 
 def test_nightly_run_drops_them_and_a_report_does_not(

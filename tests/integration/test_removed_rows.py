@@ -167,7 +167,7 @@ def test_answer_that_was_asked_for_before_a_removal_replaces_nothing_that_came_a
     with mirror(database_url, stripe_double) as to:
         apply_all(to, control)
         for come_back in itertools.islice(itertools.cycle(RETURNS.values()), 7):
-            _, held = mirror_rows.read_held(connection, mirrored, name, None)
+            *_, held = mirror_rows.read_held(connection, mirrored, name, None)
             assert held is not None
             connection.execute(DELETED.encode())
             control.advance(3_600)

@@ -86,6 +86,36 @@ def test_run_beyond_its_limit_changes_no_row(
     assert reconcile(database_url, stripe_double, limit="3").run.outcome is RunOutcome.SUCCESS
 
 
+def test_repair_that_is_asked_for_again_counts_against_the_limit(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """A row is missing and may go in; when that is written, somebody has put an old one there."""
+    control = stripe_double.control
+    name = control.create_subscription()
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+    connection.execute(
+        """
+        CREATE TABLE stash AS SELECT * FROM stripe.subscriptions;
+        DELETE FROM stripe.subscription_items;
+        DELETE FROM stripe.subscriptions;
+        CREATE FUNCTION be_quicker() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO stripe.subscriptions SELECT * FROM stash ON CONFLICT DO NOTHING;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER be_quicker AFTER UPDATE ON stripe.runs
+            FOR EACH ROW WHEN (NEW.phase = 'repairs') EXECUTE FUNCTION be_quicker();
+        """
+    )
+    control.update_subscription(name, status="past_due", events=0)
+    control.advance(2)
+    report = reconcile(database_url, stripe_double, limit="0", grace=1)
+    assert found(report) == [(name, "differs", "refused")]
+    assert report.run.outcome is RunOutcome.REFUSED
+    assert one(connection, "SELECT status FROM stripe.subscriptions") == "active"
+
+
 def test_items_read_after_a_change_are_not_put_to_the_state_before_it(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:

@@ -62,7 +62,7 @@ def test_query_of_the_readme_says_how_far_a_run_is_while_it_runs(
         assert (row["time_left"] is None) == first
         assert row["per_second"] > 0
         assert asked(connection) == []
-    assert one(connection, "SELECT phase FROM stripe.runs LIMIT 1") == "events"
+    assert one(connection, "SELECT phase FROM stripe.runs LIMIT 1") == "repairs"
     assert count(connection, "runs", "stripe_requests > 0") == 2
 
 

@@ -45,6 +45,12 @@ def blocked(connection: psycopg.Connection) -> int:
     )
 
 
+def statuses(connection: psycopg.Connection) -> dict[str, int]:
+    """How many subscriptions there are of each status."""
+    rows = connection.execute("SELECT status, count(*) FROM stripe.subscriptions GROUP BY 1")
+    return {row[0]: row[1] for row in rows}
+
+
 def count(connection: psycopg.Connection, table: str, where: str = "true") -> int:
     """How many rows a table of the product has."""
     return int(one(connection, f"SELECT count(*) FROM stripe.{table} WHERE {where}"))  # noqa: S608

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sandbox.postgres import EmbeddedPostgres
-from tests.mutants.rules import MUTANTS, Mutant, Patch
+from tests.mutants.mutant import Mutant, Patch
+from tests.mutants.rules import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 400

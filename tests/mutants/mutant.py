@@ -1,4 +1,4 @@
-"""A rule, the change of text that switches it off, and the tests that should notice."""
+"""What a mutant is: a rule, and the change of text that switches it off."""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,8 @@
 """The rules, each with the change of text that switches it off and the tests that should notice."""
 
+from tests.mutants.compared import COMPARED
 from tests.mutants.mutant import Mutant, Patch
 from tests.mutants.rows import ROWS
-
-__all__ = ["MUTANTS", "Mutant", "Patch"]
 
 _TRUTH = "shared/truth.py"
 _WRITE = "shared/repository/write_statement.py"
@@ -19,10 +18,16 @@ _FINGERPRINTS = "tests/integration/test_fingerprints.py"
 _UNIT = "tests/unit/test_truth.py"
 
 MUTANTS = (
-    *ROWS,
     Mutant(
         "overlapping snapshots: Stripe is asked (here: the event wins)",
-        (Patch(_TRUTH, "    return Verdict.ASK\n", "    return Verdict.REPLACE\n"),),
+        (
+            Patch(
+                _TRUTH,
+                "    return Verdict.REPLACE if is_newer and not is_history(incoming, compared)"
+                " else Verdict.ASK\n",
+                "    return Verdict.REPLACE\n",
+            ),
+        ),
         (_EVENTS, _UNIT, _MACHINE),
     ),
     Mutant(
@@ -105,8 +110,8 @@ MUTANTS = (
         (
             Patch(
                 _TRUTH,
-                "    if is_later or (incoming_is_terminal and not held_is_terminal):\n",
-                "    if is_later:\n",
+                "    is_newer = is_later or (incoming_is_terminal and not held_is_terminal)\n",
+                "    is_newer = is_later\n",
             ),
         ),
         (_EVENTS, _UNIT),
@@ -169,8 +174,10 @@ MUTANTS = (
             ),
             Patch(
                 "shared/mirror.py",
-                "connection, self._mirrored, write, entry)\n",
-                "connection, self._mirrored, write, entry)\n"
+                "                    connection, self._mirrored, write, entry, ended=ended\n"
+                "                )\n",
+                "                    connection, self._mirrored, write, entry, ended=ended\n"
+                "                )\n"
                 "                if written:\n"
                 "                    ledger.enter(connection, entry)\n",
             ),
@@ -249,8 +256,8 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/stages.py",
-                "            check(plan, counts, self._order.limit)\n",
-                "            check(plan, {}, self._order.limit._replace(rows=10**9))\n",
+                "self._journal.progress.counts, self._order.limit)\n",
+                "self._journal.progress.counts, self._order.limit._replace(rows=10**9))\n",
             ),
         ),
         (_RECONCILE, _RULES),
@@ -287,8 +294,8 @@ MUTANTS = (
         (
             Patch(
                 "shared/mirror.py",
-                "        if event.livemode != ours.livemode:\n",
-                "        if event.livemode != event.livemode:\n",
+                "    if event.livemode != ours.livemode:\n",
+                "    if event.livemode != event.livemode:\n",
             ),
         ),
         ("tests/integration/test_bad_input.py", _WEBHOOK, "tests/integration/test_odd_input.py"),
@@ -337,4 +344,6 @@ MUTANTS = (
         ),
         (_RECONCILE,),
     ),
+    *COMPARED,
+    *ROWS,
 )

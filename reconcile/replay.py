@@ -1,0 +1,80 @@
+"""Failed events tried again by hand: of each, Stripe is asked what its object is now."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from shared import log
+from shared.database import Database
+from shared.errors import (
+    DatabaseUnavailable,
+    NotAnEvent,
+    StripeError,
+    SubscriptionSyncError,
+    WrongAccount,
+)
+from shared.event import decode_event
+from shared.mirror import Mirror, Outcome, Receipt
+from shared.repository import ledger
+from shared.repository.ledger import Kept
+
+_log = logging.getLogger(__name__)
+
+_EVENT_SECONDS = 60.0
+
+
+def replay(
+    database: Database, mirror: Mirror, alive: Callable[[], None], event_id: str | None
+) -> list[Receipt]:
+    """Try failed events again, oldest first, or the one that is named, however often they failed.
+
+    What fails again stays failed and holds up none; what cannot be tried now is logged. `alive` is
+    called before each and may stop it.
+    """
+    ids = database.read(
+        lambda connection: ledger.replayable(connection, most_attempts=None, event_id=event_id)
+    )
+    receipts = []
+    for failed_id in ids:
+        alive()
+        for kept in database.read(lambda connection, ids=[failed_id]: ledger.read(connection, ids)):  # type: ignore[misc]
+            receipt = _try(database, mirror, kept)
+            if receipt is not None:
+                receipts.append(receipt)
+    return receipts
+
+
+def _try(database: Database, mirror: Mirror, kept: Kept) -> Receipt | None:
+    """Try one again; None where it cannot be tried now."""
+    try:
+        deadline = time.monotonic() + _EVENT_SECONDS
+        receipt = mirror.apply_event(decode_event(kept.body), kept.body, deadline)
+    except (StripeError, DatabaseUnavailable) as error:
+        _tell(kept, None, _words(error))
+        return None
+    except (NotAnEvent, WrongAccount) as error:
+        with database.connection() as connection:
+            ledger.fail_again(connection, kept.id, _words(error))
+        receipt = Receipt(
+            outcome=Outcome.FAILED, event_id=kept.id, event_type=kept.type, error=_words(error)
+        )
+    _tell(kept, receipt.outcome, receipt.error)
+    return receipt
+
+
+def _tell(kept: Kept, outcome: Outcome | None, error: str | None) -> None:
+    log.event(
+        _log,
+        "event.replayed",
+        level=logging.INFO if error is None else logging.ERROR,
+        event_id=kept.id,
+        event_type=kept.type,
+        outcome=outcome,
+        error=error,
+    )
+
+
+def _words(error: SubscriptionSyncError) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,64 @@
+"""When all objects of a kind were last compared with Stripe's. The caller owns the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import Connection
+
+from shared.mirrored import MirroredObject
+
+
+def is_history(mirrored: MirroredObject, ended: str) -> str:
+    """Return the condition of `shared.truth.is_history`; `ended`: SQL of the event's end (epoch).
+
+    NULL is no event's end: what is written then is an answer of Stripe's.
+    """
+    return f"""EXISTS (
+        SELECT FROM stripe.compared AS c
+        WHERE c.object = '{mirrored.name}' AND c.began >= to_timestamp({ended})
+    )"""
+
+
+def began(mirrored: MirroredObject) -> str:
+    """Return the SQL of when the latest comparison of such objects began, in epoch seconds."""
+    return f"""(
+        SELECT ceil(extract(epoch FROM c.began))::bigint
+        FROM stripe.compared AS c
+        WHERE c.object = '{mirrored.name}'
+    )"""
+
+
+def remember(connection: Connection[Any], names: Sequence[str], began: int) -> None:
+    """Keep that a comparison of these objects begins now (epoch, Stripe's clock)."""
+    connection.execute(
+        """
+        INSERT INTO stripe.compared (object, began)
+        SELECT name, to_timestamp(%(began)s::bigint) FROM unnest(%(names)s::text[]) AS name
+        ON CONFLICT (object) DO UPDATE SET began = EXCLUDED.began
+        """,
+        {"names": list(names), "began": began},
+    )
+
+
+def writers(connection: Connection[Any], tables: Sequence[str]) -> set[str]:
+    """Return who is writing to these tables: the virtual ids of transactions.
+
+    A statement takes this lock before it begins to read. So whoever does not hold it now has ended,
+    or will read what is committed by now.
+    """
+    rows = connection.execute(
+        """
+        SELECT virtualtransaction
+        FROM pg_locks
+        WHERE locktype = 'relation'
+            AND mode = 'RowExclusiveLock'
+            AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND relation = ANY(%(tables)s::regclass[])
+            AND pid <> pg_backend_pid()
+        """,
+        {"tables": [f"stripe.{table}" for table in tables]},
+    )
+    return {row[0] for row in rows}

@@ -1,0 +1,153 @@
+"""The rules around what was compared, and what is older than that."""
+
+from tests.mutants.mutant import Mutant, Patch
+
+_TRUTH = "shared/truth.py"
+_WRITE = "shared/repository/write_statement.py"
+_EVENT = "shared/repository/event_statement.py"
+_STATEMENT = "tests/integration/test_event_statement.py"
+_UNIT = "tests/unit/test_truth.py"
+_COMPARED = "tests/integration/test_compared.py"
+_LOOKS = "tests/integration/test_missed_looks.py"
+_LIST = "tests/integration/test_event_list.py"
+_SIMULATION = "tests/unit/test_truth_simulation.py"
+
+COMPARED = (
+    Mutant(
+        "what is older than the latest comparison is asked for (by the decision)",
+        (
+            Patch(
+                _TRUTH,
+                "    return compared is not None and incoming.upper <= compared\n\n\n",
+                "    return False\n\n\n",
+            ),
+        ),
+        (_UNIT, _SIMULATION, _COMPARED),
+    ),
+    Mutant(
+        "the one statement leaves what is older than the latest comparison to the decision",
+        (Patch(_EVENT, '        AND NOT {compared.is_history(mirrored, "r.upper")}\n', ""),),
+        (_STATEMENT, _COMPARED),
+    ),
+    Mutant(
+        "a decision taken before a comparison began writes nothing that is older",
+        (
+            Patch(
+                _WRITE,
+                '    WHERE NOT {compared.is_history(mirrored, "%(ended)s::bigint")}{limit}\n',
+                "    {limit}\n",
+            ),
+        ),
+        (_COMPARED,),
+    ),
+    Mutant(
+        "a run says that it begins before it reads a row",
+        (
+            Patch(
+                "reconcile/stages.py",
+                "            self._journal.begin(self._stripe.now(SUBSCRIPTION))\n",
+                "",
+            ),
+        ),
+        (_COMPARED, _LOOKS),
+    ),
+    Mutant(
+        "a run waits for statements that do not know yet that it begins",
+        (
+            Patch(
+                "reconcile/run_journal.py",
+                "        while writers and time.monotonic() < until:\n",
+                "        while False and time.monotonic() < until:\n",
+            ),
+        ),
+        (_COMPARED,),
+    ),
+    Mutant(
+        "a missed event that the comparison may not cover is looked into",
+        (
+            Patch(
+                _TRUTH,
+                "    return compared is not None and incoming.upper <= compared - LIST_LAG\n",
+                "    return True\n",
+            ),
+        ),
+        (_SIMULATION, _LOOKS),
+    ),
+    Mutant(
+        "a list does not speak of its last ten minutes, so missed events of them are looked into",
+        (
+            Patch(
+                _TRUTH,
+                "incoming.upper <= compared - LIST_LAG\n",
+                "incoming.upper <= compared\n",
+            ),
+        ),
+        (_UNIT, _SIMULATION, _LOOKS),
+    ),
+    Mutant(
+        "what a look finds equal is repaired no more, whatever its list had said",
+        (
+            Patch(
+                "reconcile/run_journal.py",
+                "            if found.again is not None and not rows:\n",
+                "            if found.again is not None and rows:\n",
+            ),
+        ),
+        (_LOOKS,),
+    ),
+    Mutant(
+        "what missed events tell passes the gate",
+        (
+            Patch(
+                "reconcile/stages.py",
+                "            self._require_sound_lists()\n            self._look_after_events()\n",
+                "            self._require_sound_lists()\n",
+            ),
+            Patch(
+                "reconcile/stages.py",
+                "        gate.check()\n        self._enter_phase",
+                "        gate.check()\n        self._look_after_events()\n"
+                "        gate.check()\n        self._enter_phase",
+            ),
+        ),
+        (_LOOKS,),
+    ),
+    Mutant(
+        "a repair that is asked for again passes the gate with all else",
+        (
+            Patch(
+                "reconcile/repair.py",
+                "                gate.plan.replace(before, now)\n            gate.check()\n",
+                "                gate.plan.replace(before, now)\n",
+            ),
+        ),
+        ("tests/integration/test_rules.py",),
+    ),
+    Mutant(
+        "the cursor through the event list is never beyond what the list has shown",
+        (
+            Patch(
+                "reconcile/missed.py",
+                "            self._journal.note_events_until(newest or until)\n",
+                "            self._journal.note_events_until(until)\n",
+            ),
+        ),
+        (_LIST,),
+    ),
+    Mutant(
+        "a cursor that lies ahead of Stripe's time is not believed",
+        (
+            Patch(
+                "reconcile/missed.py",
+                "return oldest if reached > until else max(oldest, reached - LOOK_BACK)\n",
+                "return max(oldest, reached - LOOK_BACK)\n",
+            ),
+        ),
+        (_LIST,),
+    ),
+    Mutant(
+        "each look at the event list begins a day before what the last one was shown",
+        (Patch("reconcile/missed.py", "LOOK_BACK = 26 * 3600\n", "LOOK_BACK = 3600\n"),),
+        (_LIST,),
+    ),
+)

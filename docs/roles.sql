@@ -38,8 +38,9 @@ GRANT SELECT ON stripe.schema_migrations
 GRANT SELECT, INSERT, UPDATE ON stripe.customers, stripe.subscriptions, stripe.subscription_items
     TO subscription_sync_webhook, subscription_sync_job;
 GRANT DELETE ON stripe.subscription_items TO subscription_sync_webhook, subscription_sync_job;
-GRANT INSERT (object, object_id, revision, event_id, run_id, fields) ON stripe.changes
-    TO subscription_sync_webhook, subscription_sync_job;
+-- A row that comes back after somebody removed it goes on from the last revision of its id.
+GRANT SELECT (object_id, revision), INSERT (object, object_id, revision, event_id, run_id, fields)
+    ON stripe.changes TO subscription_sync_webhook, subscription_sync_job;
 
 -- Whose database it is: claimed once, its id filled in, its mode never changed.
 GRANT SELECT (singleton, id, livemode), INSERT (id, livemode), UPDATE (id) ON stripe.account

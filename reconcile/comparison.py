@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from reconcile.frontier import Frontier
@@ -25,8 +26,8 @@ WINDOW_ROWS = 495
 """Rows of the database a window is planned for: five pages, each of which repeats the second in
 which the one before ended, and a little room for rows that the database lacks."""
 
-_TOMORROW = 86_400
-"""Rows of the next day are left to the next run: they are the webhook's work of tonight."""
+_MARGIN = 60
+"""Seconds by which a row may seem to come from the future: Stripe's clock is known roughly."""
 
 
 class Comparison:
@@ -55,6 +56,7 @@ class Comparison:
         Raises what stops a run; what was kept by then stands, and the cursor behind it.
         """
         end = self._stripe.now(MIRRORED[0])
+        began = time.monotonic()
         for mirrored in MIRRORED:
             done = progress.done.get(mirrored.name, [])
             windows = self._windows(mirrored, end, done)
@@ -62,7 +64,7 @@ class Comparison:
             self._frontiers[mirrored] = Frontier(windows, expected=expected)
         self._streams.walk(self._frontiers, self._inspector.window)
         for mirrored in MIRRORED:
-            self._compare_beyond(mirrored, end + _TOMORROW)
+            self._compare_beyond(mirrored, end, int(time.monotonic() - began) + _MARGIN)
 
     def how_far(self) -> str:
         """Say how many windows are done."""
@@ -76,19 +78,24 @@ class Comparison:
         )
         return plan(end, cuts, done)
 
-    def _compare_beyond(self, mirrored: MirroredObject, end: int) -> None:
-        """Ask for each row that claims a `created` in which no window looks, tonight or tomorrow.
+    def _compare_beyond(self, mirrored: MirroredObject, end: int, since: int) -> None:
+        """Ask for each row that lies in no window: without a `created`, or with an impossible one.
 
         Test clocks run ahead, and a forged event may claim anything: such a row would never be
-        compared with Stripe.
+        compared with Stripe. What a list would leave out is counted, not asked for. Rows of the
+        seconds `since` the windows were planned are the webhook's work of tonight, and left to the
+        next run.
         """
-        ids = self._database.read(
-            lambda connection: mirror_rows.beyond_ids(connection, mirrored, end)
+        beyond = self._database.read(
+            lambda connection: mirror_rows.read_beyond(connection, mirrored, end + since)
         )
-        for object_id in ids:
+        for object_id in beyond.ids:
             self._time.require(f"every {mirrored.name} window, but not rows from beyond")
-            looked_at = Window(0, end - _TOMORROW)
-            self._keep(self._inspector.single(mirrored, object_id, looked_at))
+            self._keep(self._inspector.single(mirrored, object_id, Window(0, end)))
+        if beyond.absent:
+            counted = Inspected(mirrored=mirrored, window=Window(0, 0))
+            counted.counts.update(database=beyond.absent, in_sync=beyond.absent)
+            self._keep(counted)
 
 
 def note(found: Inspected) -> None:

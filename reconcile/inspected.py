@@ -100,7 +100,7 @@ class Inspected:
         mirrored = self.mirrored
         created = mirrored.decoded.index["created"]
         young = int(content.row[created] or 0) >= begun - LIST_LAG
-        if young or mirrored.is_deleted(content.row) or _on_test_clock(mirrored, content):
+        if young or mirrored.is_deleted(content.row) or mirrored.is_on_test_clock(content.row):
             return
         self.counts["left_out"] += 1
         if self.counts["left_out"] >= _MOST_LEFT_OUT:
@@ -116,16 +116,10 @@ class Inspected:
 
 def is_listed_in(mirrored: MirroredObject, content: Content, window: Window) -> bool:
     """Return whether Stripe's lists show the object in this window."""
-    return is_at(mirrored, content.row, window) and not _on_test_clock(mirrored, content)
+    return is_at(mirrored, content.row, window) and not mirrored.is_on_test_clock(content.row)
 
 
 def is_at(mirrored: MirroredObject, row: Row, window: Window) -> bool:
     """Return whether a row's `created` lies in the window."""
-    created = row[mirrored.decoded.index["created"]]
-    return created is not None and window.gte <= int(created) < window.lt
-
-
-def _on_test_clock(mirrored: MirroredObject, content: Content) -> bool:
-    """Return whether Stripe leaves it out of lists on purpose: it lives on a test clock."""
-    position = mirrored.decoded.index.get("test_clock")
-    return position is not None and content.row[position] is not None
+    created = mirrored.created(row)
+    return created is not None and window.gte <= created < window.lt

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from reconcile.compare import Difference, Unheld, compare_one, compare_window
+from reconcile.compare import (
+    Difference,
+    Unheld,
+    compare_one,
+    compare_window,
+    may_be_absent,
+)
 from reconcile.consequence import grants
 from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
@@ -167,7 +173,7 @@ class Inspector:
         for name in comparison.doubtful:
             questions[name] = True, int(listed[name].content.row[created] or 0)
         for name in comparison.absent:
-            questions.setdefault(name, (False, int(held[name].row[created] or 0)))
+            questions.setdefault(name, (False, mirrored.created(held[name].row) or 0))
         return found, questions
 
     def _strangers(self, mirrored: MirroredObject, unheld: dict[str, Unheld]) -> list[str]:
@@ -209,6 +215,7 @@ class Inspector:
         try:
             held, content, as_of, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
+            found.counts["database"] = int(looked_at is not None)  # then it is a row's id
             found.unreadable[object_id] = str(error)
             found.tell_unreadable()
             return found
@@ -262,11 +269,12 @@ class Inspector:
                 return  # its own window lists it and looks at it
             found.counts["stripe"] += 1
             found.note_left_out(content, begun)
-        elif held is not None:
-            # A row that lies in another window is counted there.
-            is_nowhere = held.row[mirrored.decoded.index["created"]] is None
-            has_come = is_new and is_at(mirrored, held.row, covered)
-            found.counts["database"] += is_nowhere or has_come
+        elif held is not None and is_new:
+            # A row that lies elsewhere is counted there: in sync where no list need name it.
+            if is_at(mirrored, held.row, covered):
+                found.counts["database"] += 1
+            elif may_be_absent(mirrored, held):
+                found.counts["in_sync"] -= 1
         if difference is None:
             found.counts["in_sync"] += 1
         else:

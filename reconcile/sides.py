@@ -138,8 +138,9 @@ def _unlisted(mirrored: MirroredObject, rows: WindowRows, floor: int) -> dict[st
             break
         left.append(row)
     held = {row.content.id: row.held(mirrored) for row in left}
-    created = mirrored.decoded.index["created"]
-    held |= {name: row for name, row in rows.odd.items() if int(row.row[created] or 0) >= floor}
+    held |= {
+        name: row for name, row in rows.odd.items() if (mirrored.created(row.row) or 0) >= floor
+    }
     for name in held:
         _take(rows, name)
     return held

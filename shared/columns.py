@@ -59,7 +59,7 @@ class Column(NamedTuple):
 
     `path` is where it stands in Stripe's JSON (dots go into nested objects), by default under its
     own name. `required`: an object without it cannot be read. `keeps`: where Stripe's answer
-    leaves it out (deleted customers), the row's own value stays.
+    leaves it out (of a deleted object), the row's own value stays.
     """
 
     name: str

@@ -251,9 +251,14 @@ def conninfo(
         # Compiling a window's statement takes seconds of the server's CPU and saves milliseconds:
         # without statistics, as a first run finds them, its planner takes it for very costly.
         " -c jit=off"
+        # A plan may be made, and kept, while the tables are empty and statistics say so (a restore,
+        # VACUUM ANALYZE): to read them from end to end seems cheapest then. Nearly all that we do
+        # is to look up by an index, and what reads a whole table can do it by one.
+        " -c enable_seqscan=off"
     )
     if plan_once:
         time_outs += " -c plan_cache_mode=force_generic_plan"
+        time_outs += " -c enable_hashjoin=off -c enable_mergejoin=off"
     # The last one counts: the user's own options win over ours, the promise to write nothing over
     # the user's.
     last = "-c default_transaction_read_only=on" if read_only else ""

@@ -58,19 +58,26 @@ def _whole(columns: Columns, row: Row) -> dict[str, Any]:
     for name in columns.as_json:
         if (text := whole.get(name)) is not None:
             # Every row has metadata, and most have none.
-            whole[name] = {} if text == "{}" else [] if text == "[]" else json.loads(text)
+            whole[name] = {} if text == "{}" else [] if text == "[]" else _read(text)
     return whole
 
 
 def _presented(column: Column, value: Value) -> Any:
     """Return a value as people and programs read it: JSON as JSON."""
     if value is not None and column.type in AS_JSON:
-        return json.loads(str(value))
+        return _read(str(value))
     return value
+
+
+def _read(text: str) -> Any:
+    """Return what JSON says; its null, which is not the column's, stays a word."""
+    return text if text == "null" else json.loads(text)
 
 
 def _value(column: Column, value: Value) -> Any:
     """Return what is compared: 12.5 and 12.50 are one amount, no value is not JSON's null.
+
+    A time with a fraction is text, which equals no whole second.
 
     In JSON too: PostgreSQL prints 3.6e+16 as a whole number, which no float may equal exactly.
     """

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from itertools import pairwise
+from math import floor
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.columns import AS_JSON, Column, Columns, Row, Value
+from shared.columns import AS_JSON, Column, Columns, Row, Type, Value
 from shared.differences import Fields, between_items, between_rows, initial
 from shared.errors import UnreadableObject
 from shared.truth import Interval
@@ -29,19 +31,26 @@ class Content(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What the database holds of one object."""
+    """What the database holds of one object.
+
+    Times are epoch seconds. One that Stripe cannot have written is text where it has a fraction,
+    and beyond 63 bits where it is infinite.
+    """
 
     row: Row
     items: tuple[Row, ...]
     as_of: Interval
     revision: int
-    missing_in_stripe_since: int | None
+    missing_in_stripe_since: int | str | None
 
 
 NUL = b"\\u0000"
 """How JSON spells the character that PostgreSQL holds neither in text nor in jsonb."""
 
 _id = attrgetter("id")
+
+_INFINITE = 2**63 - 1
+_EMPTY = (None, "{}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,15 +212,44 @@ class MirroredObject:
         position = self.decoded.index.get("deleted")
         return position is not None and row[position] is True
 
+    def is_on_test_clock(self, row: Row) -> bool:
+        """Return whether Stripe leaves it out of lists on purpose: it lives on a test clock."""
+        position = self.decoded.index.get("test_clock")
+        return position is not None and row[position] is not None
+
+    def is_emptied(self, row: Row) -> bool:
+        """Return whether a row is as Stripe leaves a deleted object: nothing but what is kept."""
+        return self.is_deleted(row) and all(
+            value in _EMPTY
+            or column.name in {"id", "deleted"}
+            or (column.keeps and value == self._kept(position, value))
+            for position, (column, value) in enumerate(zip(self.columns, row, strict=True))
+        )
+
+    def created(self, row: Row) -> int | None:
+        """Return the second in which an object was created by its row, None where it says none."""
+        value = self.value(row, "created")
+        return floor(Decimal(str(value))) if isinstance(value, str) else value
+
     def completed(self, content: Content, held: Held | None) -> Content:
-        """Return the content with what Stripe leaves out of it kept from the row."""
-        if held is None or not self._keeping:
+        """Return the content with what Stripe leaves out of a deleted object kept from the row."""
+        if held is None or not (self._keeping and self.is_deleted(content.row)):
             return content
         row = list(content.row)
         for position in self._keeping:
             if row[position] is None:
-                row[position] = held.row[position]
+                row[position] = self._kept(position, held.row[position])
         return content._replace(row=tuple(row))
+
+    def _kept(self, position: int, value: Value) -> Value:
+        """Return what stays of a value: nothing that Stripe cannot have said.
+
+        A time is brought to its nearest second, and an infinite one dropped.
+        """
+        if value is None or self.columns[position].type is not Type.TIMESTAMP:
+            return value
+        whole = int(Decimal(value).to_integral_value(ROUND_HALF_UP))
+        return whole if -_INFINITE <= whole < _INFINITE else None
 
     @cached_property
     def _keeping(self) -> tuple[int, ...]:

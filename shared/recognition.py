@@ -35,6 +35,7 @@ _READERS = (
     "mirrored.py",
     "objects.py",
     "page.py",
+    "repository/column_sql.py",
     "repository/window_rows.py",
     "repository/window_statement.py",
 )

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
+from math import floor
 from typing import IO, Any
 
 from reconcile.drift import OBJECTS
@@ -155,7 +156,9 @@ def _value(row: DriftRow, name: str, value: Any) -> str:
     """Show a value; times, which are epoch seconds, as dates."""
     if isinstance(value, int) and not isinstance(value, bool) and _is_time(row, name):
         return _time(value)
-    if isinstance(value, dict) and name.startswith("items."):
+    if isinstance(value, str) and _is_time(row, name):
+        return _fraction(value)
+    if isinstance(value, dict) and name.startswith("items.") and name.count(".") == 1:
         return _item(value)
     if isinstance(value, str):
         return _harmless(value)
@@ -185,10 +188,18 @@ def _is_time(row: DriftRow, name: str) -> bool:
     return name in times or name == "missing_in_stripe_since"
 
 
+def _fraction(seconds: str) -> str:
+    """Show a time that is not of whole seconds, which only somebody else can have written."""
+    whole = floor(Decimal(seconds))
+    date, utc, _ = _time(whole).partition(" UTC")
+    fraction = f"{Decimal(seconds) - whole:f}".lstrip("0")
+    return f"{date}{fraction}{utc}" if utc else seconds
+
+
 def _time(epoch: int | None) -> str:
     if epoch is None:
         return "-"
     try:
         return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError):
+    except (OverflowError, ValueError, OSError):
         return str(epoch)  # beyond the year 9999

@@ -16,7 +16,7 @@ class Account(NamedTuple):
 
 def read_account(connection: Connection[Any]) -> Account | None:
     """Return the account that was claimed, None in a database nobody has written to."""
-    row = connection.execute("SELECT id, livemode FROM stripe.account").fetchone()
+    row = connection.execute("SELECT id, livemode FROM stripe.account WHERE singleton").fetchone()
     return None if row is None else Account(row[0], row[1])
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from shared.columns import AS_JSON, Column, Type
 
+MISSING = Column("missing_in_stripe_since", Type.TIMESTAMP)
+"""The mark of a row whose id Stripe does not know; no field of Stripe's."""
+
 IN_JSON = {
     Type.TEXT: "text",
     Type.REFERENCE: "text",
@@ -19,6 +22,21 @@ IN_JSON = {
     **dict.fromkeys(AS_JSON, "jsonb"),
 }
 """The types of a JSON object's members."""
+
+
+def last_revision(object_id: str) -> str:
+    """Return the last revision that an id is known to have had, NULL for none.
+
+    A row that was removed by hand and comes back goes on from there: no revision of one id is ever
+    another row's, so no answer that was asked for before the removal replaces what came after it.
+    """
+    return f"""(
+            SELECT c.revision
+            FROM stripe.changes AS c
+            WHERE c.object_id = {object_id}
+            ORDER BY c.revision DESC
+            LIMIT 1
+        )"""  # noqa: S608 (names of this project's own declarations)
 
 
 def record(columns: tuple[Column, ...], *more: str) -> str:
@@ -40,30 +58,73 @@ def written(column: Column, record: str) -> str:
     return f"{name}::numeric" if column.type is Type.DECIMAL else name
 
 
-def pair(column: Column, table: str, record: str) -> str:
-    """Return `[before, after]` of a column, NULL where both are one value in whatever spelling."""
+def pair(column: Column, table: str, record: str, *, keeps: bool) -> str:
+    """Return `[before, after]` of a column, NULL where both are one value in whatever spelling.
+
+    `keeps`: the value stays where Stripe leaves it out of a deleted object.
+    """
     before, after = shown(column, table), f'{record}."{column.name}"'
-    if column.keeps:
-        after = f"coalesce({after}, {before})"
-    old, new = before, after
-    if column.type is Type.DECIMAL:
-        old, new = f'{table}."{column.name}"', f"{after}::numeric"
+    old, new = f'{table}."{column.name}"', written(column, record)
+    if keeps:
+        new = kept(column, new, table, record)
+        after = shown_value(column, new)
     return f"CASE WHEN {old} IS DISTINCT FROM {new} THEN jsonb_build_array({before}, {after}) END"
 
 
 def shown(column: Column, table: str) -> str:
-    """Return a column's value as people and programs read it: epoch seconds, JSON as JSON."""
-    name = f'{table}."{column.name}"'
+    """Return a column's value as people and programs read it: epoch seconds, JSON as JSON.
+
+    What Stripe cannot have said is shown so that it equals nothing that Stripe can say: a time
+    with a fraction as text, to the microsecond; an infinite one as the largest or smallest number;
+    JSON's null, which is not the column's, as text.
+    """
+    return shown_value(column, f'{table}."{column.name}"')
+
+
+def shown_value(column: Column, name: str) -> str:
+    """Return the same of any value of a column's type."""
     if column.type is Type.TIMESTAMP:
-        # Stripe knows no infinity: whoever wrote one is overwritten, and no read stumbles over it.
         return (
-            f"CASE {name} WHEN 'infinity' THEN 9223372036854775807"
-            f" WHEN '-infinity' THEN -9223372036854775808"
-            f" ELSE extract(epoch FROM {name})::bigint END"
+            f"CASE WHEN {is_whole(name)} THEN to_jsonb(date_part('epoch', {name})::bigint)"
+            f" WHEN {name} = 'infinity' THEN to_jsonb(9223372036854775807)"
+            f" WHEN {name} = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint)"
+            f" ELSE to_jsonb(trim_scale(extract(epoch FROM {name}))::text) END"
         )
     if column.type is Type.DECIMAL:
         return f"{name}::text"
+    if column.type in AS_JSON:
+        return f"""CASE WHEN {name} = 'null' THEN '"null"' ELSE {name} END"""
     return name
+
+
+def is_whole(name: str) -> str:
+    """Return whether a time is finite and of whole seconds, as all of Stripe's are."""
+    # Exact, and cheaper than date_trunc. CASE, because an infinity is no bigint.
+    return (
+        f"CASE WHEN isfinite({name})"
+        f" THEN {name} = to_timestamp(date_part('epoch', {name})::bigint) ELSE false END"
+    )
+
+
+def kept(column: Column, new: str, table: str, record: str) -> str:
+    """Return a column's new value: of a deleted object the row's own where Stripe leaves it out.
+
+    But nothing that Stripe cannot have said: a time is brought to its nearest second.
+    """
+    old = name = f'{table}."{column.name}"'
+    if column.type is Type.TIMESTAMP:
+        old = f"CASE WHEN isfinite({name}) THEN to_timestamp(round(extract(epoch FROM {name}))) END"
+    return f'CASE WHEN {record}."deleted" THEN coalesce({new}, {old}) ELSE {new} END'
+
+
+def seconds_before(time: str) -> str:
+    """Return epoch seconds, rounded down: where an interval begins."""
+    return f"floor(extract(epoch FROM {time}))::bigint"
+
+
+def seconds_after(time: str) -> str:
+    """Return epoch seconds, rounded up: where an interval ends."""
+    return f"ceil(extract(epoch FROM {time}))::bigint"
 
 
 def held(column: Column, table: str) -> str:

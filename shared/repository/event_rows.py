@@ -77,7 +77,7 @@ class _Held(NamedTuple):
     items: tuple[tuple[str | int | bool | None, ...], ...] | None
     as_of: Interval
     revision: int
-    missing_in_stripe_since: int | None
+    missing_in_stripe_since: int | str | None
 
 
 def _text(value: bytes | None) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.columns import AS_JSON, Column, Type
+from shared.columns import AS_JSON, Column
 from shared.mirrored import Items, MirroredObject
 from shared.objects import CUSTOMER, SUBSCRIPTION, TERMINAL_STATUSES
 from shared.repository import column_sql as sql
@@ -36,14 +36,17 @@ def event_text(mirrored: MirroredObject) -> str:
 
     Everything is read in one snapshot, and the write is guarded by the revision that was read: a
     row that another writer changed meanwhile would be replaced all the same (PostgreSQL goes on
-    with the row's newest version), with `before` values that were never replaced.
+    with the row's newest version), with `before` values that were never replaced. A row that is
+    removed by hand meanwhile is inserted again, at a revision beyond that of its removal.
     """
     is_later = "tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of"
     if mirrored.terminal is not MirroredObject.terminal:
         # Nothing comes after a terminal state: Stripe has to be asked.
         is_later += f" AND (%(is_terminal)s::boolean OR NOT {_TERMINAL[mirrored.name]})"
     columns, items = mirrored.columns, mirrored.items
-    updates = ",\n        ".join(f'"{column.name}" = {_updated(column)}' for column in columns[1:])
+    updates = ",\n        ".join(
+        f'"{column.name}" = {_updated(column, columns)}' for column in columns[1:]
+    )
     return f"""
 WITH newer AS (
     SELECT
@@ -77,7 +80,8 @@ written AS (
     INSERT INTO stripe.{mirrored.table} AS o ({sql.names(columns)}, as_of, revision)
     SELECT
         {", ".join(sql.written(column, "r") for column in columns)},
-        tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)), 1
+        tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        coalesce(r.at_revision + 1, {sql.last_revision("r.id")}, 0) + 1
     FROM newer AS r
     ON CONFLICT (id) DO UPDATE SET
         {updates},
@@ -123,12 +127,16 @@ SELECT
 """
 
 
-_MISSING = Column("missing_in_stripe_since", Type.TIMESTAMP)
+_MISSING = sql.MISSING
 
 
-def _updated(column: Column) -> str:
-    name = f'"{column.name}"'
-    return f"coalesce(EXCLUDED.{name}, o.{name})" if column.keeps else f"EXCLUDED.{name}"
+def _updated(column: Column, columns: tuple[Column, ...]) -> str:
+    new = f'EXCLUDED."{column.name}"'
+    return sql.kept(column, new, "o", "EXCLUDED") if _keeps(column, columns) else new
+
+
+def _keeps(column: Column, columns: tuple[Column, ...]) -> bool:
+    return column.keeps and any(other.name == "deleted" for other in columns)
 
 
 def _array(names: list[str], *, more: list[str] | None = None, prefix: str = "") -> str:
@@ -136,7 +144,9 @@ def _array(names: list[str], *, more: list[str] | None = None, prefix: str = "")
 
 
 def _pairs(columns: tuple[Column, ...], table: str, record: str) -> str:
-    return ",\n            ".join(sql.pair(column, table, record) for column in columns)
+    return ",\n            ".join(
+        sql.pair(column, table, record, keeps=_keeps(column, columns)) for column in columns
+    )
 
 
 def _items_read(items: Items | None) -> str:
@@ -146,7 +156,7 @@ def _items_read(items: Items | None) -> str:
     SELECT i.*
     FROM json_to_recordset((SELECT items FROM newer)) AS i({sql.record(items.columns)})
 ),
-held_items AS (
+held_items AS MATERIALIZED (
     SELECT i.*
     FROM stripe.{items.table} AS i
     WHERE i.{items.parent} = %(id)s::text AND EXISTS (SELECT FROM newer)
@@ -238,9 +248,9 @@ def _held(mirrored: MirroredObject) -> str:
             json_build_array({own}),
             {items},
             json_build_array(
-                extract(epoch FROM lower(o.as_of))::bigint,
-                extract(epoch FROM upper(o.as_of))::bigint
+                {sql.seconds_before("lower(o.as_of)")},
+                {sql.seconds_after("upper(o.as_of)")}
             ),
             o.revision,
-            extract(epoch FROM o.missing_in_stripe_since)::bigint
+            {sql.shown(_MISSING, "o")}
         )::text"""

@@ -20,7 +20,9 @@ class Fingerprint(NamedTuple):
 
 def read_salt(connection: Connection[Any]) -> int:
     """Return the database's own salt; 0 where nobody has claimed it, and so nothing is known."""
-    row = connection.execute("SELECT fingerprint_salt FROM stripe.account").fetchone()
+    row = connection.execute(
+        "SELECT fingerprint_salt FROM stripe.account WHERE singleton"
+    ).fetchone()
     return 0 if row is None else int(row[0])
 
 

@@ -45,18 +45,19 @@ inserted AS (
     INSERT INTO stripe.{mirrored.table} ({sql.names(columns)}, as_of, revision)
     SELECT
         {", ".join(sql.written(column, "r") for column in columns)},
-        tstzrange(to_timestamp(r.as_of_lower), to_timestamp(r.as_of_upper)), 1
+        tstzrange(to_timestamp(r.as_of_lower), to_timestamp(r.as_of_upper)),
+        coalesce({sql.last_revision("r.id")}, 0) + 1
     FROM incoming AS r
     ON CONFLICT (id) DO NOTHING
-    RETURNING id
+    RETURNING id, revision
 ),
 written AS MATERIALIZED (
-    SELECT r.* FROM incoming AS r JOIN inserted USING (id)
+    SELECT r.*, inserted.revision FROM incoming AS r JOIN inserted USING (id)
 ),
 {_items_written(mirrored.items)}changed AS (
     INSERT INTO stripe.changes (object, object_id, revision, run_id, fields)
     SELECT
-        '{mirrored.name}', w.id, 1, %(run_id)s::uuid,
+        '{mirrored.name}', w.id, w.revision, %(run_id)s::uuid,
         (
             '{{' || concat_ws(
                 ', ',

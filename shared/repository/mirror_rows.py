@@ -56,7 +56,7 @@ class _ManyRow(msgspec.Struct, array_like=True, gc=False):
     lower: int
     upper: int
     revision: int
-    missing: int | None
+    missing: int | str | None
 
     def held(self) -> Held:
         as_of = Interval(self.lower, self.upper)
@@ -123,10 +123,22 @@ def newest_ids(connection: Connection[Any], mirrored: MirroredObject, count: int
     return [row[0] for row in rows]
 
 
-def beyond_ids(connection: Connection[Any], mirrored: MirroredObject, end: int) -> list[str]:
-    """Return the ids of rows whose `created` lies outside `[0, end)`, where no window looks."""
-    rows = statements(mirrored).beyond.execute(connection, {"end": end})
-    return [row[0] for row in rows]
+class Beyond(NamedTuple):
+    """The rows in which no window looks.
+
+    `absent`: how many of them Stripe's lists would leave out anyhow, known missing or deleted.
+    `ids` are all others.
+    """
+
+    absent: int
+    ids: list[str]
+
+
+def read_beyond(connection: Connection[Any], mirrored: MirroredObject, end: int) -> Beyond:
+    """Return the rows without a `created`, and those whose `created` lies outside `[0, end)`."""
+    row = statements(mirrored).beyond.execute(connection, {"end": end}).fetchone()
+    assert row is not None
+    return Beyond(row[0], msgspec.json.decode(row[1] or "[]", type=list[str]))
 
 
 def _held(mirrored: MirroredObject, row: Sequence[Any]) -> Held:

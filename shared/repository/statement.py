@@ -18,15 +18,15 @@ def numbered(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 class Statement:
-    """A SQL text with named placeholders, translated to PostgreSQL's own once and for all.
+    """A SQL text with named placeholders, translated to PostgreSQL's own once and for all (`text`).
 
     psycopg parses a text longer than 4,096 characters anew at each execution, which took a third
     of the time of an event.
     """
 
     def __init__(self, text: str) -> None:
-        translated, self._names = numbered(text)
-        self._text = translated.encode()
+        self.text, self._names = numbered(text)
+        self._text = self.text.encode()
 
     def execute(
         self, connection: Connection[Any], parameters: dict[str, Any]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from shared.columns import Type
 from shared.mirrored import Items, MirroredObject
 from shared.repository import column_sql as sql
 from shared.repository import compared
@@ -67,11 +68,11 @@ def _selected(mirrored: MirroredObject) -> str:
     {_items_selected(mirrored.items)},{_TIMES}"""
 
 
-_TIMES = """
-    extract(epoch FROM lower(o.as_of))::bigint,
-    extract(epoch FROM upper(o.as_of))::bigint,
+_TIMES = f"""
+    {sql.seconds_before("lower(o.as_of)")},
+    {sql.seconds_after("upper(o.as_of)")},
     o.revision,
-    extract(epoch FROM o.missing_in_stripe_since)::bigint"""
+    {sql.shown(sql.MISSING, "o")}"""
 
 _NAMED = "o.id = ANY(ARRAY(SELECT json_array_elements_text(%(ids)s::json)))"
 
@@ -115,8 +116,8 @@ def _marks(mirrored: MirroredObject) -> str:
 SELECT
     o.id,
     CASE WHEN isfinite(o.created) THEN floor(extract(epoch FROM o.created))::bigint END,
-    extract(epoch FROM lower(o.as_of))::bigint,
-    extract(epoch FROM upper(o.as_of))::bigint
+    {sql.seconds_before("lower(o.as_of)")},
+    {sql.seconds_after("upper(o.as_of)")}
 FROM stripe.{mirrored.table} AS o
 WHERE {_NAMED}
 """
@@ -128,7 +129,7 @@ SELECT DISTINCT extract(epoch FROM created)::bigint AS boundary
 FROM (
     SELECT created, row_number() OVER (ORDER BY created) AS number
     FROM stripe.{mirrored.table}
-    WHERE created IS NOT NULL
+    WHERE isfinite(created)
 ) AS numbered
 WHERE number % %(every)s::bigint = 0
 ORDER BY boundary
@@ -147,12 +148,39 @@ LIMIT %(count)s::bigint
 
 
 def _beyond(mirrored: MirroredObject) -> str:
+    no_clock = " OR o.test_clock IS NULL" if "test_clock" in mirrored.decoded.index else " OR true"
     return f"""
-SELECT id
-FROM stripe.{mirrored.table}
-WHERE (created < to_timestamp(0) OR created >= to_timestamp(%(end)s::bigint))
-    AND missing_in_stripe_since IS NULL
+SELECT
+    count(*) FILTER (WHERE is_absent),
+    json_agg(id ORDER BY id) FILTER (WHERE NOT is_absent)::text
+FROM (
+    SELECT
+        o.id,
+        CASE WHEN o.missing_in_stripe_since IS NOT NULL
+            THEN o.missing_in_stripe_since = lower(o.as_of){no_clock}
+            ELSE {_is_emptied(mirrored)} END AS is_absent
+    FROM stripe.{mirrored.table} AS o
+    WHERE o.created IS NULL
+        OR o.created < to_timestamp(0)
+        OR o.created >= to_timestamp(%(end)s::bigint)
+) AS beyond
 """
+
+
+def _is_emptied(mirrored: MirroredObject) -> str:
+    """Return what `MirroredObject.is_emptied` says of a row."""
+    if "deleted" not in mirrored.decoded.index:
+        return "false"
+    wanted = ["o.deleted"]
+    for column in mirrored.columns:
+        name = f'o."{column.name}"'
+        if column.keeps and column.type is Type.TIMESTAMP:
+            wanted.append(f"({name} IS NULL OR {sql.is_whole(name)})")
+        elif column.type is Type.METADATA:
+            wanted.append(f"{name} = '{{}}'")
+        elif not column.keeps and column.name not in {"id", "deleted"}:
+            wanted.append(f"{name} IS NULL")
+    return f"({' AND '.join(wanted)})"
 
 
 def _mark_missing(mirrored: MirroredObject) -> str:

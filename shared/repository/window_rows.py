@@ -27,7 +27,7 @@ class WindowRow(msgspec.Struct, array_like=True, gc=False):
     lower: int
     upper: int
     revision: int
-    missing: int | None
+    missing: int | str | None
     hash: int
     content: Any
 
@@ -43,7 +43,7 @@ class WindowRows(NamedTuple):
 
     `known` are those that equal a body that was seen before, if it is what Stripe still sends.
     `rows` are all others, newest first, but for the `odd`: what Stripe could never have sent and
-    somebody else has written (an infinite time, metadata that is no text).
+    somebody else has written (an infinite time, a fraction of a second, metadata that is no text).
     """
 
     known: dict[str, Known]
@@ -63,7 +63,7 @@ class _RawRow(msgspec.Struct, array_like=True):
     lower: int
     upper: int
     revision: int
-    missing: int | None
+    missing: int | str | None
     hash: int
     content: msgspec.Raw
 

@@ -10,12 +10,22 @@ from collections.abc import Sequence
 
 from shared.columns import Column, Type
 from shared.mirrored import MirroredObject
+from shared.repository import column_sql as sql
+
+# JSON's null is not the column's, though the decoder would take the one for the other.
+_JSON = """CASE WHEN {0} = 'null' THEN '"null"' ELSE {0} END"""
 
 _READ = {
-    # What Stripe cannot have said (infinity) cannot be decoded: the row is then read singly.
-    Type.TIMESTAMP: "CASE WHEN isfinite({0}) THEN date_part('epoch', {0})::bigint"
+    # What Stripe cannot have said (infinity, a fraction of a second) cannot be decoded: the row is
+    # then read singly.
+    Type.TIMESTAMP: f"CASE WHEN {sql.is_whole('{0}')} THEN date_part('epoch', {{0}})::bigint"
     " WHEN {0} IS NOT NULL THEN 9223372036854775807 END",
     Type.DECIMAL: "{0}::text",
+    Type.METADATA: _JSON,
+    Type.JSON: _JSON,
+    # A list may name whole objects, a row never does.
+    Type.REFERENCES: """CASE WHEN {0} = '[]' THEN {0}
+        WHEN {0} = 'null' OR {0} @? '$[*] ? (@.type() != "string")' THEN '"null"' ELSE {0} END""",
 }
 
 _Tree = dict[str, "str | _Tree"]
@@ -61,10 +71,10 @@ SELECT
     ) FILTER (WHERE f.object_id IS NOT NULL)::text,
     json_agg(
         json_build_array(
-            date_part('epoch', lower(o.as_of))::bigint,
-            date_part('epoch', upper(o.as_of))::bigint,
+            {sql.seconds_before("lower(o.as_of)")},
+            {sql.seconds_after("upper(o.as_of)")},
             o.revision,
-            date_part('epoch', o.missing_in_stripe_since)::bigint,
+            {sql.shown(sql.MISSING, "o")},
             h.row_hash,
             {_object(tree)}
         )

@@ -14,7 +14,8 @@ def write_text(mirrored: MirroredObject, *, single: bool = False) -> str:
     revision. Items, the change row and the ledger row follow from the rows that were written, in
     the same statement and so in the same transaction. Whoever changes a subscription's items
     changes its revision, so a revision that matches makes this statement's snapshot of the items
-    the true one.
+    the true one. The ids are named once more as an array: so the index is asked for them, even by a
+    plan that was made while the table was empty and any order of joining cost the same.
 
     `ended`: when the event's snapshot ended that is to replace a row; nothing is written where a
     comparison has begun since. NULL for what Stripe was asked for.
@@ -40,7 +41,9 @@ WITH incoming AS (
 ),
 inserted AS (
     INSERT INTO stripe.{mirrored.table} ({names}, as_of, revision)
-    SELECT {values}, tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)), 1
+    SELECT
+        {values}, tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        coalesce({sql.last_revision("r.id")}, 0) + 1
     FROM incoming AS r
     WHERE r.at_revision IS NULL
     ON CONFLICT (id) DO NOTHING
@@ -54,6 +57,7 @@ updated AS (
         revision = o.revision + 1
     FROM incoming AS r
     WHERE o.id = r.id AND o.revision = r.at_revision
+        AND o.id = ANY(ARRAY(SELECT i.id FROM incoming AS i))
     RETURNING o.id, o.revision
 ),
 written AS (

@@ -35,7 +35,7 @@ LATE = "UPDATE stripe.events SET received_at = now() + interval '1 hour'"
         (TWICE, {"applied_twice", "unfolded"}),
         (BACK, {"went_back", "unfolded", "differing"}),
         (NEVER, {"never_true", "unfolded", "differing"}),
-        ("DELETE FROM stripe.customers", {"unfolded", "differing"}),
+        ("DELETE FROM stripe.customers", {"differing"}),
     ],
 )
 def test_judge_finds_each_broken_promise(

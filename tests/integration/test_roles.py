@@ -26,13 +26,13 @@ PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", 
 # Role -> privilege -> tables on which it is held, on some column at least.
 EXPECTED: dict[str, dict[str, set[str]]] = {
     "webhook": {
-        "SELECT": {*OBJECTS, "events", "account", "schema_migrations"},
+        "SELECT": {*OBJECTS, "events", "account", "changes", "schema_migrations"},
         "INSERT": {*OBJECTS, "events", "account", "changes"},
         "UPDATE": {*OBJECTS, "events", "account"},
         "DELETE": {"subscription_items"},
     },
     "job": {
-        "SELECT": {*OBJECTS, "events", "account", "schema_migrations", *RUNS},
+        "SELECT": {*OBJECTS, "events", "account", "changes", "schema_migrations", *RUNS},
         "INSERT": {*OBJECTS, "events", "account", "changes", "runs", "drifts", "fingerprints"},
         "UPDATE": {*OBJECTS, "events", "account", "runs", "drifts", "fingerprints"},
         "DELETE": {"subscription_items"},
@@ -233,6 +233,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "SELECT 1 FROM stripe.drifts",
         "SELECT 1 FROM stripe.progress",
         "SELECT fields FROM stripe.changes",
+        "SELECT event_id FROM stripe.changes",
         "SELECT received_at FROM stripe.events",
         "UPDATE stripe.account SET livemode = true",
         "UPDATE stripe.events SET id = 'evt_2', source = 'reconcile'",
@@ -242,6 +243,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "INSERT INTO stripe.runs (id) VALUES (gen_random_uuid())",
     ),
     "job": (
+        "SELECT fields FROM stripe.changes",
         "UPDATE stripe.changes SET fields = '{}'",
         "DELETE FROM stripe.changes",
         "TRUNCATE stripe.changes",

@@ -2,6 +2,7 @@
 
 from tests.mutants.compared import COMPARED
 from tests.mutants.mutant import Mutant, Patch
+from tests.mutants.rows import ROWS
 
 _TRUTH = "shared/truth.py"
 _WRITE = "shared/repository/write_statement.py"
@@ -239,7 +240,7 @@ MUTANTS = (
                 "reconcile/inspection.py",
                 "        for name in comparison.absent:\n"
                 "            questions.setdefault(name, (False,"
-                " int(held[name].row[created] or 0)))\n",
+                " mirrored.created(held[name].row) or 0))\n",
                 "        moment = Interval(step.asked, step.asked + 1)\n"
                 "        gone = {'missing_in_stripe_since': (None, step.asked)}\n"
                 "        found.waiting += [\n"
@@ -344,4 +345,5 @@ MUTANTS = (
         (_RECONCILE,),
     ),
     *COMPARED,
+    *ROWS,
 )

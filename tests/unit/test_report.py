@@ -166,3 +166,46 @@ def test_text_says_what_it_leaves_out() -> None:
 )
 def test_amounts_are_shown_as_people_write_them(minor: int, currency: str, shown: str) -> None:
     assert as_text.money(minor, currency) == shown
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        (1_790_000_000, "2026-09-21 14:13:20 UTC"),
+        ("1790000000.2", "2026-09-21 14:13:20.2 UTC"),
+        ("1789999999.999999", "2026-09-21 14:13:19.999999 UTC"),
+        ("-0.5", "1969-12-31 23:59:59.5 UTC"),
+        ("-63600000000.5", "-63600000000.5"),
+        (2**63 - 1, "9223372036854775807"),
+    ],
+)
+def test_time_is_shown_to_its_fraction(value: int | str, shown: str) -> None:
+    row = DriftRow(
+        object="subscription",
+        object_id="sub_1",
+        kind="differs",
+        consequence="money",
+        fields={"cancel_at": (value, None)},
+        monthly_amount={},
+        ends_access=False,
+        action="reported",
+        spooled=None,
+        found_at=0,
+    )
+    assert as_text._value(row, "cancel_at", value) == shown
+
+
+def test_metadata_of_an_item_is_shown_as_it_is() -> None:
+    row = DriftRow(
+        object="subscription",
+        object_id="sub_1",
+        kind="differs",
+        consequence="cosmetic",
+        fields={"items.si_1.metadata": ({"a": "b"}, {})},
+        monthly_amount={},
+        ends_access=False,
+        action="reported",
+        spooled=None,
+        found_at=0,
+    )
+    assert as_text._value(row, "items.si_1.metadata", {"a": "b"}) == '{"a": "b"}'

@@ -1,0 +1,257 @@
+"""What a statement costs never depends on when the server took its statistics."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import psycopg
+import pytest
+
+from reconcile.report.model import RunOutcome
+from sandbox.stripe_double import Control, StripeDouble
+from shared.database import Database, conninfo
+from shared.mirror import Mirror, Outcome
+from shared.objects import MIRRORED
+from shared.repository.event_statement import event_text
+from shared.repository.statement import Statement, numbered
+from shared.repository.statements import statements
+from shared.stripe_api import StripeApi
+from shared.stripe_http import WEBHOOK_PATIENCE, StripeHttp
+from tests.builders import KEY, apply, event, reconcile, until
+
+WHOLE = {"boundaries", "number", "newest"}
+"""Statements that are to read a whole table, once a run: by an index all the same."""
+
+GROWN = """
+INSERT INTO stripe.events (id, type, created, source, outcome)
+SELECT 'evt_grown' || n, 'x', now(), 'webhook', 'applied' FROM generate_series(1, 4000) AS n;
+INSERT INTO stripe.customers (id, created, deleted, metadata, as_of, revision)
+SELECT 'cus_grown' || n, to_timestamp(n), false, '{}', '[2001-01-01,2001-01-02)', 1
+FROM generate_series(1, 4000) AS n;
+INSERT INTO stripe.subscriptions (
+    id, customer_id, status, currency, collection_method, cancel_at_period_end, created,
+    start_date, discounts, livemode, metadata, as_of, revision
+)
+SELECT 'sub_grown' || n, 'cus_grown' || n, 'active', 'eur', 'x', false, to_timestamp(n),
+    to_timestamp(n), '[]', false, '{}', '[2001-01-01,2001-01-02)', 1
+FROM generate_series(1, 4000) AS n;
+INSERT INTO stripe.subscription_items (id, subscription_id, price_id, currency, metadata)
+SELECT 'si_grown' || n, 'sub_grown' || n, 'price_1', 'eur', '{}' FROM generate_series(1, 4000) AS n;
+INSERT INTO stripe.changes (object, object_id, revision, event_id, fields)
+SELECT 'customer', 'cus_grown' || n, 1, 'evt_grown' || n, '{}' FROM generate_series(1, 4000) AS n;
+"""
+
+BEFORE = {
+    "never analysed": "SELECT 1",
+    "analysed while empty": "VACUUM ANALYZE",
+    "analysed when grown": f"{GROWN}",
+}
+
+
+@pytest.fixture
+def unobserved(connection: psycopg.Connection) -> None:
+    """No autovacuum: the statistics are what the test makes them."""
+    for table in tables(connection):
+        connection.execute(f"ALTER TABLE stripe.{table} SET (autovacuum_enabled = off)".encode())
+
+
+def tables(connection: psycopg.Connection) -> list[str]:
+    found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'stripe'")
+    return [row[0] for row in found]
+
+
+def analyse(url: str, before: str) -> None:
+    """In a session of its own: what it did is counted by its end."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(BEFORE[before].encode())
+        if before == "analysed when grown":
+            connection.execute("VACUUM ANALYZE")
+
+
+def from_end_to_end(plan: Any) -> Iterator[str]:
+    """Yield each scan of a table of ours that no condition leads to its rows."""
+    kind = plan["Node Type"]
+    table = plan.get("Relation Name") or plan.get("Index Name")
+    is_scan = kind == "Seq Scan" or ("Index" in kind and "Index Cond" not in plan)
+    if table is not None and is_scan and kind != "ModifyTable":
+        yield f"{kind} on {table}"
+    for inner in plan.get("Plans", ()):
+        yield from from_end_to_end(inner)
+
+
+def explained(connection: psycopg.Connection, name: str, parameters: int) -> list[str]:
+    given = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+    found = connection.execute(
+        f'EXPLAIN (FORMAT JSON) EXECUTE "{name}"{given}'.encode(), prepare=False
+    ).fetchone()
+    assert found is not None
+    return list(from_end_to_end(found[0][0]["Plan"]))
+
+
+def texts() -> dict[str, str]:
+    """Every statement on a mirrored object's tables, as the server gets it."""
+    found: dict[str, str] = {}
+    for mirrored in MIRRORED:
+        made = statements(mirrored)
+        for one in fields(made):
+            statement = getattr(made, one.name)
+            assert isinstance(statement, Statement)
+            found[f"{one.name} {mirrored.name}"] = statement.text
+        found[f"event {mirrored.name}"] = numbered(event_text(mirrored))[0]
+    return found
+
+
+@pytest.mark.usefixtures("unobserved")
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("plan_once", [True, False])
+def test_no_statement_on_an_objects_tables_reads_one_from_end_to_end(
+    database_url: str, before: str, *, plan_once: bool
+) -> None:
+    analyse(database_url, before)
+    wrong: dict[str, list[str]] = {}
+    url = conninfo(database_url, 30, "plans", plan_once=plan_once)
+    with psycopg.connect(url, autocommit=True) as one:
+        one.execute("SET plan_cache_mode = force_generic_plan")
+        for name, text in texts().items():
+            one.execute(f'PREPARE "{name}" AS {text}'.encode())
+            scans = explained(one, name, parameters(one, name))
+            if name.split()[0] in WHOLE:
+                assert all("Seq" not in scan for scan in scans)
+            elif scans:
+                wrong[name] = scans
+    assert wrong == {}
+
+
+def parameters(connection: psycopg.Connection, name: str) -> int:
+    found = connection.execute(
+        "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = %s", (name,)
+    ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+@contextmanager
+def webhook(url: str, double: StripeDouble) -> Iterator[tuple[Mirror, Database]]:
+    """The heart on one connection, on which every statement is prepared at its first use."""
+    database = Database(url, max_connections=1, plan_once=True)
+    http = StripeHttp(double.url, KEY, patience=WEBHOOK_PATIENCE)
+    try:
+        with database.connection() as one:
+            one.prepare_threshold = 0
+        yield Mirror(database, StripeApi(http, livemode=False)), database
+    finally:
+        database.close()
+        http.close()
+
+
+def live(control: Control, to: Mirror, number: int) -> set[Outcome]:
+    """Let an event come to every end that it can come to."""
+    control.advance(3_600)
+    customer = control.create_customer()
+    name = control.create_subscription(customer=customer, items=[{"price": "pro"}] * 2)
+    large = control.create_subscription(customer=customer, items=[{"price": "pro"}] * 12)
+    control.advance(60)
+    item = control.add_item(name, price="team")
+    control.advance(60)
+    control.remove_item(name, item)
+    control.emit("customer.subscription.updated", large)
+    control.emit("customer.updated", customer)
+    control.update_customer(customer, name="same second")
+    control.advance(60)
+    control.cancel(name)
+    control.delete_customer(customer)
+    made = control.events()[-11:]
+    bodies = [control.event_body(one["id"]) for one in made]
+    bodies.append(control.thin_body(control.emit("customer.subscription.updated", large)))
+    bodies.append(event("customer.updated", {"object": "customer"}, id=f"evt_poison{number}"))
+    old = json.loads(bodies[1])
+    bodies += [json.dumps({**old, "id": f"evt_stale{number}"}).encode(), bodies[0], bodies[-1]]
+    return {apply(to, body).outcome for body in bodies}
+
+
+@pytest.mark.usefixtures("unobserved")
+@pytest.mark.parametrize("before", BEFORE)
+def test_no_statement_that_an_event_runs_reads_a_table_from_end_to_end(
+    database_url: str, stripe_double: StripeDouble, before: str
+) -> None:
+    """Whatever it is: the server tells which were prepared."""
+    stripe_double.control.advance(86_400)
+    analyse(database_url, before)
+    with webhook(database_url, stripe_double) as (to, database):
+        outcomes = live(stripe_double.control, to, 1) | live(stripe_double.control, to, 2)
+        with database.connection() as one:
+            one.prepare_threshold = None
+            prepared = one.execute(
+                "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements"
+            ).fetchall()
+            wrong = {
+                text: scans
+                for name, text, count in prepared
+                if (scans := explained(one, name, count))
+            }
+    assert wrong == {}
+    assert outcomes == set(Outcome) - {Outcome.IGNORED}
+    assert len(prepared) >= 7
+
+
+@pytest.mark.usefixtures("unobserved")
+@pytest.mark.parametrize("before", BEFORE)
+def test_event_reads_as_little_when_its_tables_have_grown_since_they_were_analysed(
+    database_url: str, connection: psycopg.Connection, stripe_double: StripeDouble, before: str
+) -> None:
+    stripe_double.control.advance(86_400)
+    analyse(database_url, before)
+    with webhook(database_url, stripe_double) as (to, _):
+        live(stripe_double.control, to, 1)
+        with psycopg.connect(database_url, autocommit=True) as other:
+            other.execute(GROWN.replace("_grown", "_grown_more").encode())
+        # What another session did is counted some time after its end.
+        rows = 8_000 if before == "analysed when grown" else 4_000
+        until(lambda: touched(connection)["subscription_items"][3] >= rows, "the rows are counted")
+        connection.execute("SELECT pg_stat_reset()")
+        for number in range(2, 5):
+            live(stripe_double.control, to, number)
+    until(lambda: touched(connection)["events"][2] > 0, "the server counts what was done")
+    for table, (scans, rows, by_index, _) in touched(connection).items():
+        assert (scans, rows) == (0, 0), table
+        assert by_index < 600, table
+
+
+@pytest.mark.usefixtures("unobserved")
+def test_first_run_into_tables_that_were_analysed_while_empty_reads_none_from_end_to_end(
+    database_url: str, connection: psycopg.Connection, stripe_double: StripeDouble
+) -> None:
+    control = stripe_double.control
+    control.advance(86_400 * 3)
+    now = int(control.now())
+    control.seed(3_000, start=now - 180_000, end=now - 5_000)
+    connection.execute("VACUUM ANALYZE")
+    connection.execute("SELECT pg_stat_reset()")
+    for _ in range(2):
+        assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+        control.advance(3_600)
+    until(lambda: touched(connection)["subscriptions"][2] > 0, "the server counts what was done")
+    found = touched(connection)
+    for table in ("customers", "subscriptions", "subscription_items", "changes", "fingerprints"):
+        scans, _, by_index, _ = found[table]
+        assert scans == 0, table
+        # What is read with each window, and again where it is written.
+        assert by_index < 3_000 * 12, table
+
+
+def touched(connection: psycopg.Connection) -> dict[str, tuple[int, int, int, int]]:
+    """By table: scans from end to end, rows that these read, rows that indexes named, inserts."""
+    connection.execute("SELECT pg_stat_clear_snapshot()")
+    found = connection.execute(
+        """
+        SELECT
+            t.relname, t.seq_scan, t.seq_tup_read, sum(i.idx_tup_read)::bigint, t.n_tup_ins
+        FROM pg_stat_user_tables AS t
+        JOIN pg_stat_user_indexes AS i USING (relid)
+        WHERE t.schemaname = 'stripe' AND t.relname <> 'schema_migrations'
+        GROUP BY t.relid, t.relname, t.seq_scan, t.seq_tup_read, t.n_tup_ins
+        """
+    )
+    return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}

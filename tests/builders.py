@@ -49,7 +49,6 @@ TABLES = {
     "changes": "id",
     "runs": "started_at",
     "drifts": "object_id",
-    "compared": "object",
 }
 
 

@@ -19,22 +19,23 @@ from tests.integration.witness import count, one
 SCRIPT = Path(__file__).parents[2] / "docs" / "roles.sql"
 NAMES = ("webhook", "job", "report")
 OBJECTS = ("customers", "subscriptions", "subscription_items")
-RUNS = ("runs", "drifts", "fingerprints", "progress")
-ALL = (*TABLES, "fingerprints", "schema_migrations", "progress")
+WRITTEN = ("runs", "drifts", "fingerprints", "compared")
+RUNS = (*WRITTEN, "progress")
+ALL = (*TABLES, "compared", "fingerprints", "schema_migrations", "progress")
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 # Role -> privilege -> tables on which it is held, on some column at least.
 EXPECTED: dict[str, dict[str, set[str]]] = {
     "webhook": {
-        "SELECT": {*OBJECTS, "events", "account", "changes", "schema_migrations"},
+        "SELECT": {*OBJECTS, "events", "account", "changes", "compared", "schema_migrations"},
         "INSERT": {*OBJECTS, "events", "account", "changes"},
         "UPDATE": {*OBJECTS, "events", "account"},
         "DELETE": {"subscription_items"},
     },
     "job": {
         "SELECT": {*OBJECTS, "events", "account", "changes", "schema_migrations", *RUNS},
-        "INSERT": {*OBJECTS, "events", "account", "changes", "runs", "drifts", "fingerprints"},
-        "UPDATE": {*OBJECTS, "events", "account", "runs", "drifts", "fingerprints"},
+        "INSERT": {*OBJECTS, "events", "account", "changes", *WRITTEN},
+        "UPDATE": {*OBJECTS, "events", "account", *WRITTEN},
         "DELETE": {"subscription_items"},
     },
     "report": {
@@ -44,6 +45,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
             "account",
             "schema_migrations",
             "runs",
+            "compared",
             "fingerprints",
             "progress",
         }

@@ -33,6 +33,16 @@ from tests import builders
 from tests.integration import happenings, judge
 from tests.integration.crashes import CRASHES, Crashes
 from tests.integration.question import Question
+from tests.integration.strategies import (
+    BEFORE_BASIL,
+    changes,
+    event_counts,
+    meddlings,
+    moments,
+    nights,
+    numbers,
+    versions,
+)
 
 EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "12"))
 STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "30"))
@@ -40,24 +50,7 @@ STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "30"))
 PHASES = (Phase.reuse, Phase.generate, Phase.shrink)
 """All but the explanation, which would run a failing history for minutes."""
 
-BEFORE_BASIL = "2024-06-20"
-
-MOST_SUBSCRIPTIONS = 3
-"""Few objects and many events of each: that is where races are."""
-
-numbers = st.integers(0, 5)
-changes = st.sampled_from(happenings.NAMES)
-event_counts = st.sampled_from([1, 1, 1, 2, 0])
-versions = st.sampled_from([None, None, None, BEFORE_BASIL])
-meddlings = st.lists(
-    st.one_of(
-        st.tuples(st.just("change"), changes, numbers, st.sampled_from([1, 2, 0])),
-        st.tuples(st.just("deliver"), st.integers(0, 2)),
-    ),
-    min_size=1,
-    max_size=4,
-)
-moments = st.sampled_from(["before_read", "after_read"])
+MOST_SUBSCRIPTIONS = 3  # with many events of each: that is where races are
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -84,13 +77,19 @@ class Interleavings(RuleBasedStateMachine):
         self.question: Question | None = None
         self.hook_errors: list[BaseException] = []
 
-    @initialize(lag=st.sampled_from([0.0, 30.0, 590.0]), quiet=st.sampled_from([0.0, 3.0, 700.0]))
-    def begin(self, lag: float, quiet: float) -> None:
-        """Most races need an object that is known, and lists that lag behind it."""
+    @initialize(
+        lag=st.sampled_from([0.0, 30.0, 590.0]),
+        quiet=st.sampled_from([0.0, 3.0, 700.0]),
+        night=st.one_of(st.none(), nights),
+    )
+    def begin(self, lag: float, quiet: float, night: dict[str, Any] | None) -> None:
+        """Most races need an object that is known, and lists that lag behind it; or a night."""
         self.control.switch(lag=lag)
         self.control.create_subscription()
         self._deliver(0, None)
         self.control.advance(quiet)
+        if night is not None:
+            self.night_after_a_change_that_was_taken_back(0, night)
 
     # Stripe
 
@@ -131,24 +130,16 @@ class Interleavings(RuleBasedStateMachine):
         self.control.switch(expand_customer=expanded)
 
     @precondition(lambda self: self.question is None)
-    @rule(
-        pair=st.sampled_from([("fall behind", "activate"), ("pause collection", "collect again")]),
-        number=numbers,
-        events=st.sampled_from([0, 0, 1]),
-        quiet=st.sampled_from([700.0, 14_000.0, 3.0]),
-        is_listed=st.booleans(),
-    )
-    def night_after_a_change_that_was_taken_back(
-        self, pair: tuple[str, str], number: int, events: int, quiet: float, *, is_listed: bool
-    ) -> None:
+    @rule(number=numbers, night=nights)
+    def night_after_a_change_that_was_taken_back(self, number: int, night: dict[str, Any]) -> None:
         """Traps 23 and 24: lost, taken back, maybe in silence; then a night, and a delivery."""
-        self.change(pair[0], number, 1)
+        self.change(night["pair"][0], number, 1)
         lost = self._event(0)
-        if lost is not None and not is_listed:
+        if lost is not None and not night["is_listed"]:
             self.control.list_event_late(lost, 18_000.0)
         self.control.advance(1.0)
-        self.change(pair[1], number, events)
-        self.control.advance(quiet)
+        self.change(night["pair"][1], number, night["events"])
+        self.control.advance(night["quiet"])
         self._reconcile()
         self._deliver(0, None)
 

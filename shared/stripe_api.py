@@ -24,6 +24,13 @@ from shared.truth import Interval
 PAGE = 100
 """Objects a page, the most that Stripe gives."""
 
+MOST_REPEATED = 2
+"""Objects of a page's last second above which a list goes on by its cursor.
+
+Narrowing lists them all again: one of a hundred in most accounts, but most of a page where an
+import or a campaign made dozens a second.
+"""
+
 _MOST_ITEM_PAGES = 50
 _MOST_READS = 5
 
@@ -163,7 +170,7 @@ class StripeApi:
         """
         asked: list[tuple[str, str | int]] = [("types[]", name) for name in types]
         asked.append(("limit", PAGE))
-        position: list[tuple[str, str | int]] = [("created[gte]", gte), ("created[lte]", lte)]
+        position: list[tuple[str, str | int]] = [("created[gte]", gte), ("created[lt]", lte + 1)]
         reached = lte + 1
         seen: set[str] = set()
         while True:
@@ -177,10 +184,11 @@ class StripeApi:
             oldest = page.data[-1]
             if oldest.created < gte:
                 return
-            if oldest.created >= reached:
+            last_second = sum(event.created == oldest.created for event in page.data)
+            if oldest.created >= reached or last_second > MOST_REPEATED:
                 position = [("starting_after", oldest.id)]
             else:
-                position = [("created[gte]", gte), ("created[lte]", oldest.created)]
+                position = [("created[gte]", gte), ("created[lt]", oldest.created + 1)]
                 seen.clear()
             reached = oldest.created
             seen.update(event.id for event in page.data if event.created == reached)

@@ -40,8 +40,7 @@ def ranges(double: StripeDouble, endpoint: str) -> list[tuple[int, int]]:
     for line in double.control.requests():
         asked = dict(line.query)
         if line.endpoint == endpoint and "created[gte]" in asked:
-            upper = asked.get("created[lt]") or int(asked["created[lte]"]) + 1
-            found.append((int(asked["created[gte]"]), int(upper)))
+            found.append((int(asked["created[gte]"]), int(asked["created[lt]"])))
     return found
 
 

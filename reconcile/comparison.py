@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from reconcile.frontier import Frontier
+from reconcile.frontier import ROWS, Frontier
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
 from reconcile.streams import Streams
 from reconcile.time_left import TimeLeft
-from reconcile.windows import Window, plan
+from reconcile.windows import Window, without
 from shared import log
 from shared.database import Database
 from shared.mirrored import MirroredObject
@@ -20,10 +20,6 @@ from shared.repository.runs import Progress
 from shared.stripe_api import StripeApi
 
 _log = logging.getLogger(__name__)
-
-WINDOW_ROWS = 495
-"""Rows of the database a window is planned for: five pages, each of which repeats the second in
-which the one before ended, and a little room for rows that the database lacks."""
 
 _TOMORROW = 86_400
 """Rows of the next day are left to the next run: they are the webhook's work of tonight."""
@@ -56,10 +52,8 @@ class Comparison:
         """
         end = self._stripe.now(MIRRORED[0])
         for mirrored in MIRRORED:
-            done = progress.done.get(mirrored.name, [])
-            windows = self._windows(mirrored, end, done)
-            expected = WINDOW_ROWS if len(windows) > 1 else 0
-            self._frontiers[mirrored] = Frontier(windows, expected=expected)
+            left = without(Window(0, end), progress.done.get(mirrored.name, []))
+            self._frontiers[mirrored] = Frontier(left, self._cuts(mirrored))
         self._streams.walk(self._frontiers, self._inspector.window)
         for mirrored in MIRRORED:
             self._compare_beyond(mirrored, end + _TOMORROW)
@@ -70,13 +64,10 @@ class Comparison:
         planned = sum(frontier.planned for frontier in self._frontiers.values())
         return f"{ended} of {planned} windows"
 
-    def _windows(
-        self, mirrored: MirroredObject, end: int, done: list[tuple[int, int]]
-    ) -> list[Window]:
-        cuts = self._database.read(
-            lambda connection: mirror_rows.boundaries(connection, mirrored, WINDOW_ROWS)
+    def _cuts(self, mirrored: MirroredObject) -> list[int]:
+        return self._database.read(
+            lambda connection: mirror_rows.boundaries(connection, mirrored, ROWS)
         )
-        return plan(end, cuts, done)
 
     def _compare_beyond(self, mirrored: MirroredObject, end: int) -> None:
         """Ask for each row that claims a `created` in which no window looks, tonight or tomorrow.

@@ -9,7 +9,7 @@ from reconcile.consequence import grants
 from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
 from reconcile.listing import Step, walk
-from reconcile.sides import put_back, sides, take_recognised, unrecognised
+from reconcile.sides import put_back, rows_to_list, sides, take_recognised, unrecognised
 from reconcile.windows import Window
 from shared.database import Database
 from shared.errors import ObjectMissing, StripeError, UnreadableObject
@@ -85,8 +85,10 @@ class Inspector:
                 begun = step.asked if begun is None else begun
                 if self._take_in(found, rows, step, asked) or self._is_enough():
                     break
-                moves = step.floor < step.ceiling
-                if moves and (number >= MOST_PAGES or found.differences >= _MOST_FOUND):
+                is_full = number >= MOST_PAGES or found.differences >= _MOST_FOUND
+                if step.floor < step.ceiling and (
+                    is_full or span.may_leave(rows_to_list(mirrored, rows))
+                ):
                     break
         except StripeError:
             # Near the deadline there is no answer any more; what came before it stands.

@@ -124,6 +124,15 @@ def put_back(
     return overtaken
 
 
+def rows_to_list(mirrored: MirroredObject, rows: WindowRows) -> int:
+    """Return how many of the rows a list may name: not what is deleted, or known to be missing."""
+    names = [name for name in ("deleted", "test_clock") if name in mirrored.decoded.index]
+    return len(rows.known) + sum(
+        row.missing is None and not any(getattr(row.content, name) for name in names)
+        for row in rows.rows.values()
+    )
+
+
 def _fingerprints(equal: Iterable[WindowRow], bodies: Mapping[str, Body]) -> Iterator[Fingerprint]:
     for row in equal if bodies else ():
         if (body := bodies.get(row.content.id)) is not None:

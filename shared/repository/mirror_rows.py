@@ -74,7 +74,10 @@ def id_list(ids: Sequence[str]) -> str:
 
 
 def boundaries(connection: Connection[Any], mirrored: MirroredObject, every: int) -> list[int]:
-    """Return the `created` (epoch) of every so-manieth row, ascending: where windows may be cut."""
+    """Return the `created` (epoch) of every so-manieth row that a list may name, ascending.
+
+    There windows may be cut. Of rows that no list names every third so many gives one, too.
+    """
     rows = statements(mirrored).boundaries.execute(connection, {"every": every})
     return [row[0] for row in rows]
 

@@ -56,6 +56,8 @@ class Comparison:
             self._frontiers[mirrored] = Frontier(left, self._cuts(mirrored))
         self._streams.walk(self._frontiers, self._inspector.window)
         for mirrored in MIRRORED:
+            for found in self._inspector.unlisted(mirrored):
+                self._keep(found)
             self._compare_beyond(mirrored, end + _TOMORROW)
 
     def how_far(self) -> str:

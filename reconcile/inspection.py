@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 
 from reconcile.compare import Difference, Unheld, compare_one, compare_window
 from reconcile.consequence import grants
@@ -11,12 +12,14 @@ from reconcile.inspected import Inspected, is_at, is_listed_in
 from reconcile.listing import Step, walk
 from reconcile.sides import put_back, rows_to_list, sides, take_recognised, unrecognised
 from reconcile.windows import Window
+from shared import truth
 from shared.database import Database
 from shared.errors import ObjectMissing, StripeError, UnreadableObject
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 from shared.page import Memory
-from shared.repository import mirror_rows, missing_rows, window_rows
+from shared.recognition import Known
+from shared.repository import mirror_rows, window_rows
 from shared.repository.window_rows import WindowRows
 from shared.stripe_api import StripeApi
 from shared.truth import Interval
@@ -26,6 +29,9 @@ MOST_PAGES = 20
 
 _MOST_FOUND = 400
 """Differences after which a window is kept in the same way: they are what a run holds in memory."""
+
+_MOST_REMEMBERED = 100_000
+"""Rows in a wrong place of which a run knows that a list has spoken; all others are asked for."""
 
 _MOST_ASKED = 50
 """Questions after which a window's rest becomes a window of its own: each costs a request."""
@@ -62,6 +68,9 @@ class Inspector:
         self._recall = recall
         self._still = still
         self._is_enough = is_enough
+        self._elsewhere: dict[MirroredObject, set[str]] = {}
+        self._listed: dict[MirroredObject, set[str]] = {}
+        self._counted: dict[MirroredObject, set[str]] = {}
 
     def window(self, mirrored: MirroredObject, span: Span) -> Inspected:
         """Compare a span, or as much of its upper part as is enough for one time.
@@ -83,7 +92,7 @@ class Inspector:
         try:
             for number, step in enumerate(walk(self._stripe, mirrored, span, memory), 1):
                 begun = step.asked if begun is None else begun
-                if self._take_in(found, rows, step, asked) or self._is_enough():
+                if self._take_in(found, rows, step, asked, known) or self._is_enough():
                     break
                 is_full = number >= MOST_PAGES or found.differences >= _MOST_FOUND
                 if step.floor < step.ceiling and (
@@ -102,7 +111,14 @@ class Inspector:
             self._ask(found, object_id, is_listed=is_listed, is_new=is_new, begun=begun)
         return found
 
-    def _take_in(self, found: Inspected, rows: WindowRows, step: Step, asked: Questions) -> bool:
+    def _take_in(
+        self,
+        found: Inspected,
+        rows: WindowRows,
+        step: Step,
+        asked: Questions,
+        known: AbstractSet[str],
+    ) -> bool:
         """Compare a step, and return whether the window ends with it.
 
         Each question costs a request, and a window is kept whole or not at all. So it ends where
@@ -110,7 +126,7 @@ class Inspector:
         be done before the deadline.
         """
         before = rows.copy()
-        look, questions = self._compared(found.mirrored, rows, step)
+        look, questions = self._compared(found.mirrored, rows, step, known)
         room = _MOST_ASKED - len(asked)
         is_full = len(questions) >= room
         if len(questions) > room:
@@ -120,22 +136,35 @@ class Inspector:
                 return True
             if (floor := min(floor, step.ceiling - 1)) > step.floor:
                 step = step.above(floor)
-                look, questions = self._compared(found.mirrored, before, step)
+                look, questions = self._compared(found.mirrored, before, step, known)
         found.add(look)
         found.window = Window(step.floor, found.window.lt)
         for name, question in questions.items():
             # What a list names after all, at another `created` than its row's, is not left out.
             if question[0] or name not in asked:
                 asked[name] = question
+        for name in self._note_places(look, known):
+            if name in asked and not asked[name][0]:
+                del asked[name]
         return is_full
 
+    def _note_places(self, look: Inspected, known: AbstractSet[str]) -> Iterator[str]:
+        """Note rows that claim another `created` than Stripe: a list has spoken of them."""
+        for difference in look.waiting:
+            if difference.held is not None and "created" in difference.fields:
+                self._remember(self._listed, look.mirrored, difference.id)
+                if difference.id in known:
+                    self._remember(self._counted, look.mirrored, difference.id)
+                yield difference.id
+
     def _compared(
-        self, mirrored: MirroredObject, rows: WindowRows, step: Step
+        self, mirrored: MirroredObject, rows: WindowRows, step: Step, known: AbstractSet[str]
     ) -> tuple[Inspected, Questions]:
         """Compare one step without asking; returns too what must be asked for."""
         created = mirrored.decoded.index["created"]
         access = self._access if mirrored is SUBSCRIPTION else frozenset[str]()
         counts = take_recognised(rows, step, access)
+        overtaken: list[Known] = []
         if names := unrecognised(rows, step):
             again = self._database.read(
                 lambda connection: window_rows.read_again(connection, mirrored, names, self._seed)
@@ -144,10 +173,15 @@ class Inspector:
             counts["database"] += len(overtaken)
             counts["granting"] += sum(known.status in access for known in overtaken)
         found, held, listed, unheld = sides(mirrored, rows, step, access)
+        for name in self._counted.get(mirrored, set()).intersection(held) - listed.keys():
+            del held[name]  # another portion of this window has listed it
+            found.counts["database"] -= 1
         found.counts.update(counts)
         found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
         questions: Questions = {}
-        for name in self._strangers(mirrored, unheld):
+        doubtful = [one.id for one in overtaken if one.id in unheld]
+        doubtful += self._strangers(found, unheld, step, known, doubtful)
+        for name in doubtful:
             questions[name] = True, int(unheld.pop(name).one.created or 0)
         comparison = compare_window(mirrored, held, listed)
         found.counts["in_sync"] += comparison.in_sync
@@ -157,20 +191,87 @@ class Inspector:
             found.sort_unheld(one, step.asked, self._grace)
         for name in comparison.doubtful:
             questions[name] = True, int(listed[name].content.row[created] or 0)
+        moved = self._moved(mirrored, comparison.absent, step)
         for name in comparison.absent:
-            questions.setdefault(name, (False, int(held[name].row[created] or 0)))
+            if name not in moved:
+                questions.setdefault(name, (False, int(held[name].row[created] or 0)))
         return found, questions
 
-    def _strangers(self, mirrored: MirroredObject, unheld: dict[str, Unheld]) -> list[str]:
-        """Return what is listed here but has its row in another window, or has only just got one.
+    def _strangers(
+        self,
+        found: Inspected,
+        unheld: dict[str, Unheld],
+        step: Step,
+        known: AbstractSet[str],
+        besides: list[str],
+    ) -> list[str]:
+        """Compare what is listed here but has its row in another window, or has only just got one.
 
-        A row's `created` may have drifted like any other field.
+        A row's `created` may have drifted like any other field. The rows are read after the page,
+        and yet it may replace them where it speaks for them: whatever was written in between is
+        then of a snapshot that had ended ten minutes before the page was asked for. Returns the
+        others, which must be asked for, as those `besides` are.
         """
-        if not unheld:
+        names = list(unheld.keys() - set(besides))
+        if not names:
             return []
-        return self._database.read(
-            lambda connection: missing_rows.held_ids(connection, mirrored, list(unheld))
+        mirrored = found.mirrored
+        rows = self._database.read(
+            lambda connection: mirror_rows.read_many(connection, mirrored, names)
         )
+        doubtful: list[str] = []
+        for name, row in rows.items():
+            one, as_of = unheld[name]
+            content = mirrored.content(one, checked=False)
+            difference = compare_one(mirrored, name, row, content, as_of)
+            if difference is not None and not truth.speaks_for(as_of, row.as_of):
+                doubtful.append(name)
+                continue
+            del unheld[name]
+            is_nowhere = row.row[mirrored.decoded.index["created"]] is None
+            has_come = name not in known and is_at(mirrored, row.row, step.window)
+            found.counts["database"] += is_nowhere or has_come
+            if difference is None:
+                found.counts["in_sync"] += 1
+            else:
+                found.sort(difference, step.asked, self._grace)
+        return doubtful
+
+    def _moved(self, mirrored: MirroredObject, absent: list[str], step: Step) -> set[str]:
+        """Return the absent rows that another window lists, as far as was ever recorded of them.
+
+        Where none has, they are `unlisted`.
+        """
+        if not absent:
+            return set()
+        recorded = self._database.read(
+            lambda connection: mirror_rows.recorded_created(connection, mirrored, absent)
+        )
+        here = step.window
+        moved = {name for name, at in recorded.items() if 0 <= at < step.asked and not here.has(at)}
+        return {name for name in moved if self._remember(self._elsewhere, mirrored, name)}
+
+    def unlisted(self, mirrored: MirroredObject) -> Iterator[Inspected]:
+        """Ask for the rows that should have been listed in another window, and were in none.
+
+        To be used when every window has been compared.
+        """
+        names = self._elsewhere.pop(mirrored, set()) - self._listed.get(mirrored, set())
+        begun = self._stripe.now(mirrored)
+        for name in sorted(names):
+            self._still()
+            found = Inspected(mirrored=mirrored, window=Window(0, 0))
+            self._ask(found, name, is_listed=False, is_new=False, begun=begun)
+            yield found
+
+    def _remember(
+        self, where: dict[MirroredObject, set[str]], mirrored: MirroredObject, name: str
+    ) -> bool:
+        """Remember a row, and return whether there is room for it."""
+        names = where.setdefault(mirrored, set())
+        if len(names) < _MOST_REMEMBERED:
+            names.add(name)
+        return name in names
 
     def one(
         self, mirrored: MirroredObject, object_id: str
@@ -197,6 +298,8 @@ class Inspector:
         One that Stripe's lists show in `looked_at` has been compared there and is only counted.
         """
         found = Inspected(mirrored=mirrored, window=Window(0, 0))
+        if looked_at is not None and object_id in self._listed.get(mirrored, ()):
+            return self._only_counted(found, object_id)
         try:
             held, content, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
@@ -212,6 +315,15 @@ class Inspector:
             found.waiting.append(difference)
         elif held is not None or content is not None:
             found.counts["in_sync"] = 1
+        return found
+
+    def _only_counted(self, found: Inspected, object_id: str) -> Inspected:
+        """Count a row that was compared where Stripe lists its object."""
+        _, held = self._database.read(
+            lambda connection: mirror_rows.read_held(connection, found.mirrored, object_id, None)
+        )
+        found.counts["database"] = int(held is not None)
+        found.counts["granting"] = int(held is not None and self._grants(found.mirrored, held))
         return found
 
     def _ask(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from reconcile.frontier import Span
+from reconcile.windows import Window
 from shared.errors import StripeUnreadable
 from shared.mirrored import MirroredObject
 from shared.page import Memory, Page, Unreadable
@@ -51,6 +52,11 @@ class Step(NamedTuple):
     floor: int
     ceiling: int
     asked: int
+
+    @property
+    def window(self) -> Window:
+        """Return what it covers."""
+        return Window(self.floor, self.ceiling)
 
     def above(self, floor: int) -> Step:
         """Return the part of the step from `floor` on."""

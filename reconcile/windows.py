@@ -12,6 +12,10 @@ class Window(NamedTuple):
     gte: int
     lt: int
 
+    def has(self, second: int) -> bool:
+        """Whether a second lies in it."""
+        return self.gte <= second < self.lt
+
 
 def without(window: Window, done: Sequence[tuple[int, int]]) -> list[Window]:
     """Return what is left of a window outside the ranges that are done."""

@@ -82,6 +82,17 @@ def boundaries(connection: Connection[Any], mirrored: MirroredObject, every: int
     return [row[0] for row in rows]
 
 
+def recorded_created(
+    connection: Connection[Any], mirrored: MirroredObject, ids: Sequence[str]
+) -> dict[str, int]:
+    """Return the `created` (epoch) that was last recorded of each object, whatever its row says.
+
+    It never changes at Stripe, so a row that says otherwise was written by somebody else.
+    """
+    parameters = {"ids": id_list(ids), "object": mirrored.name}
+    return dict(statements(mirrored).recorded.execute(connection, parameters).fetchall())
+
+
 def number(connection: Connection[Any], mirrored: MirroredObject) -> int:
     """Return how many rows there are."""
     row = statements(mirrored).number.execute(connection, {}).fetchone()

@@ -25,7 +25,7 @@ class Statements:
     window: Statement
     window_again: Statement
     many: Statement
-    held_ids: Statement
+    recorded: Statement
     boundaries: Statement
     number: Statement
     newest: Statement
@@ -44,7 +44,7 @@ def statements(mirrored: MirroredObject) -> Statements:
         window=Statement(window_text(mirrored, IN_WINDOW)),
         window_again=Statement(window_text(mirrored, BY_ID)),
         many=Statement(_many(mirrored)),
-        held_ids=Statement(f"SELECT o.id FROM stripe.{mirrored.table} AS o WHERE {_NAMED}"),
+        recorded=Statement(_RECORDED),
         boundaries=Statement(_boundaries(mirrored)),
         number=Statement(f"SELECT count(*) FROM stripe.{mirrored.table}"),
         newest=Statement(_newest(mirrored)),
@@ -125,6 +125,16 @@ FROM (
 ) AS numbered
 WHERE number % (%(every)s::bigint * CASE WHEN is_listed THEN 1 ELSE 3 END) = 0
 ORDER BY boundary
+"""
+
+
+_RECORDED = """
+SELECT DISTINCT ON (o.object_id) o.object_id, (o.fields #>> '{created,1}')::bigint
+FROM stripe.changes AS o
+WHERE o.object_id = ANY(ARRAY(SELECT json_array_elements_text(%(ids)s::json)))
+    AND o.object = %(object)s
+    AND o.fields #>> '{created,1}' IS NOT NULL
+ORDER BY o.object_id, o.revision DESC, o.id DESC
 """
 
 

@@ -10,6 +10,7 @@ from reconcile.consequence import grants
 from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
 from reconcile.listing import Step, walk
+from reconcile.misplaced import Misplaced
 from reconcile.sides import put_back, rows_to_list, sides, take_recognised, unrecognised
 from reconcile.windows import Window
 from shared import truth
@@ -29,9 +30,6 @@ MOST_PAGES = 20
 
 _MOST_FOUND = 400
 """Differences after which a window is kept in the same way: they are what a run holds in memory."""
-
-_MOST_REMEMBERED = 100_000
-"""Rows in a wrong place of which a run knows that a list has spoken; all others are asked for."""
 
 _MOST_ASKED = 50
 """Questions after which a window's rest becomes a window of its own: each costs a request."""
@@ -68,9 +66,7 @@ class Inspector:
         self._recall = recall
         self._still = still
         self._is_enough = is_enough
-        self._elsewhere: dict[MirroredObject, set[str]] = {}
-        self._listed: dict[MirroredObject, set[str]] = {}
-        self._counted: dict[MirroredObject, set[str]] = {}
+        self._misplaced = Misplaced()
 
     def window(self, mirrored: MirroredObject, span: Span) -> Inspected:
         """Compare a span, or as much of its upper part as is enough for one time.
@@ -143,19 +139,10 @@ class Inspector:
             # What a list names after all, at another `created` than its row's, is not left out.
             if question[0] or name not in asked:
                 asked[name] = question
-        for name in self._note_places(look, known):
+        for name in self._misplaced.note(look, known):
             if name in asked and not asked[name][0]:
                 del asked[name]
         return is_full
-
-    def _note_places(self, look: Inspected, known: AbstractSet[str]) -> Iterator[str]:
-        """Note rows that claim another `created` than Stripe: a list has spoken of them."""
-        for difference in look.waiting:
-            if difference.held is not None and "created" in difference.fields:
-                self._remember(self._listed, look.mirrored, difference.id)
-                if difference.id in known:
-                    self._remember(self._counted, look.mirrored, difference.id)
-                yield difference.id
 
     def _compared(
         self, mirrored: MirroredObject, rows: WindowRows, step: Step, known: AbstractSet[str]
@@ -173,8 +160,8 @@ class Inspector:
             counts["database"] += len(overtaken)
             counts["granting"] += sum(known.status in access for known in overtaken)
         found, held, listed, unheld = sides(mirrored, rows, step, access)
-        for name in self._counted.get(mirrored, set()).intersection(held) - listed.keys():
-            del held[name]  # another portion of this window has listed it
+        for name in self._misplaced.done(mirrored, held) - listed.keys():
+            del held[name]
             found.counts["database"] -= 1
         found.counts.update(counts)
         found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
@@ -238,7 +225,7 @@ class Inspector:
         return doubtful
 
     def _moved(self, mirrored: MirroredObject, absent: list[str], step: Step) -> set[str]:
-        """Return the absent rows that another window lists, as far as was ever recorded of them.
+        """Return the absent rows that another window should list, by what was recorded of them.
 
         Where none has, they are `unlisted`.
         """
@@ -247,31 +234,19 @@ class Inspector:
         recorded = self._database.read(
             lambda connection: mirror_rows.recorded_created(connection, mirrored, absent)
         )
-        here = step.window
-        moved = {name for name, at in recorded.items() if 0 <= at < step.asked and not here.has(at)}
-        return {name for name in moved if self._remember(self._elsewhere, mirrored, name)}
+        return self._misplaced.expect(mirrored, recorded, step.window, step.asked)
 
     def unlisted(self, mirrored: MirroredObject) -> Iterator[Inspected]:
         """Ask for the rows that should have been listed in another window, and were in none.
 
         To be used when every window has been compared.
         """
-        names = self._elsewhere.pop(mirrored, set()) - self._listed.get(mirrored, set())
         begun = self._stripe.now(mirrored)
-        for name in sorted(names):
+        for name in self._misplaced.missed(mirrored):
             self._still()
             found = Inspected(mirrored=mirrored, window=Window(0, 0))
             self._ask(found, name, is_listed=False, is_new=False, begun=begun)
             yield found
-
-    def _remember(
-        self, where: dict[MirroredObject, set[str]], mirrored: MirroredObject, name: str
-    ) -> bool:
-        """Remember a row, and return whether there is room for it."""
-        names = where.setdefault(mirrored, set())
-        if len(names) < _MOST_REMEMBERED:
-            names.add(name)
-        return name in names
 
     def one(
         self, mirrored: MirroredObject, object_id: str
@@ -298,7 +273,7 @@ class Inspector:
         One that Stripe's lists show in `looked_at` has been compared there and is only counted.
         """
         found = Inspected(mirrored=mirrored, window=Window(0, 0))
-        if looked_at is not None and object_id in self._listed.get(mirrored, ()):
+        if looked_at is not None and self._misplaced.is_listed(mirrored, object_id):
             return self._only_counted(found, object_id)
         try:
             held, content, difference = self.one(mirrored, object_id)

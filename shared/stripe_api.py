@@ -81,7 +81,6 @@ class StripeApi:
         """`livemode` is that of the key."""
         self._http = http
         self.livemode = livemode
-        self._latest: int | None = None
 
     @property
     def requests(self) -> int:
@@ -154,7 +153,6 @@ class StripeApi:
             answer = self._http.get(mirrored.path, asked, deadline=deadline)
         except ObjectMissing:
             raise StripeUnavailable(f"GET {mirrored.path}: the cursor's object is gone") from None
-        self._note(answer)
         try:
             page = decode_page(mirrored, answer.body, memory)
         except UnreadableObject as error:
@@ -194,28 +192,24 @@ class StripeApi:
             seen.update(event.id for event in page.data if event.created == reached)
 
     def now(self, mirrored: MirroredObject) -> int:
-        """Return Stripe's time at its latest answer to us: certainly past, and no request more.
+        """Return Stripe's time at its latest answers to us: certainly past, and no request more.
 
-        Where there was none yet, one object of these is asked for.
+        No single answer is believed. Where there were fewer than two, one object of these is asked
+        for. Raises StripeRefused, StripeUnavailable, StripeUnreadable.
         """
-        if self._latest is None:
-            self._note(self._http.get(mirrored.path, {"limit": 1}))
-        assert self._latest is not None
-        return self._latest
+        while (now := self._http.clock.now) is None:
+            self._http.get(mirrored.path, {"limit": 1})
+        return now
 
     def account_id(self) -> str | None:
         """Return the account's id, None where the key may not read it."""
         try:
             answer = self._http.get("/v1/account")
-            self._note(answer)
             return msgspec.json.decode(answer.body, type=_Account).id
         except (StripeRefused, ObjectMissing):
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StripeUnreadable(f"GET /v1/account: {type(error).__name__}") from None
-
-    def _note(self, answer: Answer) -> None:
-        self._latest = max(self._latest or 0, answer.as_of.lower)
 
 
 def _event_page(body: bytes | bytearray) -> _EventPage:

@@ -32,7 +32,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "DELETE": {"subscription_items"},
     },
     "job": {
-        "SELECT": {*OBJECTS, "events", "account", "schema_migrations", *RUNS},
+        "SELECT": {*OBJECTS, "events", "account", "changes", "schema_migrations", *RUNS},
         "INSERT": {*OBJECTS, "events", "account", "changes", "runs", "drifts", "fingerprints"},
         "UPDATE": {*OBJECTS, "events", "account", "runs", "drifts", "fingerprints"},
         "DELETE": {"subscription_items"},
@@ -42,6 +42,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
             *OBJECTS,
             "events",
             "account",
+            "changes",
             "schema_migrations",
             "runs",
             "fingerprints",

@@ -247,7 +247,8 @@ MUTANTS = (
             Patch(
                 "reconcile/inspection.py",
                 "        for name in comparison.absent:\n"
-                "            questions.setdefault(name, (False,"
+                "            if name not in moved:\n"
+                "                questions.setdefault(name, (False,"
                 " int(held[name].row[created] or 0)))\n",
                 "        moment = Interval(step.asked, step.asked + 1)\n"
                 "        gone = {'missing_in_stripe_since': (None, step.asked)}\n"

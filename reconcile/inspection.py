@@ -11,7 +11,7 @@ from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
 from reconcile.listing import Step, walk
 from reconcile.misplaced import Misplaced
-from reconcile.sides import put_back, rows_to_list, sides, take_recognised, unrecognised
+from reconcile.sides import never_listed, put_back, sides, take_recognised, unrecognised
 from reconcile.windows import Window
 from shared import truth
 from shared.database import Database
@@ -81,6 +81,7 @@ class Inspector:
             )
         )
         known = rows.known.keys() | rows.rows.keys() | rows.odd.keys()
+        unlisted = never_listed(mirrored, rows)
         memory = Memory(rows.known.copy(), self._seed) if known else None
         found = Inspected(mirrored=mirrored, window=Window(span.lt, span.lt))
         asked: Questions = {}
@@ -91,9 +92,8 @@ class Inspector:
                 if self._take_in(found, rows, step, asked, known) or self._is_enough():
                     break
                 is_full = number >= MOST_PAGES or found.differences >= _MOST_FOUND
-                if step.floor < step.ceiling and (
-                    is_full or span.may_leave(rows_to_list(mirrored, rows))
-                ):
+                left = len(rows.known) + len(rows.rows.keys() - unlisted)
+                if step.floor < step.ceiling and (is_full or span.may_leave(left)):
                     break
         except StripeError:
             # Near the deadline there is no answer any more; what came before it stands.
@@ -104,6 +104,8 @@ class Inspector:
         for object_id, (is_listed, _) in asked.items():
             self._still()
             is_new = is_listed and object_id not in known
+            if is_new:
+                self._misplaced.note_listed(mirrored, object_id)
             self._ask(found, object_id, is_listed=is_listed, is_new=is_new, begun=begun)
         return found
 

@@ -39,10 +39,14 @@ class Misplaced:
             if difference.held is not None and "created" in difference.fields
         ]
         for name in names:
-            _add(self._listed, (look.mirrored.name, name))
+            self.note_listed(look.mirrored, name)
             if name in known:
                 _add(self._counted, (look.mirrored.name, name))
         return names
+
+    def note_listed(self, mirrored: MirroredObject, name: str) -> None:
+        """Remember that a list has named an object whose row may lie elsewhere."""
+        _add(self._listed, (mirrored.name, name))
 
     def is_listed(self, mirrored: MirroredObject, name: str) -> bool:
         """Whether a list has spoken of this row already."""

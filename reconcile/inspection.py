@@ -241,13 +241,24 @@ class Inspector:
     def unlisted(self, mirrored: MirroredObject) -> Iterator[Inspected]:
         """Ask for the rows that should have been listed in another window, and were in none.
 
-        To be used when every window has been compared.
+        To be used when every window has been compared. One that is back in its place by now has
+        been compared there.
         """
         begun = self._stripe.now(mirrored)
         for name in self._misplaced.missed(mirrored):
             self._still()
             found = Inspected(mirrored=mirrored, window=Window(0, 0))
-            self._ask(found, name, is_listed=False, is_new=False, begun=begun)
+            try:
+                _, content, difference = self.one(mirrored, name)
+            except UnreadableObject as error:
+                found.unreadable[name] = str(error)
+                found.tell_unreadable()
+            else:
+                if difference is not None and (content is None or "created" in difference.fields):
+                    if content is not None:
+                        found.counts["stripe"] += 1
+                        found.note_left_out(content, begun)
+                    found.sort(difference, begun, self._grace)
             yield found
 
     def one(

@@ -70,6 +70,10 @@ GRANT SELECT, INSERT, UPDATE ON stripe.runs, stripe.drifts TO subscription_sync_
 GRANT SELECT, INSERT, UPDATE ON stripe.fingerprints TO subscription_sync_job;
 GRANT SELECT (fingerprint_salt) ON stripe.account TO subscription_sync_job;
 
+-- Where an object's creation was once recorded: its row may have been changed by hand since.
+GRANT SELECT (id, object, object_id, revision, fields) ON stripe.changes
+    TO subscription_sync_job, subscription_sync_report;
+
 -- How far the run under way is: a view of figures, without who runs it or what differs.
 GRANT SELECT ON stripe.progress TO subscription_sync_job, subscription_sync_report;
 

@@ -6,25 +6,21 @@ import logging
 import time
 from collections.abc import Callable
 
-from reconcile.frontier import Frontier
+from reconcile.frontier import ROWS, Frontier
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
 from reconcile.streams import Streams
 from reconcile.time_left import TimeLeft
-from reconcile.windows import Window, plan
+from reconcile.windows import Window, without
 from shared import log
 from shared.database import Database
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED
 from shared.repository import mirror_rows
-from shared.repository.runs import Progress, Ranges
+from shared.repository.runs import Progress
 from shared.stripe_api import StripeApi
 
 _log = logging.getLogger(__name__)
-
-WINDOW_ROWS = 495
-"""Rows of the database a window is planned for: five pages, each of which repeats the second in
-which the one before ended, and a little room for rows that the database lacks."""
 
 _MARGIN = 60
 """Seconds by which a row may seem to come from the future: Stripe's clock is known roughly."""
@@ -58,12 +54,12 @@ class Comparison:
         end = self._stripe.now(MIRRORED[0])
         began = time.monotonic()
         for mirrored in MIRRORED:
-            done = progress.done.get(mirrored.name, [])
-            windows = self._windows(mirrored, end, done)
-            expected = WINDOW_ROWS if len(windows) > 1 else 0
-            self._frontiers[mirrored] = Frontier(windows, expected=expected)
+            left = without(Window(0, end), progress.done.get(mirrored.name, []))
+            self._frontiers[mirrored] = Frontier(left, self._cuts(mirrored))
         self._streams.walk(self._frontiers, self._inspector.window)
         for mirrored in MIRRORED:
+            for found in self._inspector.unlisted(mirrored):
+                self._keep(found)
             self._compare_beyond(mirrored, end, int(time.monotonic() - began) + _MARGIN)
 
     def how_far(self) -> str:
@@ -72,11 +68,10 @@ class Comparison:
         planned = sum(frontier.planned for frontier in self._frontiers.values())
         return f"{ended} of {planned} windows"
 
-    def _windows(self, mirrored: MirroredObject, end: int, done: Ranges) -> list[Window]:
-        cuts = self._database.read(
-            lambda connection: mirror_rows.boundaries(connection, mirrored, WINDOW_ROWS)
+    def _cuts(self, mirrored: MirroredObject) -> list[int]:
+        return self._database.read(
+            lambda connection: mirror_rows.boundaries(connection, mirrored, ROWS)
         )
-        return plan(end, cuts, done)
 
     def _compare_beyond(self, mirrored: MirroredObject, end: int, since: int) -> None:
         """Ask for each row that lies in no window: without a `created`, or with an impossible one.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from reconcile.compare import (
@@ -16,14 +17,17 @@ from reconcile.consequence import grants
 from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
 from reconcile.listing import Step, walk
-from reconcile.sides import put_back, sides, take_recognised, unrecognised
+from reconcile.misplaced import Misplaced
+from reconcile.sides import never_listed, put_back, sides, take_recognised, unrecognised
 from reconcile.windows import Window
+from shared import truth
 from shared.database import Database
 from shared.errors import ObjectMissing, StripeError, UnreadableObject
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 from shared.page import Memory
-from shared.repository import mirror_rows, missing_rows, window_rows
+from shared.recognition import Known
+from shared.repository import mirror_rows, window_rows
 from shared.repository.window_rows import WindowRows
 from shared.stripe_api import StripeApi
 from shared.truth import Interval
@@ -79,6 +83,7 @@ class Inspector:
         self._recall = recall
         self._still = still
         self._is_enough = is_enough
+        self._misplaced = Misplaced()
 
     def window(self, mirrored: MirroredObject, span: Span) -> Inspected:
         """Compare a span, or as much of its upper part as is enough for one time.
@@ -93,6 +98,7 @@ class Inspector:
             )
         )
         known = rows.known.keys() | rows.rows.keys() | rows.odd.keys()
+        unlisted = never_listed(mirrored, rows)
         memory = Memory(rows.known.copy(), self._seed) if known else None
         found = Inspected(mirrored=mirrored, window=Window(span.lt, span.lt))
         asked: Questions = {}
@@ -100,10 +106,11 @@ class Inspector:
         try:
             for number, step in enumerate(walk(self._stripe, mirrored, span, memory), 1):
                 begun = step.asked if begun is None else begun
-                if self._take_in(found, rows, step, asked) or self._is_enough():
+                if self._take_in(found, rows, step, asked, known) or self._is_enough():
                     break
-                moves = step.floor < step.ceiling
-                if moves and (number >= MOST_PAGES or found.differences >= _MOST_FOUND):
+                is_full = number >= MOST_PAGES or found.differences >= _MOST_FOUND
+                left = len(rows.known) + len(rows.rows.keys() - unlisted)
+                if step.floor < step.ceiling and (is_full or span.may_leave(left)):
                     break
         except StripeError:
             # Near the deadline there is no answer any more; what came before it stands.
@@ -114,10 +121,19 @@ class Inspector:
         for object_id, (is_listed, _) in asked.items():
             self._still()
             is_new = is_listed and object_id not in known
+            if is_new:
+                self._misplaced.note_listed(mirrored, object_id)
             self._ask(found, object_id, is_listed=is_listed, is_new=is_new, begun=begun)
         return found
 
-    def _take_in(self, found: Inspected, rows: WindowRows, step: Step, asked: Questions) -> bool:
+    def _take_in(
+        self,
+        found: Inspected,
+        rows: WindowRows,
+        step: Step,
+        asked: Questions,
+        known: AbstractSet[str],
+    ) -> bool:
         """Compare a step, and return whether the window ends with it.
 
         Each question costs a request, and a window is kept whole or not at all. So it ends where
@@ -125,7 +141,7 @@ class Inspector:
         be done before the deadline.
         """
         before = rows.copy()
-        look, questions = self._compared(found.mirrored, rows, step)
+        look, questions = self._compared(found.mirrored, rows, step, known)
         room = _MOST_ASKED - len(asked)
         is_full = len(questions) >= room
         if len(questions) > room:
@@ -135,22 +151,26 @@ class Inspector:
                 return True
             if (floor := min(floor, step.ceiling - 1)) > step.floor:
                 step = step.above(floor)
-                look, questions = self._compared(found.mirrored, before, step)
+                look, questions = self._compared(found.mirrored, before, step, known)
         found.add(look)
         found.window = Window(step.floor, found.window.lt)
         for name, question in questions.items():
             # What a list names after all, at another `created` than its row's, is not left out.
             if question[0] or name not in asked:
                 asked[name] = question
+        for name in self._misplaced.note(look, known):
+            if name in asked and not asked[name][0]:
+                del asked[name]
         return is_full
 
     def _compared(
-        self, mirrored: MirroredObject, rows: WindowRows, step: Step
+        self, mirrored: MirroredObject, rows: WindowRows, step: Step, known: AbstractSet[str]
     ) -> tuple[Inspected, Questions]:
         """Compare one step without asking; returns too what must be asked for."""
         created = mirrored.decoded.index["created"]
         access = self._access if mirrored is SUBSCRIPTION else frozenset[str]()
         counts = take_recognised(rows, step, access)
+        overtaken: list[Known] = []
         if names := unrecognised(rows, step):
             again = self._database.read(
                 lambda connection: window_rows.read_again(connection, mirrored, names, self._seed)
@@ -159,10 +179,15 @@ class Inspector:
             counts["database"] += len(overtaken)
             counts["granting"] += sum(known.status in access for known in overtaken)
         found, held, listed, unheld = sides(mirrored, rows, step, access)
+        for name in self._misplaced.done(mirrored, held) - listed.keys():
+            del held[name]
+            found.counts["database"] -= 1
         found.counts.update(counts)
         found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
         questions: Questions = {}
-        for name in self._strangers(mirrored, unheld):
+        doubtful = [one.id for one in overtaken if one.id in unheld]
+        doubtful += self._strangers(found, unheld, step, known, doubtful)
+        for name in doubtful:
             questions[name] = True, int(unheld.pop(name).one.created or 0)
         comparison = compare_window(mirrored, held, listed)
         found.counts["in_sync"] += comparison.in_sync
@@ -172,20 +197,85 @@ class Inspector:
             found.sort_unheld(one, step.asked, self._grace)
         for name in comparison.doubtful:
             questions[name] = True, int(listed[name].content.row[created] or 0)
+        moved = self._moved(mirrored, comparison.absent, step)
         for name in comparison.absent:
-            questions.setdefault(name, (False, mirrored.created(held[name].row) or 0))
+            if name not in moved:
+                questions.setdefault(name, (False, mirrored.created(held[name].row) or 0))
         return found, questions
 
-    def _strangers(self, mirrored: MirroredObject, unheld: dict[str, Unheld]) -> list[str]:
-        """Return what is listed here but has its row in another window, or has only just got one.
+    def _strangers(
+        self,
+        found: Inspected,
+        unheld: dict[str, Unheld],
+        step: Step,
+        known: AbstractSet[str],
+        besides: list[str],
+    ) -> list[str]:
+        """Compare what is listed here but has its row in another window, or has only just got one.
 
-        A row's `created` may have drifted like any other field.
+        A row's `created` may have drifted like any other field. The rows are read after the page,
+        and yet it may replace them where it speaks for them: whatever was written in between is
+        then of a snapshot that had ended ten minutes before the page was asked for. Returns the
+        others, which must be asked for, as those `besides` are.
         """
-        if not unheld:
+        names = list(unheld.keys() - set(besides))
+        if not names:
             return []
-        return self._database.read(
-            lambda connection: missing_rows.held_ids(connection, mirrored, list(unheld))
+        mirrored = found.mirrored
+        rows = self._database.read(
+            lambda connection: mirror_rows.read_many(connection, mirrored, names)
         )
+        doubtful: list[str] = []
+        for name, row in rows.items():
+            one, as_of = unheld[name]
+            content = mirrored.content(one, checked=False)
+            difference = compare_one(mirrored, name, row, content, as_of)
+            if difference is not None and not truth.speaks_for(as_of, row.as_of):
+                doubtful.append(name)
+                continue
+            del unheld[name]
+            if name not in known:
+                self._count_stranger(found, row, step.window)
+            if difference is None:
+                found.counts["in_sync"] += 1
+            else:
+                found.sort(difference, step.asked, self._grace)
+        return doubtful
+
+    def _moved(self, mirrored: MirroredObject, absent: list[str], step: Step) -> set[str]:
+        """Return the absent rows that another window should list, by what was recorded of them.
+
+        Where none has, they are `unlisted`.
+        """
+        if not absent:
+            return set()
+        recorded = self._database.read(
+            lambda connection: mirror_rows.recorded_created(connection, mirrored, absent)
+        )
+        return self._misplaced.expect(mirrored, recorded, step.window, step.asked)
+
+    def unlisted(self, mirrored: MirroredObject) -> Iterator[Inspected]:
+        """Ask for the rows that should have been listed in another window, and were in none.
+
+        To be used when every window has been compared. One that is back in its place by now has
+        been compared there.
+        """
+        begun = self._stripe.now(mirrored)
+        for name in self._misplaced.missed(mirrored):
+            self._still()
+            found = Inspected(mirrored=mirrored, window=Window(0, 0))
+            try:
+                _, content, _, difference = self.one(mirrored, name)
+            except UnreadableObject as error:
+                found.unreadable[name] = str(error)
+                found.tell_unreadable()
+            else:
+                if difference is not None and (content is None or "created" in difference.fields):
+                    if content is not None:
+                        found.counts["stripe"] += 1
+                        found.note_left_out(content, begun)
+                    found.sort(difference, begun, self._grace)
+            yield found
 
     def one(self, mirrored: MirroredObject, object_id: str) -> Looked:
         """Read the row, then ask Stripe for the object, and compare.
@@ -212,6 +302,8 @@ class Inspector:
         Without that no comparison is remembered, so a row that is right is confirmed.
         """
         found = Inspected(mirrored=mirrored, window=Window(0, 0))
+        if looked_at is not None and self._misplaced.is_listed(mirrored, object_id):
+            return self._only_counted(found, object_id)
         try:
             held, content, as_of, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
@@ -248,6 +340,17 @@ class Inspector:
             found.waiting.append(difference)
         return found
 
+    def _only_counted(self, found: Inspected, object_id: str) -> Inspected:
+        """Count a row that was compared where Stripe lists its object."""
+        held = self._database.read(
+            lambda connection: (
+                mirror_rows.read_held(connection, found.mirrored, object_id, None).held
+            )
+        )
+        found.counts["database"] = int(held is not None)
+        found.counts["granting"] = int(held is not None and self._grants(found.mirrored, held))
+        return found
+
     def _ask(
         self, found: Inspected, object_id: str, *, is_listed: bool, is_new: bool, begun: int
     ) -> None:
@@ -270,15 +373,21 @@ class Inspector:
             found.counts["stripe"] += 1
             found.note_left_out(content, begun)
         elif held is not None and is_new:
-            # A row that lies elsewhere is counted there: in sync where no list need name it.
-            if is_at(mirrored, held.row, covered):
-                found.counts["database"] += 1
-            elif may_be_absent(mirrored, held):
-                found.counts["in_sync"] -= 1
+            self._count_stranger(found, held, covered)
         if difference is None:
             found.counts["in_sync"] += 1
         else:
             found.sort(difference, begun, self._grace)
+
+    def _count_stranger(self, found: Inspected, row: Held, window: Window) -> None:
+        """Count a row that the window did not have when it was read, and that its list names.
+
+        One that lies elsewhere is counted there: in sync where no list need name it.
+        """
+        if is_at(found.mirrored, row.row, window):
+            found.counts["database"] += 1
+        elif may_be_absent(found.mirrored, row):
+            found.counts["in_sync"] -= 1
 
     def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
         return mirrored is SUBSCRIPTION and grants(row, self._access)

@@ -1,8 +1,9 @@
 """A window's pages from Stripe, newest first, each step complete down to a floor.
 
 A `starting_after` cursor inside a `created` range has been seen to return an empty page and so to
-skip silently. So a window is walked by narrowing `created[lte]` to the last second seen. Only
-inside a second that holds more than a page the cursor is used, and then without a range.
+skip silently. So a window is walked by narrowing `created[lt]` to just after the last second seen;
+`created[lte]` that second would skip, too, where the server keeps fractions of it. Only where that
+would list too much again the cursor is used, and then without a range.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from reconcile.frontier import Span
+from reconcile.windows import Window
 from shared.errors import StripeUnreadable
 from shared.mirrored import MirroredObject
 from shared.page import Memory, Page, Unreadable
 from shared.recognition import Body, Known
-from shared.stripe_api import StripeApi
+from shared.stripe_api import MOST_REPEATED, StripeApi
 from shared.truth import Interval
 
 
@@ -51,6 +53,11 @@ class Step(NamedTuple):
     ceiling: int
     asked: int
 
+    @property
+    def window(self) -> Window:
+        """Return what it covers."""
+        return Window(self.floor, self.ceiling)
+
     def above(self, floor: int) -> Step:
         """Return the part of the step from `floor` on."""
         parts = [part.between(floor, self.ceiling) for part in self.parts]
@@ -66,11 +73,20 @@ def walk(
     (also for a list that breaks off).
     """
     parameters: dict[str, str | int] = {"created[gte]": span.gte, "created[lt]": span.lt}
-    ceiling = span.lt
+    gte, ceiling = span.gte, span.lt
     reached: int | None = None
     kept: list[Part] = []
+    is_stuck = False
     while True:
-        found = stripe.page(mirrored, parameters, memory)
+        try:
+            found = stripe.page(mirrored, parameters, memory)
+        except StripeUnreadable:
+            if "starting_after" not in parameters or is_stuck:
+                raise
+            # The cursor's object may have been deleted since: its second is listed once more.
+            parameters = {"created[gte]": gte, "created[lt]": ceiling}
+            kept = []
+            continue
         page = found.page
         floor = _floor(page, span, mirrored)
         gte = span.walked(floor, len(page.objects) + len(page.same))
@@ -81,17 +97,24 @@ def walk(
         if floor <= gte:
             return
         assert page.oldest is not None
-        if reached is not None and page.oldest >= reached:
-            # More than a page within one second: only the cursor goes on, and nothing of that
-            # second is listed again.
+        is_stuck = reached is not None and page.oldest >= reached
+        if is_stuck or _in_last_second(page) > MOST_REPEATED:
+            # Nothing of that second is listed again; and where it holds more than a page, only the
+            # cursor goes on.
             assert page.last_id is not None
             parameters = {"starting_after": page.last_id}
             kept = [one.between(gte, floor) for one in pages]
         else:
-            parameters = {"created[gte]": gte, "created[lte]": page.oldest}
+            parameters = {"created[gte]": gte, "created[lt]": page.oldest + 1}
             kept = []
         reached = page.oldest
         ceiling = floor
+
+
+def _in_last_second(page: Page) -> int:
+    """Return how many objects of its last second a page has."""
+    listed = (*page.objects, *page.same, *page.unreadable)
+    return sum(one.created == page.oldest for one in listed)
 
 
 def _floor(page: Page, span: Span, mirrored: MirroredObject) -> int:

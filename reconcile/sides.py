@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 
 from reconcile.compare import Listed, Unheld, sift
 from reconcile.inspected import Inspected
@@ -122,6 +123,16 @@ def put_back(
         rows.rows.update(late)
         rows.rows.update(others)
     return overtaken
+
+
+def never_listed(mirrored: MirroredObject, rows: WindowRows) -> set[str]:
+    """Return the rows that no list names: deleted, on a test clock, or known to be missing."""
+    found = {name for name, row in rows.rows.items() if row.missing is not None}
+    for reason in ("deleted", "test_clock"):
+        if reason in mirrored.decoded.index:
+            told = attrgetter(f"content.{reason}")
+            found.update(name for name, row in rows.rows.items() if told(row))
+    return found
 
 
 def _fingerprints(equal: Iterable[WindowRow], bodies: Mapping[str, Body]) -> Iterator[Fingerprint]:

@@ -106,7 +106,7 @@ class Stages:
     def _go_through(self) -> None:
         self._enter_phase(COMPARING)
         if self._order.subscription is None:
-            self._journal.begin(self._stripe.now(SUBSCRIPTION))
+            self._journal.begin(self._stripe.now(MIRRORED[0]))
             self._plan()
             self._comparison.compare(self._journal.progress)
             self._require_sound_lists()
@@ -209,7 +209,7 @@ class Stages:
         under way it costs no time.
         """
         if self._ahead is None:
-            self._events_until = self._stripe.now(SUBSCRIPTION) - self._order.grace
+            self._events_until = self._stripe.now(MIRRORED[0]) - self._order.grace
             self._ahead = Ahead(self._deliveries.listed(self._events_until), _EVENT_PAGES)
         return self._ahead
 

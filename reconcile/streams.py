@@ -25,7 +25,7 @@ _PULSE, _FIRST_PULSE = 0.1, 0.03
 """Seconds after which the run is looked after while no window ends, and at first: so that another
 window is begun for each slot of the limit until the first answers come."""
 
-_RAMP = 1.0
+_RAMP = 3.0
 """For how many seconds it is so."""
 
 Work = tuple[MirroredObject, Frontier, Span]

@@ -1,9 +1,8 @@
-"""Windows over the axis of `created`: where to cut, what is left to do. Pure."""
+"""Windows over the axis of `created`, and what is left of them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -13,15 +12,9 @@ class Window(NamedTuple):
     gte: int
     lt: int
 
-
-def plan(end: int, boundaries: Iterable[int], done: Sequence[tuple[int, int]]) -> list[Window]:
-    """Cut `[0, end)` at the boundaries and leave out what is done; oldest first."""
-    cuts = sorted({cut for cut in boundaries if 0 < cut < end})
-    edges = [0, *cuts, end]
-    planned: list[Window] = []
-    for gte, lt in pairwise(edges):
-        planned.extend(left for left in without(Window(gte, lt), done) if left.gte < left.lt)
-    return planned
+    def has(self, second: int) -> bool:
+        """Whether a second lies in it."""
+        return self.gte <= second < self.lt
 
 
 def without(window: Window, done: Sequence[tuple[int, int]]) -> list[Window]:

@@ -15,8 +15,9 @@ import msgspec
 
 from shared import log
 from shared.connection import Connections, NoAnswer
-from shared.errors import DeadlineReached, StripeUnavailable, StripeUnreadable
+from shared.errors import DeadlineReached, ObjectMissing, StripeUnavailable, StripeUnreadable
 from shared.rate_limit import RateLimit, Turn
+from shared.stripe_clock import StripeClock
 from shared.stripe_refusal import Final, failure, interval, limiter
 from shared.truth import Interval
 
@@ -68,12 +69,15 @@ class StripeHttp:
         limit: RateLimit | None = None,
         deadline: float | None = None,
         pause: Callable[[float], None] = time.sleep,
+        clock: StripeClock | None = None,
     ) -> None:
         """Connect at the first request.
 
         `deadline`, on time.monotonic(), holds for every request that has none of its own. `pause`
-        waits out limits, at most half a second at a time, and retries; it may raise.
+        waits out limits, at most half a second at a time, and retries; it may raise. `clock` takes
+        note of every answer's time.
         """
+        self.clock = clock or StripeClock()
         self._requests = 0
         self._counting = threading.Lock()
         self._patience = patience
@@ -184,8 +188,12 @@ class StripeHttp:
             if turn.refused(reason):
                 log.event(_log, "stripe.limited", endpoint=endpoint, reason=reason)
         if status != HTTPStatus.OK:
-            raise failure(status, headers, body, endpoint, target, took)
+            refusal = failure(status, headers, body, endpoint, target, took)
+            if isinstance(refusal, Final) and isinstance(refusal.error, ObjectMissing):
+                self.clock.read(Interval(*refusal.error.as_of), endpoint)
+            raise refusal
         kind = headers.get("content-type", "")
         if "json" not in kind:
             raise StripeUnreadable(f"GET {endpoint}: answered {kind[:40]!r} instead of JSON")
-        return Answer(body, interval(headers.get("date"), took, endpoint))
+        answered = interval(headers.get("date"), took, endpoint)
+        return Answer(body, self.clock.read(answered, endpoint))

@@ -18,7 +18,7 @@ def retrieve_customer(call: Call) -> Answer:
 
 
 def list_customers(call: Call) -> Answer:
-    query = read_query(call.request)
+    query = read_query(call.request, fractions=call.realm.switches.fractions)
     email = call.request.value("email")
     test_clock = call.request.value("test_clock")
 

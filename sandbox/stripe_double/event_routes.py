@@ -24,7 +24,7 @@ def retrieve_event(call: Call) -> Answer:
 
 
 def list_events(call: Call) -> Answer:
-    realm, query = call.realm, read_query(call.request)
+    realm, query = call.realm, read_query(call.request, fractions=call.realm.switches.fractions)
     kinds = _wanted_types(call.request)
     delivered = call.request.value("delivery_success")
     log = realm.events

@@ -29,7 +29,8 @@ class Page(Struct, Generic[T], frozen=True):
     has_more: bool
 
 
-def read_query(request: Request) -> ListQuery:
+def read_query(request: Request, *, fractions: bool = False) -> ListQuery:
+    """`fractions`: everything was created some time after its second began, and counts as that."""
     limit = _integer(request, "limit", 10)
     if not 1 <= limit <= 100:
         raise Refusal(
@@ -40,21 +41,22 @@ def read_query(request: Request) -> ListQuery:
         )
     lower, upper = -_FAR, _FAR
     ranged = False
+    whole = 0 if fractions else 1
     for name, side, shift in (
-        ("created", "both", 0),
-        ("created[gt]", "lower", 1),
+        ("created", "both", whole),
+        ("created[gt]", "lower", whole),
         ("created[gte]", "lower", 0),
         ("created[lt]", "upper", 0),
-        ("created[lte]", "upper", 1),
+        ("created[lte]", "upper", whole),
     ):
         if request.value(name) is None:
             continue
         ranged = True
         second = _integer(request, name, 0)
         if side in {"lower", "both"}:
-            lower = max(lower, second + shift)
+            lower = max(lower, second + (0 if side == "both" else shift))
         if side in {"upper", "both"}:
-            upper = min(upper, second + (1 if side == "both" else shift))
+            upper = min(upper, second + shift)
     after, before = request.value("starting_after"), request.value("ending_before")
     if after is not None and before is not None:
         raise Refusal(400, "You cannot parameterize starting_after and ending_before together.")

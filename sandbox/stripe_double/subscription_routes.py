@@ -18,7 +18,7 @@ def retrieve_subscription(call: Call) -> Answer:
 
 
 def list_subscriptions(call: Call) -> Answer:
-    realm, query = call.realm, read_query(call.request)
+    realm, query = call.realm, read_query(call.request, fractions=call.realm.switches.fractions)
     status = call.request.value("status")
     customer = call.request.value("customer")
     test_clock = call.request.value("test_clock")
@@ -54,7 +54,7 @@ def _has_status(status: str, asked: str | None) -> bool:
 
 
 def list_items(call: Call) -> Answer:
-    realm, query = call.realm, read_query(call.request)
+    realm, query = call.realm, read_query(call.request, fractions=call.realm.switches.fractions)
     name = call.request.value("subscription")
     if name is None:
         raise Refusal(400, "Missing required param: subscription.", param="subscription")

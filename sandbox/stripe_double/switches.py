@@ -12,7 +12,8 @@ class Switches(Struct, kw_only=True):
 
     `cursor_in_range`: what a cursor does whose object lies inside the `created` range of the same
     request. Stripe's engineers saw it return an empty page or lose the rest of the cursor's
-    second (stripe/sync-engine-fork, pull request 378).
+    second (stripe/sync-engine-fork, pull request 378). `fractions`: ranges of `created` compare
+    fractions of a second that no body shows, so that `lte` a second leaves out what came within it.
     """
 
     account_version: str = NEWEST_VERSION
@@ -23,6 +24,7 @@ class Switches(Struct, kw_only=True):
     endpoint_concurrency: int | None = None
     endpoint_rate: float = 25.0
     expand_customer: bool = False
+    fractions: bool = False
     global_concurrency: int | None = None
     gzip_level: int = 2
     lag: float = 0.0

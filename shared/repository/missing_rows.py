@@ -1,4 +1,4 @@
-"""Rows that the database lacks: which those are, and how they come in.
+"""Rows that the database lacks, and how they come in.
 
 The caller owns the transaction; nothing here commits.
 """
@@ -12,7 +12,6 @@ import msgspec
 from psycopg import Connection
 
 from shared.mirrored import MirroredObject
-from shared.repository.mirror_rows import id_list
 from shared.repository.statements import statements
 
 
@@ -34,14 +33,6 @@ class _Beside(msgspec.Struct):
     as_of_upper: int
     drift_consequence: str
     drift_monthly_amount: dict[str, int]
-
-
-def held_ids(
-    connection: Connection[Any], mirrored: MirroredObject, ids: Sequence[str]
-) -> list[str]:
-    """Return those of the ids of which there is a row."""
-    rows = statements(mirrored).held_ids.execute(connection, {"ids": id_list(ids)})
-    return [row[0] for row in rows]
 
 
 def insert(

@@ -38,7 +38,7 @@ def asked(control: Control) -> tuple[int, int]:
     queries = [dict(line.query) for line in control.requests() if line.endpoint == "events.list"]
     return (
         min(int(query["created[gte]"]) for query in queries),
-        max(int(query["created[lte]"]) for query in queries),
+        max(int(query["created[lt]"]) - 1 for query in queries),
     )
 
 

@@ -33,7 +33,7 @@ def test_second_run_is_refused_at_once_and_says_who_holds_the_lease(
     control = stripe_double.control
     with (
         ThreadPoolExecutor(1) as pool,
-        control.hold("before_read", endpoint="customers.list") as hold,
+        control.hold("before_read", endpoint="customers.list", skip=1) as hold,
     ):
         first = pool.submit(reconcile, database_url, stripe_double)
         hold.wait_reached()

@@ -192,4 +192,3 @@ def test_row_that_somebody_was_quicker_to_insert_is_left_alone(
         """
     ).fetchall()
     assert told == [("sub_1", "change"), ("sub_2", "change"), ("sub_2", "drift")]
-    assert missing_rows.held_ids(connection, SUBSCRIPTION, ["sub_2", "sub_9"]) == ["sub_2"]

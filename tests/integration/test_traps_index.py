@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.stripe_double import StripeDouble
 from shared.objects import CUSTOMER, SUBSCRIPTION
-from shared.repository import ledger, mirror_rows, missing_rows, window_rows
+from shared.repository import ledger, mirror_rows, window_rows
 from tests.builders import apply_all, mirror, until
 
 
@@ -52,7 +52,11 @@ def full(connection: psycopg.Connection) -> psycopg.Connection:
         SELECT 'evt_' || n, 'customer.created', now(), 'webhook',
             CASE WHEN n % 1000 = 0 THEN 'failed' ELSE 'applied' END
         FROM generate_series(1, 6000) AS n;
-        ANALYZE stripe.subscriptions, stripe.subscription_items, stripe.customers, stripe.events;
+        INSERT INTO stripe.changes (object, object_id, revision, event_id, fields)
+        SELECT 'subscription', 'sub_' || n, 1, 'evt_' || n, '{"created": [null, 1700000000]}'
+        FROM generate_series(1, 6000) AS n;
+        ANALYZE stripe.subscriptions, stripe.subscription_items, stripe.customers, stripe.events,
+            stripe.changes;
         """
     )
     return connection
@@ -64,10 +68,11 @@ def scans(connection: psycopg.Connection) -> dict[str, int]:
     found = connection.execute(
         """
         SELECT relname, seq_scan FROM pg_stat_user_tables
-        WHERE relname IN ('subscriptions', 'subscription_items', 'customers', 'events')
+        WHERE relname IN
+            ('subscriptions', 'subscription_items', 'customers', 'events', 'changes')
         """
     ).fetchall()
-    assert len(found) == 4
+    assert len(found) == 5
     return dict(found)
 
 
@@ -84,7 +89,7 @@ READS: dict[str, Read] = {
     "held": lambda c, m: mirror_rows.read_held(c, m, "sub_1", "evt_1"),
     "window": lambda c, m: window_rows.read_window(c, m, 1_700_000_100, 1_700_000_200),
     "many": lambda c, m: mirror_rows.read_many(c, m, ["sub_1", "cus_2"]),
-    "held_ids": lambda c, m: missing_rows.held_ids(c, m, ["sub_1", "cus_2"]),
+    "recorded": lambda c, m: mirror_rows.recorded_created(c, m, ["sub_1", "cus_2"]),
     "newest": lambda c, m: mirror_rows.newest_ids(c, m, 3),
     "failed": lambda c, _: ledger.failed(c, 10),
     "find": lambda c, _: ledger.find(c, "evt_1"),

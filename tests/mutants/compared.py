@@ -45,7 +45,7 @@ COMPARED = (
         (
             Patch(
                 "reconcile/stages.py",
-                "            self._journal.begin(self._stripe.now(SUBSCRIPTION))\n",
+                "            self._journal.begin(self._stripe.now(MIRRORED[0]))\n",
                 "",
             ),
         ),

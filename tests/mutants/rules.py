@@ -10,6 +10,7 @@ _EVENT = "shared/repository/event_statement.py"
 _STATEMENT = "tests/integration/test_event_statement.py"
 _EVENTS = "tests/integration/test_traps_events.py"
 _WEBHOOK = "tests/integration/test_traps_webhook.py"
+_TIME = "tests/integration/test_stripe_time.py"
 _RECONCILE = "tests/integration/test_traps_reconcile.py"
 _MACHINE = "tests/integration/test_state_machine.py"
 _LEASE = "tests/integration/test_lease.py"
@@ -239,7 +240,8 @@ MUTANTS = (
             Patch(
                 "reconcile/inspection.py",
                 "        for name in comparison.absent:\n"
-                "            questions.setdefault(name, (False,"
+                "            if name not in moved:\n"
+                "                questions.setdefault(name, (False,"
                 " mirrored.created(held[name].row) or 0))\n",
                 "        moment = Interval(step.asked, step.asked + 1)\n"
                 "        gone = {'missing_in_stripe_since': (None, step.asked)}\n"
@@ -332,6 +334,28 @@ MUTANTS = (
             ),
         ),
         (_FINGERPRINTS, _MACHINE),
+    ),
+    Mutant(
+        "a list speaks for a row in a wrong place, too, only where the row is older",
+        (
+            Patch(
+                "reconcile/inspection.py",
+                "not truth.speaks_for(as_of, row.as_of):\n                doubtful.append(name)\n",
+                "row is None:\n                doubtful.append(name)\n",
+            ),
+        ),
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "no single answer tells what time it is at Stripe",
+        (
+            Patch(
+                "shared/stripe_clock.py",
+                "            if is_far and (before is None or abs(reading - before) > _DAY):\n",
+                "            if is_far and before == -1:\n",
+            ),
+        ),
+        (_TIME,),
     ),
     Mutant(
         "a portion of a window ends where its questions end, also within a page",

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.windows import Window, joined, plan, without
+from reconcile.windows import Window, joined, without
 
 seconds = st.integers(0, 60)
 windows = st.tuples(seconds, seconds).map(lambda pair: Window(min(pair), max(pair)))
@@ -15,22 +15,6 @@ ranges = st.lists(windows.map(lambda window: (window.gte, window.lt)), max_size=
 def covered(parts: list[Window] | list[tuple[int, int]]) -> list[int]:
     """Every second of every part, repeated where parts overlap."""
     return sorted(second for gte, lt in parts for second in range(gte, lt))
-
-
-@given(seconds, st.lists(st.integers(-10, 80), max_size=8), ranges)
-def test_plan_covers_exactly_what_is_not_done(
-    end: int, boundaries: list[int], done: list[tuple[int, int]]
-) -> None:
-    planned = plan(end, boundaries, done)
-    assert covered(planned) == sorted(set(range(end)) - set(covered(done)))
-    assert planned == sorted(planned)
-    assert all(window.gte < window.lt for window in planned)
-
-
-@given(seconds, st.lists(seconds, max_size=8))
-def test_plan_cuts_at_every_boundary(end: int, boundaries: list[int]) -> None:
-    planned = plan(end, boundaries, [])
-    assert {window.gte for window in planned[1:]} == {cut for cut in boundaries if 0 < cut < end}
 
 
 @given(windows, ranges)
@@ -46,7 +30,3 @@ def test_joined_ranges_are_few_and_cover_the_same(done: list[Window]) -> None:
         merged = joined(merged, window)
     assert covered(merged) == sorted(set(covered(done)))
     assert all(one[1] < other[0] for one, other in pairwise(merged))
-
-
-def test_empty_axis_has_no_window() -> None:
-    assert plan(0, [5], []) == []

@@ -121,7 +121,7 @@ class Inspector:
         for object_id, (is_listed, _) in asked.items():
             self._still()
             is_new = is_listed and object_id not in known
-            if is_new:
+            if is_listed:
                 self._misplaced.note_listed(mirrored, object_id)
             self._ask(found, object_id, is_listed=is_listed, is_new=is_new, begun=begun)
         return found
@@ -258,23 +258,21 @@ class Inspector:
         """Ask for the rows that should have been listed in another window, and were in none.
 
         To be used when every window has been compared. One that is back in its place by now has
-        been compared there.
+        been compared there. A run that goes on from another asks for those, too, that the other
+        has seen listed.
         """
         begun = self._stripe.now(mirrored)
         for name in self._misplaced.missed(mirrored):
             self._still()
             found = Inspected(mirrored=mirrored, window=Window(0, 0))
+            difference: Difference | None = None
             try:
-                _, content, _, difference = self.one(mirrored, name)
+                difference = self.one(mirrored, name).difference
             except UnreadableObject as error:
                 found.unreadable[name] = str(error)
                 found.tell_unreadable()
-            else:
-                if difference is not None and (content is None or "created" in difference.fields):
-                    if content is not None:
-                        found.counts["stripe"] += 1
-                        found.note_left_out(content, begun)
-                    found.sort(difference, begun, self._grace)
+            if difference and (difference.content is None or "created" in difference.fields):
+                found.sort(difference, begun, self._grace)
             yield found
 
     def one(self, mirrored: MirroredObject, object_id: str) -> Looked:

@@ -356,24 +356,24 @@ def test_portion_that_ends_within_a_page_leaves_the_rest_to_the_next_portion(
 ) -> None:
     """Trap 16: what lay between its last question and the next page was never compared."""
     control = stripe_double.control
-    control.seed(130, customers=1)
+    control.seed(400, customers=1)
     control.advance(3_600)
     assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
-    # Younger than a list may lag: each of the newest 60 is asked for, the oldest 70 are in sync.
+    # Younger than a list may lag: each of the newest 150 is asked for, the oldest 250 are in sync.
     connection.execute(
         """
         UPDATE stripe.subscriptions SET
             days_until_due = 7,
             as_of = tstzrange(to_timestamp(%(now)s), to_timestamp(%(now)s + 1))
-        WHERE id IN (SELECT id FROM stripe.subscriptions ORDER BY created DESC LIMIT 60)
+        WHERE id IN (SELECT id FROM stripe.subscriptions ORDER BY created DESC LIMIT 150)
         """,
         {"now": int(control.now())},
     )
     control.advance(5)
     report = reconcile(database_url, stripe_double)
     assert report.run.outcome is RunOutcome.SUCCESS
-    assert [action for _, _, action in found(report)] == ["repaired"] * 60
+    assert [action for _, _, action in found(report)] == ["repaired"] * 150
     counts = report.counts["subscription"]
-    assert (counts["stripe"], counts["database"], counts["in_sync"]) == (130, 130, 70)
+    assert (counts["stripe"], counts["database"], counts["in_sync"]) == (400, 400, 250)
     left = "SELECT count(*) FROM stripe.subscriptions WHERE days_until_due = 7"
     assert one(connection, left) == 0

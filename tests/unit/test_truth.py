@@ -22,6 +22,7 @@ def rule(
     equal: bool = False,
     held_is_terminal: bool = False,
     incoming_is_terminal: bool = False,
+    compared: int | None = None,
 ) -> Verdict:
     return decide(
         held,
@@ -29,6 +30,7 @@ def rule(
         equal=equal,
         held_is_terminal=held_is_terminal,
         incoming_is_terminal=incoming_is_terminal,
+        compared=compared,
     )
 
 
@@ -165,3 +167,48 @@ def test_row_begins_with_the_answer_and_never_ends_earlier(
     held: Interval | None, answer: Interval, expected: Interval
 ) -> None:
     assert after_answer(held, answer) == expected
+
+
+@pytest.mark.parametrize("compared, asks", [(None, False), (110, False), (111, True), (999, True)])
+@pytest.mark.parametrize("held", [None, HELD, LEFT])
+def test_event_that_ended_before_a_comparison_began_is_asked_for(
+    compared: int | None, held: Interval | None, *, asks: bool
+) -> None:
+    """Rule 5: the row may have been found equal to what came after the event."""
+    verdict = rule(RIGHT, held=held, compared=compared)
+    assert verdict is (Verdict.ASK if asks else Verdict.REPLACE)
+
+
+@pytest.mark.parametrize("incoming", [LEFT, *OVERLAPPING, RIGHT])
+@pytest.mark.parametrize("held_is_terminal", [False, True])
+@pytest.mark.parametrize("incoming_is_terminal", [False, True])
+@pytest.mark.parametrize("equal", [False, True])
+def test_event_of_before_a_comparison_never_replaces_and_is_else_decided_as_ever(
+    incoming: Interval, *, held_is_terminal: bool, incoming_is_terminal: bool, equal: bool
+) -> None:
+    facts = {
+        "equal": equal,
+        "held_is_terminal": held_is_terminal,
+        "incoming_is_terminal": incoming_is_terminal,
+    }
+    before = rule(incoming, **facts)
+    verdict = rule(incoming, **facts, compared=1_000)
+    assert verdict is (Verdict.ASK if before is Verdict.REPLACE else before)
+
+
+@pytest.mark.parametrize(
+    "held, compared, nothing_new",
+    [
+        (None, 10_000, False),
+        (Interval(111, 112), None, True),
+        (RIGHT, None, False),
+        (HELD, None, False),
+        (HELD, 110 + LIST_LAG, False),
+        (HELD, 111 + LIST_LAG, True),
+    ],
+)
+def test_missed_event_tells_nothing_new_where_its_row_is_known_to_be_later(
+    held: Interval | None, compared: int | None, *, nothing_new: bool
+) -> None:
+    """A list that was asked for at `compared` may lag by ten minutes."""
+    assert truth.tells_nothing_new(held, RIGHT, compared) is nothing_new

@@ -1,5 +1,7 @@
 """The rule of truth, branch by branch, at its exact boundaries."""
 
+from typing import Any
+
 import pytest
 
 from shared import truth
@@ -186,7 +188,7 @@ def test_event_that_ended_before_a_comparison_began_is_asked_for(
 def test_event_of_before_a_comparison_never_replaces_and_is_else_decided_as_ever(
     incoming: Interval, *, held_is_terminal: bool, incoming_is_terminal: bool, equal: bool
 ) -> None:
-    facts = {
+    facts: Any = {
         "equal": equal,
         "held_is_terminal": held_is_terminal,
         "incoming_is_terminal": incoming_is_terminal,

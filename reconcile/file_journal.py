@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import IO
 
@@ -49,6 +50,10 @@ class FileJournal:
             self._append(self._spool, drift(found.mirrored, difference, self._access))
         add(self.progress, found.mirrored.name, found.counts)
         mark_done(self.progress, found.mirrored.name, found.window)
+
+    def waiting(self, names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:  # noqa: ARG002
+        """Nothing waits: a report repairs nothing and enters no event."""
+        return set()
 
     def pending(self) -> Iterator[list[DriftRow]]:
         """Yield what waits; amendments are kept beside and take its place at the end."""

@@ -333,7 +333,9 @@ class Inspector:
         difference = self.one(mirrored, object_id).difference
         if difference is not None and difference.held is None:
             found.missing.append(difference)
-            found.counts["stripe"] = 1
+            content = difference.content
+            # What lists name is counted in its window.
+            found.counts["stripe"] = int(content is None or not mirrored.is_listed(content.row))
         elif difference is not None:
             found.waiting.append(difference)
         return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from reconcile.inspected import Inspected
@@ -32,6 +33,9 @@ class Journal(Protocol):
 
         What a further look at an object finds takes the place of what was found before.
         """
+
+    def waiting(self, names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those objects, by name and id, of which a difference waits for its repair."""
 
     def pending(self) -> Iterator[list[DriftRow]]:
         """Yield the differences that wait, in batches."""

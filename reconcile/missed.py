@@ -2,9 +2,10 @@
 
 What the comparison has covered needs no look at what led to it. An event from before then is
 entered in the ledger as `stale`, and no row is written for it. Of any other event the object is
-looked at, once, however many events tell of it. What is missing goes in (`applied`), what differs
-goes the way of every difference, past the second look and the gate (`stale`), and where the row
-says what Stripe does the event is `unchanged`.
+looked at, once, however many events tell of it. What is missing goes in (`applied`), where the row
+says what Stripe does the event is `unchanged`, and what differs goes the way of every difference,
+past the second look and the gate. As long as the row of an event waits for that the event is
+`failed`: it is in the ledger, and yet Stripe's own repetition of it may still heal the row.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +41,7 @@ from shared.objects import EVENT_TYPES
 from shared.repository import ledger, mirror_rows, runs
 from shared.repository.account import Account
 from shared.repository.ledger import Entry, Kept
+from shared.repository.mirror_rows import Mark
 from shared.stripe_api import ListedEvent, StripeApi
 from shared.truth import Interval
 
@@ -46,6 +49,10 @@ _log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 10
 """Tries after which an event that keeps failing is left to be replayed by hand."""
+
+WAITS = "its row waits: what differs from Stripe is not repaired yet"
+"""Why an event is no history yet: a run that is refused or stopped must not keep Stripe's own
+repetition of it from the row."""
 
 LOOK_BACK = 26 * 3600
 """Seconds by which a look at the event list begins before what the last one was shown.
@@ -133,19 +140,35 @@ class Deliveries:
         self._keep = keep
         self._alive = alive
         self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
+        self._reached: int | None = None
+        self._until = 0
 
-    def listed(self, until: int) -> Iterator[Look]:
-        """Yield Stripe's event list up to `until` (epoch), newest first.
+    def look(self, until: int) -> Iterator[Look]:
+        """Begin to look through Stripe's event list up to `until` (epoch), newest first.
 
         It begins well before what the last run's look was shown, or with the oldest event that
         ever arrived, at most 30 days ago. All of it is in Stripe's time: no other clock knows
-        which events there are. What an unfinished run has looked through is left out.
+        which events there are. A cursor that lies ahead was never shown by any list. What an
+        unfinished run has looked through is left out.
         """
+        reached = self._database.read(runs.events_until)
+        self._reached = None if reached is None or reached > until else reached
+        self._until = until
+        oldest = until - _DAYS * 86400
+        if self._reached is not None:
+            since = max(oldest, self._reached - LOOK_BACK)
+        elif reached is not None:
+            since = oldest
+        else:
+            first = self._database.read(ledger.oldest)
+            since = until if first is None else max(oldest, first)
+        done = self._journal.progress.before.get(EVENTS, [])
+        return self._listed(without(Window(since, until + 1), done) if since <= until else [])
+
+    def _listed(self, windows: Sequence[Window]) -> Iterator[Look]:
         names = sorted(EVENT_TYPES)
         groups = [names[start : start + _TYPES] for start in range(0, len(names), _TYPES)]
-        whole = Window(self._since(until), until + 1)
-        done = list(self._journal.progress.done.get(EVENTS, []))
-        for window in reversed(without(whole, done)):
+        for window in reversed(windows):
             for types in groups[:-1]:
                 for page in self._stripe.events(types, window.gte, window.lt - 1):
                     yield Look(page, Window(window.lt, window.lt))
@@ -157,23 +180,27 @@ class Deliveries:
                 ceiling = min(floor, ceiling)
             yield Look([], Window(window.gte, ceiling))
 
-    def missed(self, listed: Iterable[Look], until: int) -> Events:
+    def missed(self, listed: Iterable[Look]) -> Events:
         """Compare Stripe's event list with the ledger, and look at what it tells of.
 
         A run that repairs enters what never arrived, with source `reconcile`. When the whole list
         was looked through it is noted how far: no further than what the list has shown, whatever a
-        clock says, and not at all where the next run may still enter some of it.
+        clock says, no further than the beginning of the run that it goes on from, whose list may
+        have shown too little, and not at all where the next run may still enter some of it.
         """
         events = Events(listed=0, missed=0)
-        reached = self._reached(until)
-        newest = reached or 0
+        newest = self._reached or 0
         is_whole = True
         for page, covered in listed:
             self._alive()
             newest = max([newest, *(event.created for event in page)])
-            is_whole &= self._enter(page, covered, events, reached)
+            is_whole &= self._enter(page, covered, events)
         if is_whole and isinstance(self._journal, RunJournal):
-            self._journal.note_events_until(newest or until)
+            progress = self._journal.progress
+            until = newest or self._until
+            if progress.before.get(EVENTS):
+                until = min(until, max(progress.since or 0, self._reached or 0))
+            self._journal.note_events_until(until)
         return events
 
     def replay(self) -> None:
@@ -191,26 +218,13 @@ class Deliveries:
             for one in judged:
                 _tell("event.replayed", one)
 
-    def _reached(self, until: int) -> int | None:
-        """Return up to when the list was seen; one that lies ahead was never shown by any list."""
-        reached = self._database.read(runs.events_until)
-        return None if reached is None or reached > until else reached
+    def settle(self) -> None:
+        """Say of events whose rows have waited for the repairs that they are history now."""
+        if isinstance(self._journal, RunJournal):
+            self._journal.settle_events(WAITS)
 
-    def _since(self, until: int) -> int:
-        reached = self._database.read(runs.events_until)
-        oldest = until - _DAYS * 86400
-        if reached is not None:
-            return oldest if reached > until else max(oldest, reached - LOOK_BACK)
-        first = self._database.read(ledger.oldest)
-        return until if first is None else max(oldest, first)
-
-    def _enter(
-        self, page: list[ListedEvent], covered: Window, events: Events, reached: int | None
-    ) -> bool:
-        """Enter what is unknown of a page; False where the next run has to try some of it again.
-
-        `reached`: what the last look was shown, so what lies before it has been told of.
-        """
+    def _enter(self, page: list[ListedEvent], covered: Window, events: Events) -> bool:
+        """Enter what is unknown of a page; False where the next run has to try some of it again."""
         ids = [event.id for event in page]
         known = self._database.read(lambda connection: ledger.known(connection, ids))
         events.listed = (events.listed or 0) + len(page)
@@ -223,7 +237,8 @@ class Deliveries:
             judged = [one for one in judged if one.entry is None or one.entry.event_id in entered]
         for one in judged:
             events.refused += one.is_for_good
-            is_news = reached is None or one.sent.created > reached
+            # What lies before what the last look was shown has been told of.
+            is_news = self._reached is None or one.sent.created > self._reached
             events.left += one.may_be_entered_later or (one.is_for_good and is_news)
             events.missed = (events.missed or 0) + 1
             events.by_type[one.sent.type] += 1
@@ -236,16 +251,19 @@ class Deliveries:
         """Say what becomes of events, after a look at each object that needs one."""
         told = {one.id: _Told.read(one, self._account) for one in sent}
         self._look(self._untold(told.values()))
-        return [one.judged(self._looked) for one in told.values()]
+        subjects = {one.subject for one in told.values() if one.subject is not None}
+        waiting = self._journal.waiting({(mirrored.name, name) for mirrored, name in subjects})
+        return [one.judged(self._looked, waiting) for one in told.values()]
 
     def _untold(self, told: Iterable[_Told]) -> list[Subject]:
         """Return the objects of which an event tells what their comparison may not know."""
-        newest: dict[MirroredObject, dict[str, Interval]] = {}
+        newest: dict[MirroredObject, dict[str, _Told]] = {}
         for one in told:
             if one.subject is not None and one.subject not in self._looked:
                 mirrored, object_id = one.subject
                 of_objects = newest.setdefault(mirrored, {})
-                of_objects[object_id] = max(of_objects.get(object_id, one.interval), one.interval)
+                other = of_objects.get(object_id, one)
+                of_objects[object_id] = max(other, one, key=lambda event: event.interval)
         untold: list[Subject] = []
         for mirrored, of_objects in newest.items():
             marks = self._database.read(
@@ -253,14 +271,24 @@ class Deliveries:
                     mirror_rows.read_marks(connection, mirrored, ids)
                 )
             )
-            compared_at = self._journal.progress.compared_at
-            for object_id, interval in of_objects.items():
-                created, as_of = marks.get(object_id, (None, None))
-                if not truth.tells_nothing_new(
-                    as_of, interval, compared_at(mirrored.name, created)
-                ):
+            for object_id, one in of_objects.items():
+                if not self._is_told(one, mirrored, marks.get(object_id)):
                     untold.append((mirrored, object_id))
         return untold
+
+    def _is_told(self, one: _Told, mirrored: MirroredObject, mark: Mark | None) -> bool:
+        """Return whether the comparison has told what an event tells.
+
+        A report inserts nothing: what a list has named by now it has found missing already.
+        """
+        compared_at = self._journal.progress.compared_at
+        if mark is not None:
+            compared = compared_at(mirrored.name, mark.created)
+            return truth.tells_nothing_new(mark.as_of, one.interval, compared)
+        if isinstance(self._journal, RunJournal):
+            return False
+        compared = compared_at(mirrored.name, one.created)
+        return compared is not None and one.interval.upper <= compared - truth.LIST_LAG
 
     def _look(self, subjects: Sequence[Subject]) -> None:
         """Look at each object, several at a time, and keep what is found."""
@@ -291,12 +319,16 @@ class Deliveries:
 
 
 class _Told(NamedTuple):
-    """An event and what it tells of: `subject` is None, with the reason, where nobody can say."""
+    """An event and what it tells of: `subject` is None, with the reason, where nobody can say.
+
+    `created`: that of the object, None where no list names it.
+    """
 
     sent: Sent
     event: Event | None
     subject: Subject | None
     error: SubscriptionSyncError | None
+    created: int | None = None
 
     @classmethod
     def read(cls, sent: Sent, account: Account) -> _Told:
@@ -312,7 +344,10 @@ class _Told(NamedTuple):
             content = event.content(event.mirrored)
         except UnreadableObject as error:
             return cls(sent, event, None, error)
-        return cls(sent, event, (event.mirrored, content.id), None)
+        mirrored, created = event.mirrored, None
+        if content.row and mirrored.is_listed(content.row):
+            created = mirrored.created(content.row)
+        return cls(sent, event, (mirrored, content.id), None, created)
 
     @property
     def interval(self) -> Interval:
@@ -320,8 +355,17 @@ class _Told(NamedTuple):
         assert self.event is not None
         return self.event.interval
 
-    def judged(self, looked: Mapping[Subject | None, Outcome | SubscriptionSyncError]) -> Judged:
-        """Return what becomes of it, now that its object was looked at if it had to be."""
+    def judged(
+        self,
+        looked: Mapping[Subject | None, Outcome | SubscriptionSyncError],
+        waiting: AbstractSet[tuple[str, str]],
+    ) -> Judged:
+        """Return what becomes of it, now that its object was looked at if it had to be.
+
+        `waiting`: the objects whose difference waits for its repair.
+        """
+        if self.subject is not None and (self.subject[0].name, self.subject[1]) in waiting:
+            return Judged(self.sent, self._entry(Outcome.FAILED, WAITS), None)
         error = self.error or looked.get(self.subject, Outcome.STALE)
         if isinstance(error, Outcome):
             return Judged(self.sent, self._entry(error, None), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from reconcile import gate
 from reconcile.compare import compare_one
@@ -23,14 +24,21 @@ from shared.repository.drifts import DriftRow
 _log = logging.getLogger(__name__)
 
 _ROUNDS = 5
+_ASKERS = 8
 
 
 class Plan:
-    """Every change to a row that stands after the second look, by object name."""
+    """Every change to a row that stands after the second look, held against the limit as a whole.
 
-    def __init__(self) -> None:
-        self.changes: Counter[str] = Counter()
-        self.ending_access: Counter[str] = Counter()
+    Whatever stage it comes from.
+    """
+
+    def __init__(self, counts: dict[str, dict[str, int]], limit: Limit) -> None:
+        """`counts`: the run's, by object name."""
+        self._counts = counts
+        self._limit = limit
+        self._changes: Counter[str] = Counter()
+        self._ending_access: Counter[str] = Counter()
 
     def add(self, row: DriftRow) -> None:
         """Count a difference, if it is to change a row that there is."""
@@ -41,39 +49,29 @@ class Plan:
         self._count(before, -1)
         self._count(after, 1)
 
-    def _count(self, row: DriftRow, times: int) -> None:
-        if row.action == "pending" and row.kind != "missing_in_database":
-            self.changes[row.object] += times
-            self.ending_access[row.object] += times * row.ends_access
-
-
-class Gate:
-    """Holds a plan against the limit, whatever stage its changes come from."""
-
-    def __init__(self, plan: Plan, counts: dict[str, dict[str, int]], limit: Limit) -> None:
-        """`counts`: the run's, by object name."""
-        self.plan = plan
-        self._counts = counts
-        self._limit = limit
-
     def check(self) -> None:
-        """Raise RepairRefused where the whole plan is more than is allowed."""
+        """Raise RepairRefused where it is more than is allowed."""
         gate.check(
             [
                 Tally(
                     object=name,
                     rows=self._counts.get(name, {}).get("database", 0),
                     granting=self._counts.get(name, {}).get("granting", 0),
-                    changes=self.plan.changes[name],
-                    ending_access=self.plan.ending_access[name],
+                    changes=self._changes[name],
+                    ending_access=self._ending_access[name],
                 )
                 for name in OBJECTS
             ],
             self._limit,
         )
 
+    def _count(self, row: DriftRow, times: int) -> None:
+        if row.action == "pending" and row.kind != "missing_in_database":
+            self._changes[row.object] += times
+            self._ending_access[row.object] += times * row.ends_access
 
-class Second:
+
+class SecondLook:
     """The second look: what the webhook has brought in the meantime is no drift."""
 
     def __init__(
@@ -88,20 +86,22 @@ class Second:
         self._journal = journal
         self._access = access
 
-    def look(self) -> Plan:
-        """Look at everything that waits once more, and return what stands.
+    def look(self, plan: Plan, alive: Callable[[], None]) -> None:
+        """Look at everything that waits once more, and put what stands into the plan.
 
-        A difference whose row is untouched stands as it was found. Where somebody has written the
-        row since, Stripe is asked again.
+        A difference that this run has found, and whose row is untouched, stands as it was found.
+        Where somebody has written the row since, or where an earlier run has found it and Stripe
+        may have taken it back, Stripe is asked again. `alive` is called between two batches.
         """
-        plan = Plan()
-        for before in self._journal.pending():
-            held = self._held(before)
-            after = [self._again(row, held[row.object].get(row.object_id)) for row in before]
-            self._journal.amend(before, after)
-            for row in after:
-                plan.add(row)
-        return plan
+        with ThreadPoolExecutor(_ASKERS, thread_name_prefix="ask") as pool:
+            for before in self._journal.pending():
+                alive()
+                held = self._held(before)
+                rows = [held[row.object].get(row.object_id) for row in before]
+                after = list(pool.map(self._again, before, rows))
+                self._journal.amend(before, after)
+                for row in after:
+                    plan.add(row)
 
     def ask(self, row: DriftRow) -> DriftRow:
         """Ask Stripe for one object again and return what is now to be said of it."""
@@ -139,12 +139,13 @@ class Second:
         now = compare_one(mirrored, row.object_id, held, found.content(), found.interval)
         if now is None:
             return settled(row, "in_flight")
-        if (held.revision if held else None) == found.at_revision:
+        is_mine = found.interval.upper > (self._journal.progress.began or 0)
+        if is_mine and (held.revision if held else None) == found.at_revision:
             return row
         return self.ask(row)
 
 
-def repair(journal: RunJournal, second: Second, gate: Gate, still: Callable[[], None]) -> None:
+def repair(journal: RunJournal, second: SecondLook, plan: Plan, still: Callable[[], None]) -> None:
     """Write everything that waits, each at the revision that was read before Stripe was asked.
 
     `still` is called between two batches and may stop the run: what waits goes on waiting.
@@ -162,8 +163,8 @@ def repair(journal: RunJournal, second: Second, gate: Gate, still: Callable[[], 
             after = [second.ask(row) for row in lost]
             journal.amend(lost, after)
             for before, now in zip(lost, after, strict=True):
-                gate.plan.replace(before, now)
-            gate.check()
+                plan.replace(before, now)
+            plan.check()
             left = [row for row in after if row.action == "pending"]
         else:
             journal.amend(left, [settled(row, "in_flight") for row in left])

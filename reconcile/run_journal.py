@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import psycopg
 
@@ -102,6 +103,20 @@ class RunJournal:
             add(self.progress, name, found.counts)
             mark_done(self.progress, name, found.window)
             self._advance(connection)
+
+    def waiting(self, names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those objects, by name and id, of which a difference waits for its repair."""
+        if not names:
+            return set()
+        ids = [name for _, name in names]
+        found = self._database.read(lambda c: drifts.waiting(c, self._story, list(OBJECTS), ids))
+        return found & names
+
+    def settle_events(self, error: str) -> None:
+        """Let failed events with this reason be history whose rows wait no more."""
+        with self._database.connection() as connection, connection.transaction():
+            self._advance(connection)
+            ledger.settle(connection, self._story, error)
 
     def pending(self) -> Iterator[list[DriftRow]]:
         """Yield what waits for repair, in batches."""

@@ -14,7 +14,7 @@ from reconcile.journal import Journal
 from reconcile.missed import Deliveries, Events, Look
 from reconcile.order import Order
 from reconcile.progress import COMPARING, Display
-from reconcile.repair import Gate, Second, repair
+from reconcile.repair import Plan, SecondLook, repair
 from reconcile.run_journal import RunJournal
 from reconcile.streams import Streams
 from reconcile.time_left import TimeLeft
@@ -63,7 +63,6 @@ class Stages:
         self._display = display
         self._last_found = 0.0
         self._ahead: Ahead[Look] | None = None
-        self._events_until = 0
         self._fault: StripeError | None = None
         self._extend_at = time.monotonic() + order.lease_seconds / 4
         self._streams = Streams(
@@ -131,7 +130,7 @@ class Stages:
         if found.waiting or (found.differences and not self._order.writes):
             self._last_found = time.monotonic()
         progress = self._journal.progress
-        progress.drift += found.differences
+        progress.drift += 0 if found.again else found.differences
         progress.stripe_requests = self._stripe.requests
         self._journal.keep(found)
         note(found)
@@ -169,15 +168,15 @@ class Stages:
         """Let events in flight arrive, look again, and repair what is left if it may be."""
         self._enter_phase("second look")
         self._await_grace()
-        second = Second(self._database, self._inspector, self._journal, self._order.access)
-        plan = second.look()
+        second = SecondLook(self._database, self._inspector, self._journal, self._order.access)
+        plan = Plan(self._journal.progress.counts, self._order.limit)
+        second.look(plan, self._alive)
         if not isinstance(self._journal, RunJournal):
             return
-        gate = Gate(plan, self._journal.progress.counts, self._order.limit)
-        gate.check()
+        plan.check()
         self._enter_phase("repairs")
-        still = lambda: self._time.require("every window, but not every repair")  # noqa: E731
-        repair(self._journal, second, gate, still)
+        repair(self._journal, second, plan, self._alive)
+        self._deliveries.settle()
 
     def _require_sound_lists(self) -> None:
         """Raise ListingBroken where a list left out what it should have named."""
@@ -197,7 +196,7 @@ class Stages:
             self._deliveries.replay()
         listed = self._look_ahead()
         try:
-            self.events = self._deliveries.missed(listed, self._events_until)
+            self.events = self._deliveries.missed(listed)
         except StripeError as error:
             # What was compared can be repaired all the same.
             self._fault = error
@@ -209,14 +208,15 @@ class Stages:
         under way it costs no time.
         """
         if self._ahead is None:
-            self._events_until = self._stripe.now(MIRRORED[0]) - self._order.grace
-            self._ahead = Ahead(self._deliveries.listed(self._events_until), _EVENT_PAGES)
+            until = self._stripe.now(MIRRORED[0]) - self._order.grace
+            self._ahead = Ahead(self._deliveries.look(until), _EVENT_PAGES)
         return self._ahead
 
     def _alive(self) -> None:
         """Between two steps: stop where there is no time left, and keep the lease."""
-        self._time.require("every window, but not every event")
-        self._display.phase("events")
+        phase = self._journal.progress.phase or COMPARING
+        self._time.require(f"every window, but within the phase {phase!r}")
+        self._display.phase(phase)
         self._keep_lease()
 
     def _look_after_windows(self) -> None:

@@ -217,6 +217,10 @@ class MirroredObject:
         position = self.decoded.index.get("test_clock")
         return position is not None and row[position] is not None
 
+    def is_listed(self, row: Row) -> bool:
+        """Return whether Stripe's lists name such an object."""
+        return not self.is_on_test_clock(row) and not self.is_deleted(row)
+
     def is_emptied(self, row: Row) -> bool:
         """Return whether a row is as Stripe leaves a deleted object: nothing but what is kept."""
         return self.is_deleted(row) and all(

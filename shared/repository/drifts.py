@@ -154,6 +154,24 @@ def count(connection: Connection[Any], run_id: str) -> list[Tally]:
     ]
 
 
+def waiting(
+    connection: Connection[Any], run_id: str, objects: Sequence[str], ids: Sequence[str]
+) -> set[tuple[str, str]]:
+    """Return the objects and ids of these of which a difference waits for its repair."""
+    rows = connection.execute(
+        """
+        SELECT object, object_id
+        FROM stripe.drifts
+        WHERE run_id = %(run_id)s
+            AND object = ANY(%(objects)s)
+            AND object_id = ANY(%(ids)s)
+            AND action = 'pending'
+        """,
+        {"run_id": run_id, "objects": list(objects), "ids": list(ids)},
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
 def settle(connection: Connection[Any], run_id: str, object_: str, object_id: str) -> None:
     """Note that a difference that waits is none: Stripe says by now what the row says."""
     connection.execute(

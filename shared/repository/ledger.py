@@ -102,6 +102,22 @@ def enter_many(connection: Connection[Any], entries: Sequence[Entry]) -> set[str
     return {row[0] for row in rows}
 
 
+def settle(connection: Connection[Any], run_id: str, error: str) -> None:
+    """Let events that failed for this reason be stale, where a run has put their rows right."""
+    connection.execute(
+        """
+        UPDATE stripe.events AS e SET outcome = 'stale', error = NULL, processed_at = now()
+        FROM stripe.drifts AS d
+        WHERE e.outcome = 'failed'
+            AND e.error = %(error)s
+            AND d.run_id = %(run_id)s
+            AND d.object_id = e.object_id
+            AND d.action IN ('repaired', 'in_flight')
+        """,
+        {"run_id": run_id, "error": error},
+    )
+
+
 class Failed(NamedTuple):
     """A ledger row that could not be applied so far; `received_at` in epoch seconds."""
 

@@ -12,6 +12,10 @@ from shared.errors import LeaseHeld, LeaseLost
 EVERYTHING = "all"
 """The scope of a run over everything; any other scope is the id of one subscription."""
 
+MOST_WAITING = 1_000
+"""Differences that may wait in a run that is gone on from: each is asked for again, for Stripe may
+have taken it back by now. With more of them it is cheaper to compare everything anew."""
+
 RESUME_HOURS = 36
 """How old an unfinished run may be to be gone on from: what it compared is as old by then."""
 
@@ -91,12 +95,13 @@ def start(
         """
         INSERT INTO stripe.runs (
             id, scope, holder, lease_expires_at, resumes,
-            done, counts, counts_before, planned, drift
+            done, counts, counts_before, planned, drift, compared_since
         )
         VALUES (
             %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
             %(resumes)s,
-            %(done)s::jsonb, %(counts)s::jsonb, %(counts)s::jsonb, %(planned)s::jsonb, %(drift)s
+            %(done)s::jsonb, %(counts)s::jsonb, %(counts)s::jsonb, %(planned)s::jsonb, %(drift)s,
+            to_timestamp(%(since)s::bigint)
         )
         ON CONFLICT ((true)) WHERE outcome IS NULL DO NOTHING
         RETURNING extract(epoch FROM started_at)::bigint
@@ -111,6 +116,7 @@ def start(
             "counts": _json(progress.counts),
             "planned": _json(progress.planned),
             "drift": progress.drift,
+            "since": progress.since,
         },
     ).fetchone()
     if row is None:
@@ -158,8 +164,13 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
         WHERE l.outcome IN ('incomplete', 'abandoned', 'failed')
             AND l.done <> '{}'
             AND l.started_at > now() - make_interval(hours => %(hours)s)
+            AND (
+                SELECT count(*)
+                FROM stripe.drifts AS d
+                WHERE d.run_id = first.id AND d.action = 'pending'
+            ) <= %(waiting)s
         """,
-        {"scope": EVERYTHING, "hours": RESUME_HOURS},
+        {"scope": EVERYTHING, "hours": RESUME_HOURS, "waiting": MOST_WAITING},
     ).fetchone()
     if row is None:
         return None

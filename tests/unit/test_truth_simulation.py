@@ -32,7 +32,7 @@ def endings(rule: Rule, chances: Chances, seed: int) -> Iterator[Ending]:
 
 
 def is_bad(ending: Ending) -> bool:
-    return ending.is_wrong or ending.went_back or ending.forgot
+    return ending.is_wrong or ending.went_back or ending.forgot or ending.undid
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,11 @@ MUTATIONS: dict[str, tuple[Rule, Chances, int]] = {
         Rule(tells_nothing_new=list_without_lag),
         NIGHTS,
         2_000,
+    ),
+    "what waited for days is written as it was found": (
+        Rule(waiting_is_asked_for_again=False),
+        NIGHTS,
+        60_000,
     ),
     "no missed event is looked into": (
         Rule(tells_nothing_new=every_missed_event_is_old),

@@ -52,6 +52,7 @@ class Rule:
     is_guarded: bool = True
     comparison_is_remembered: bool = True
     missed_events_are_news: bool = False
+    waiting_is_asked_for_again: bool = True
 
 
 class Row(NamedTuple):
@@ -70,12 +71,14 @@ class Ending(NamedTuple):
     """How a history ended.
 
     `forgot`: a run came to its end, and the row was older than an event that the ledger calls done.
-    `asked`: questions of events to Stripe.
+    `undid`: it came to its end, and a row that was right before it was wrong. `asked`: questions of
+    events to Stripe.
     """
 
     is_wrong: bool
     went_back: bool
     forgot: bool
+    undid: bool
     asked: int
 
 
@@ -122,6 +125,7 @@ class History:
         self.asked = 0
         self.went_back = False
         self.forgot = False
+        self.undid = False
         self._random = chance.random
         self._chances = chances
         self.compared: int | None = None
@@ -129,6 +133,8 @@ class History:
         self._events: list[tuple[int, int, float]] = []
         self._is_night = False
         self._next_night = 0.0
+        self._compared_since: int | None = None
+        self._waiting: Found | None = None
         self._queue: list[tuple[float, int, Process]] = []
         self._started = 0
         self._make_changes()
@@ -180,10 +186,12 @@ class History:
                 night = stopped(night, int(random_() * 12))
             self._start(first + random_() * (last - first + 900), night)
         if chances.needs_a_night:
+            # Two, for the first may go on from one that was stopped.
             peace = last + truth.LIST_LAG + 1_000 + random_() * 900
             self._start(peace, self._night())
+            self._start(peace + truth.LIST_LAG + 100, self._night())
             if random_() < chances.stops:
-                moment = peace + truth.LIST_LAG + 60 + random_() * HOURS
+                moment = peace + 2 * truth.LIST_LAG + 200 + random_() * HOURS
                 self._start(moment, stopped(self._night(), int(random_() * 12)))
 
     def play(self) -> Ending:
@@ -195,7 +203,7 @@ class History:
                 heapq.heappush(self._queue, (moment, number, process))
         content = self._changes[-1][1]
         is_wrong = self.row is None or self.row.content != content
-        return Ending(is_wrong, self.went_back, self.forgot, self.asked)
+        return Ending(is_wrong, self.went_back, self.forgot, self.undid, self.asked)
 
     def _start(self, moment: float, process: Process) -> None:
         self._started += 1
@@ -269,12 +277,19 @@ class History:
 
     def _run(self) -> Process:
         began = self.now
+        was_right = self._is_right()
         yield began + self._pause()
         begun = seen_by(began, self.now, self.now - began).lower
         if self.rule.comparison_is_remembered:
             self.compared = begun
         yield self.now + self._pause() * 0.3
-        found = yield from self._compare(begun)
+        found, since = self._waiting, self._compared_since
+        is_resumed = since is not None
+        if since is None:
+            found = yield from self._compare(begun)
+            since = begun
+        # The cursor, and what waits: a run that is stopped from here on is gone on from.
+        self._compared_since, self._waiting = since, found
         yield self.now + self._pause()
         if self.rule.missed_events_are_news:
             yield from self._repair(found, begun)
@@ -288,16 +303,27 @@ class History:
             at = self._changes[version][0]
             incoming = self.rule.of_event(floor(at), is_creation=version == 0)
             held = self.row.as_of if self.row else None
-            if not looked and not self.rule.tells_nothing_new(held, incoming, begun):
+            if not looked and not self.rule.tells_nothing_new(held, incoming, since):
                 found = yield from self._ask(begun)
+                self._waiting = found
                 looked = True
             yield self.now + self._pause() * 0.3
             self._done.add(event)
         yield self.now + self._pause()
+        if is_resumed and not looked and found and self.rule.waiting_is_asked_for_again:
+            found = yield from self._ask(begun)
         yield from self._repair(found, begun)
+        self._compared_since = self._waiting = None
         newest = max((one[1] for one in self._events if one[0] in self._done), default=0)
+        is_calm = self._version_at(began - truth.LIST_LAG) == self._version_at(self.now)
+        self.undid |= is_calm and was_right and not self._is_right()
         states = [content for _, content in self._changes[newest:]]
         self.forgot |= self.row is not None and self.row.content not in states
+
+    def _is_right(self) -> bool:
+        """Whether the row is what Stripe has."""
+        version = self._version_at(self.now)
+        return self.row is not None and self.row.content == self._changes[version][1]
 
     def _compare(self, begun: int) -> Generator[float, None, Found | None]:
         """Compare with a page, which may lag, or with the object itself where it may not speak."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from reconcile.history import WAITS, Judged, Sent, Subject, Told, words
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
 from reconcile.journal import EVENTS, Journal
@@ -27,32 +27,23 @@ from reconcile.windows import Window, without
 from shared import log, truth
 from shared.database import Database
 from shared.errors import (
-    NotAnEvent,
     StripeUnavailable,
     StripeUnreadable,
     SubscriptionSyncError,
     UnreadableObject,
-    WrongAccount,
 )
-from shared.event import Event, decode_event
-from shared.mirror import Outcome, require_ours
+from shared.mirror import Outcome
 from shared.mirrored import MirroredObject
 from shared.objects import EVENT_TYPES
 from shared.repository import ledger, mirror_rows, runs
 from shared.repository.account import Account
-from shared.repository.ledger import Entry, Kept
 from shared.repository.mirror_rows import Mark
 from shared.stripe_api import ListedEvent, StripeApi
-from shared.truth import Interval
 
 _log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 10
 """Tries after which an event that keeps failing is left to be replayed by hand."""
-
-WAITS = "its row waits: what differs from Stripe is not repaired yet"
-"""Why an event is no history yet: a run that is refused or stopped must not keep Stripe's own
-repetition of it from the row."""
 
 LOOK_BACK = 26 * 3600
 """Seconds by which a look at the event list begins before what the last one was shown.
@@ -65,14 +56,7 @@ hundred events of that time, each night.
 _DAYS = 30
 _TYPES = 20
 _BATCH = 100
-_LONGEST_WORD = 255
 _LOOKERS = 8
-
-Sent = ListedEvent | Kept
-"""An event from Stripe's list, or one from the ledger."""
-
-Subject = tuple[MirroredObject, str]
-"""The object that an event tells of."""
 
 
 @dataclass(kw_only=True)
@@ -97,24 +81,6 @@ class Look(NamedTuple):
 
     page: list[ListedEvent]
     covered: Window
-
-
-class Judged(NamedTuple):
-    """What becomes of an event: its ledger row, None where it gets none, and what is wrong."""
-
-    sent: Sent
-    entry: Entry | None
-    error: SubscriptionSyncError | None
-
-    @property
-    def is_for_good(self) -> bool:
-        """Whether no later try changes it, by this version of the product and with this key."""
-        return isinstance(self.error, NotAnEvent | WrongAccount)
-
-    @property
-    def may_be_entered_later(self) -> bool:
-        """Whether the next run has to try it again."""
-        return self.error is not None and self.entry is None and not self.is_for_good
 
 
 class Deliveries:
@@ -249,15 +215,15 @@ class Deliveries:
 
     def _judge(self, sent: Sequence[Sent]) -> list[Judged]:
         """Say what becomes of events, after a look at each object that needs one."""
-        told = {one.id: _Told.read(one, self._account) for one in sent}
+        told = {one.id: Told.read(one, self._account) for one in sent}
         self._look(self._untold(told.values()))
         subjects = {one.subject for one in told.values() if one.subject is not None}
         waiting = self._journal.waiting({(mirrored.name, name) for mirrored, name in subjects})
         return [one.judged(self._looked, waiting) for one in told.values()]
 
-    def _untold(self, told: Iterable[_Told]) -> list[Subject]:
+    def _untold(self, told: Iterable[Told]) -> list[Subject]:
         """Return the objects of which an event tells what their comparison may not know."""
-        newest: dict[MirroredObject, dict[str, _Told]] = {}
+        newest: dict[MirroredObject, dict[str, Told]] = {}
         for one in told:
             if one.subject is not None and one.subject not in self._looked:
                 mirrored, object_id = one.subject
@@ -276,7 +242,7 @@ class Deliveries:
                     untold.append((mirrored, object_id))
         return untold
 
-    def _is_told(self, one: _Told, mirrored: MirroredObject, mark: Mark | None) -> bool:
+    def _is_told(self, one: Told, mirrored: MirroredObject, mark: Mark | None) -> bool:
         """Return whether the comparison has told what an event tells.
 
         A report inserts nothing: what a list has named by now it has found missing already.
@@ -318,83 +284,6 @@ class Deliveries:
         return Outcome.STALE if found.waiting else Outcome.UNCHANGED
 
 
-class _Told(NamedTuple):
-    """An event and what it tells of: `subject` is None, with the reason, where nobody can say.
-
-    `created`: that of the object, None where no list names it.
-    """
-
-    sent: Sent
-    event: Event | None
-    subject: Subject | None
-    error: SubscriptionSyncError | None
-    created: int | None = None
-
-    @classmethod
-    def read(cls, sent: Sent, account: Account) -> _Told:
-        """Read an event: whose it is, and of which object."""
-        try:
-            event = decode_event(sent.body)
-            require_ours(event, account)
-        except (NotAnEvent, WrongAccount) as error:
-            return cls(sent, None, None, error)
-        if event.mirrored is None:
-            return cls(sent, event, None, UnreadableObject("$.type", "not mirrored"))
-        try:
-            content = event.content(event.mirrored)
-        except UnreadableObject as error:
-            return cls(sent, event, None, error)
-        mirrored, created = event.mirrored, None
-        if content.row and mirrored.is_listed(content.row):
-            created = mirrored.created(content.row)
-        return cls(sent, event, (mirrored, content.id), None, created)
-
-    @property
-    def interval(self) -> Interval:
-        """When its snapshot was true."""
-        assert self.event is not None
-        return self.event.interval
-
-    def judged(
-        self,
-        looked: Mapping[Subject | None, Outcome | SubscriptionSyncError],
-        waiting: AbstractSet[tuple[str, str]],
-    ) -> Judged:
-        """Return what becomes of it, now that its object was looked at if it had to be.
-
-        `waiting`: the objects whose difference waits for its repair.
-        """
-        if self.subject is not None and (self.subject[0].name, self.subject[1]) in waiting:
-            return Judged(self.sent, self._entry(Outcome.FAILED, WAITS), None)
-        error = self.error or looked.get(self.subject, Outcome.STALE)
-        if isinstance(error, Outcome):
-            return Judged(self.sent, self._entry(error, None), None)
-        if self._is_kept_as_failed(error):
-            return Judged(self.sent, self._entry(Outcome.FAILED, _words(error)), error)
-        return Judged(self.sent, None, error)
-
-    def _is_kept_as_failed(self, error: SubscriptionSyncError) -> bool:
-        """Say whether it is kept with its payload: a later version may read it. Of others, not."""
-        if isinstance(error, WrongAccount):
-            return isinstance(self.sent, Kept)
-        if isinstance(error, NotAnEvent):
-            return _is_word(self.sent.id) and _is_word(self.sent.type)
-        return isinstance(error, UnreadableObject)
-
-    def _entry(self, outcome: Outcome, error: str | None) -> Entry:
-        return Entry(
-            event_id=self.sent.id,
-            type=self.sent.type,
-            object_id=self.subject[1] if self.subject else None,
-            created=self.sent.created,
-            api_version=self.event.api_version if self.event else None,
-            source="reconcile",
-            outcome=outcome,
-            error=error,
-            payload=self.sent.body,
-        )
-
-
 def _tell(name: str, one: Judged) -> None:
     log.event(
         _log,
@@ -404,14 +293,5 @@ def _tell(name: str, one: Judged) -> None:
         event_type=one.sent.type,
         object_id=one.entry.object_id if one.entry else None,
         outcome=one.entry.outcome if one.entry else None,
-        error=None if one.error is None else _words(one.error),
+        error=None if one.error is None else words(one.error),
     )
-
-
-def _is_word(text: str) -> bool:
-    """Whether the ledger can hold it as an id or a type."""
-    return 0 < len(text) <= _LONGEST_WORD and text.isascii() and text.isprintable()
-
-
-def _words(error: SubscriptionSyncError) -> str:
-    return f"{type(error).__name__}: {error}"

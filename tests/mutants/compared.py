@@ -10,6 +10,7 @@ _UNIT = "tests/unit/test_truth.py"
 _COMPARED = "tests/integration/test_compared.py"
 _LOOKS = "tests/integration/test_missed_looks.py"
 _LIST = "tests/integration/test_event_list.py"
+_RESUMED = "tests/integration/test_resumed_runs.py"
 _SIMULATION = "tests/unit/test_truth_simulation.py"
 
 COMPARED = (
@@ -105,9 +106,9 @@ COMPARED = (
             ),
             Patch(
                 "reconcile/stages.py",
-                "        gate.check()\n        self._enter_phase",
-                "        gate.check()\n        self._look_after_events()\n"
-                "        gate.check()\n        self._enter_phase",
+                "        plan.check()\n        self._enter_phase",
+                "        plan.check()\n        self._look_after_events()\n"
+                "        plan.check()\n        self._enter_phase",
             ),
         ),
         (_LOOKS,),
@@ -117,8 +118,8 @@ COMPARED = (
         (
             Patch(
                 "reconcile/repair.py",
-                "                gate.plan.replace(before, now)\n            gate.check()\n",
-                "                gate.plan.replace(before, now)\n",
+                "                plan.replace(before, now)\n            plan.check()\n",
+                "                plan.replace(before, now)\n",
             ),
         ),
         ("tests/integration/test_rules.py",),
@@ -128,8 +129,8 @@ COMPARED = (
         (
             Patch(
                 "reconcile/missed.py",
-                "            self._journal.note_events_until(newest or until)\n",
-                "            self._journal.note_events_until(until)\n",
+                "            until = newest or self._until\n",
+                "            until = self._until\n",
             ),
         ),
         (_LIST,),
@@ -139,8 +140,8 @@ COMPARED = (
         (
             Patch(
                 "reconcile/missed.py",
-                "return oldest if reached > until else max(oldest, reached - LOOK_BACK)\n",
-                "return max(oldest, reached - LOOK_BACK)\n",
+                "None if reached is None or reached > until else reached\n",
+                "reached\n",
             ),
         ),
         (_LIST,),
@@ -149,5 +150,38 @@ COMPARED = (
         "each look at the event list begins a day before what the last one was shown",
         (Patch("reconcile/missed.py", "LOOK_BACK = 26 * 3600\n", "LOOK_BACK = 3600\n"),),
         (_LIST,),
+    ),
+    Mutant(
+        "what a stopped run had found is asked for again by the one that goes on",
+        (
+            Patch(
+                "reconcile/repair.py",
+                "found.interval.upper > (self._journal.progress.began or 0)",
+                "found.interval.upper > 0",
+            ),
+        ),
+        (_RESUMED,),
+    ),
+    Mutant(
+        "an event whose row waits for its repair is not done",
+        (
+            Patch(
+                "reconcile/history.py",
+                "            return Judged(self.sent, self._entry(Outcome.FAILED, WAITS), None)\n",
+                "            return Judged(self.sent, self._entry(Outcome.STALE, None), None)\n",
+            ),
+        ),
+        (_RESUMED,),
+    ),
+    Mutant(
+        "a look that goes on from another's is made again from before that",
+        (
+            Patch(
+                "reconcile/missed.py",
+                "            if progress.before.get(EVENTS):\n",
+                "            if False and progress.before.get(EVENTS):\n",
+            ),
+        ),
+        (_RESUMED,),
     ),
 )

@@ -201,7 +201,7 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/repair.py",
-                "[self._again(row, held[row.object].get(row.object_id)) for row in before]",
+                "list(pool.map(self._again, before, rows))",
                 "list(before)",
             ),
         ),

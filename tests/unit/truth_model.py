@@ -201,8 +201,7 @@ class History:
             moment = next(process, None)
             if moment is not None:
                 heapq.heappush(self._queue, (moment, number, process))
-        content = self._changes[-1][1]
-        is_wrong = self.row is None or self.row.content != content
+        is_wrong = self.row is None or self.row.content != self._changes[-1][1]
         return Ending(is_wrong, self.went_back, self.forgot, self.undid, self.asked)
 
     def _start(self, moment: float, process: Process) -> None:
@@ -250,15 +249,12 @@ class History:
             yield self.now + self._pause() * 0.3
             if event in self._done:
                 return
-            if verdict is Verdict.REPLACE and self._is_history(incoming):
+            if verdict is Verdict.REPLACE and truth.is_history(incoming, self.compared):
                 continue  # a run began to compare since this was decided
             if self._write(held, written, until):
                 self._done.add(event)
                 return
         raise AssertionError("an event loses every race")
-
-    def _is_history(self, incoming: Interval) -> bool:
-        return truth.is_history(incoming, self.compared)
 
     def _night(self) -> Process:
         """One object's part of a nightly run; one at a time.
@@ -304,8 +300,7 @@ class History:
             incoming = self.rule.of_event(floor(at), is_creation=version == 0)
             held = self.row.as_of if self.row else None
             if not looked and not self.rule.tells_nothing_new(held, incoming, since):
-                found = yield from self._ask(begun)
-                self._waiting = found
+                found = self._waiting = yield from self._ask(begun)
                 looked = True
             yield self.now + self._pause() * 0.3
             self._done.add(event)

@@ -1,0 +1,137 @@
+"""What becomes of an event that is history: its ledger row, by what is known of its object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from shared.errors import (
+    NotAnEvent,
+    SubscriptionSyncError,
+    UnreadableObject,
+    WrongAccount,
+)
+from shared.event import Event, decode_event
+from shared.mirror import Outcome, require_ours
+from shared.mirrored import MirroredObject
+from shared.repository.account import Account
+from shared.repository.ledger import Entry, Kept
+from shared.stripe_api import ListedEvent
+from shared.truth import Interval
+
+WAITS = "its row waits: what differs from Stripe is not repaired yet"
+"""Why an event is no history yet: a run that is refused or stopped must not keep Stripe's own
+repetition of it from the row."""
+
+_LONGEST_WORD = 255
+
+Sent = ListedEvent | Kept
+"""An event from Stripe's list, or one from the ledger."""
+
+Subject = tuple[MirroredObject, str]
+"""The object that an event tells of."""
+
+
+class Judged(NamedTuple):
+    """What becomes of an event: its ledger row, None where it gets none, and what is wrong."""
+
+    sent: Sent
+    entry: Entry | None
+    error: SubscriptionSyncError | None
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether no later try changes it, by this version of the product and with this key."""
+        return isinstance(self.error, NotAnEvent | WrongAccount)
+
+    @property
+    def may_be_entered_later(self) -> bool:
+        """Whether the next run has to try it again."""
+        return self.error is not None and self.entry is None and not self.is_for_good
+
+
+class Told(NamedTuple):
+    """An event and what it tells of: `subject` is None, with the reason, where nobody can say.
+
+    `created`: that of the object, None where no list names it.
+    """
+
+    sent: Sent
+    event: Event | None
+    subject: Subject | None
+    error: SubscriptionSyncError | None
+    created: int | None = None
+
+    @classmethod
+    def read(cls, sent: Sent, account: Account) -> Told:
+        """Read an event: whose it is, and of which object."""
+        try:
+            event = decode_event(sent.body)
+            require_ours(event, account)
+        except (NotAnEvent, WrongAccount) as error:
+            return cls(sent, None, None, error)
+        if event.mirrored is None:
+            return cls(sent, event, None, UnreadableObject("$.type", "not mirrored"))
+        try:
+            content = event.content(event.mirrored)
+        except UnreadableObject as error:
+            return cls(sent, event, None, error)
+        mirrored, created = event.mirrored, None
+        if content.row and mirrored.is_listed(content.row):
+            created = mirrored.created(content.row)
+        return cls(sent, event, (mirrored, content.id), None, created)
+
+    @property
+    def interval(self) -> Interval:
+        """When its snapshot was true."""
+        assert self.event is not None
+        return self.event.interval
+
+    def judged(
+        self,
+        looked: Mapping[Subject | None, Outcome | SubscriptionSyncError],
+        waiting: AbstractSet[tuple[str, str]],
+    ) -> Judged:
+        """Return what becomes of it, now that its object was looked at if it had to be.
+
+        `waiting`: the objects whose difference waits for its repair.
+        """
+        if self.subject is not None and (self.subject[0].name, self.subject[1]) in waiting:
+            return Judged(self.sent, self._entry(Outcome.FAILED, WAITS), None)
+        error = self.error or looked.get(self.subject, Outcome.STALE)
+        if isinstance(error, Outcome):
+            return Judged(self.sent, self._entry(error, None), None)
+        if self._is_kept_as_failed(error):
+            return Judged(self.sent, self._entry(Outcome.FAILED, words(error)), error)
+        return Judged(self.sent, None, error)
+
+    def _is_kept_as_failed(self, error: SubscriptionSyncError) -> bool:
+        """Say whether it is kept with its payload: a later version may read it. Of others, not."""
+        if isinstance(error, WrongAccount):
+            return isinstance(self.sent, Kept)
+        if isinstance(error, NotAnEvent):
+            return _is_word(self.sent.id) and _is_word(self.sent.type)
+        return isinstance(error, UnreadableObject)
+
+    def _entry(self, outcome: Outcome, error: str | None) -> Entry:
+        return Entry(
+            event_id=self.sent.id,
+            type=self.sent.type,
+            object_id=self.subject[1] if self.subject else None,
+            created=self.sent.created,
+            api_version=self.event.api_version if self.event else None,
+            source="reconcile",
+            outcome=outcome,
+            error=error,
+            payload=self.sent.body,
+        )
+
+
+def _is_word(text: str) -> bool:
+    """Whether the ledger can hold it as an id or a type."""
+    return 0 < len(text) <= _LONGEST_WORD and text.isascii() and text.isprintable()
+
+
+def words(error: SubscriptionSyncError) -> str:
+    return f"{type(error).__name__}: {error}"

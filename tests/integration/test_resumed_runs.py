@@ -156,24 +156,25 @@ def test_event_that_the_list_of_a_stopped_run_did_not_show_is_found_by_the_next_
     control: Control,
     connection: psycopg.Connection,
 ) -> None:
-    """Its cursor had passed the time of the event, which the list showed six hours later."""
+    """Its cursor had passed the time of the event, which the list showed twelve hours later."""
     subscribed(heart, control, 1)
     customer = control.create_customer()
-    control.advance(HOUR)
-    control.update_customer(customer, name="late")
-    late = control.events()[-1]["id"]
-    control.list_event_late(late, 15 * HOUR)
     for number in range(700):
-        control.advance(45)
+        control.advance(80)
         control.update_customer(customer, metadata={"n": str(number)})
+    late = control.events()[-150]["id"]
+    control.list_event_late(late, 15 * HOUR)
     control.advance(60)
     stop = threading.Event()
     control.hook(stop.set, when="after_read", endpoint="events.list", skip=5, count=1)
     with run(database_url, stripe_double, stop=stop) as stopped:
         stopped.execute().close()
     control.clear_interventions()
+    assert count(connection, "events", "source = 'reconcile'") > 150, "it had looked there"
     for _ in range(2):
-        control.advance(DAY)
+        control.advance(DAY - 60)
+        control.update_customer(customer, name="of the next day")
+        control.advance(60)
         assert reconcile(database_url, stripe_double).run.outcome == "success"
     assert one(connection, "SELECT source FROM stripe.events WHERE id = %s", late) == "reconcile"
 

@@ -65,7 +65,7 @@ class Events:
 
     None: nobody asked. `left`: of those, the ones that could not be entered; the log says why.
     `refused`: those that never can be, being no events or of another account; each is among the
-    `left` of the first run that sees it, and of no later one.
+    `left` of the first run that sees it, and of no later one, but for one that is listed late.
     """
 
     listed: int | None = None

@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 
+from reconcile.history import words
 from shared import log
 from shared.database import Database
 from shared.errors import (
     DatabaseUnavailable,
     NotAnEvent,
     StripeError,
-    SubscriptionSyncError,
     WrongAccount,
 )
 from shared.event import decode_event
@@ -52,13 +52,13 @@ def _try(database: Database, mirror: Mirror, kept: Kept) -> Receipt | None:
         deadline = time.monotonic() + _EVENT_SECONDS
         receipt = mirror.apply_event(decode_event(kept.body), kept.body, deadline)
     except (StripeError, DatabaseUnavailable) as error:
-        _tell(kept, None, _words(error))
+        _tell(kept, None, words(error))
         return None
     except (NotAnEvent, WrongAccount) as error:
         with database.connection() as connection:
-            ledger.fail_again(connection, kept.id, _words(error))
+            ledger.fail_again(connection, kept.id, words(error))
         receipt = Receipt(
-            outcome=Outcome.FAILED, event_id=kept.id, event_type=kept.type, error=_words(error)
+            outcome=Outcome.FAILED, event_id=kept.id, event_type=kept.type, error=words(error)
         )
     _tell(kept, receipt.outcome, receipt.error)
     return receipt
@@ -74,7 +74,3 @@ def _tell(kept: Kept, outcome: Outcome | None, error: str | None) -> None:
         outcome=outcome,
         error=error,
     )
-
-
-def _words(error: SubscriptionSyncError) -> str:
-    return f"{type(error).__name__}: {error}"

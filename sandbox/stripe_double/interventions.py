@@ -12,7 +12,15 @@ from sandbox.stripe_double.wire import Request
 
 When: TypeAlias = Literal["before_read", "after_read"]
 FaultKind: TypeAlias = Literal[
-    "status", "reset", "half_body", "html", "slow_body", "hang", "empty_list", "truncated_list"
+    "status",
+    "reset",
+    "half_body",
+    "html",
+    "slow_body",
+    "hang",
+    "empty_list",
+    "truncated_list",
+    "date",
 ]
 
 
@@ -43,7 +51,10 @@ class Match(Struct, kw_only=True):
 
 
 class Fault(Struct, frozen=True, kw_only=True):
-    """What goes wrong. `seconds`: of the host; `keep`: objects left in a truncated list."""
+    """What goes wrong. `seconds`: of the host; `keep`: objects left in a truncated list.
+
+    `date`: what the answer's `Date` says, in epoch seconds.
+    """
 
     kind: FaultKind
     probability: float = 1.0
@@ -53,6 +64,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     retry_after: int | None = None
     seconds: float = 1.0
     keep: int = 0
+    date: int = 0
 
 
 class Hold:

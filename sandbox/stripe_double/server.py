@@ -174,6 +174,9 @@ def _fail(fault: Fault) -> Answer:
 
 
 def _spoil(answer: Answer, fault: Fault) -> None:
+    if fault.kind == "date":
+        answer.headers["Date"] = formatdate(fault.date, usegmt=True)
+        return
     if fault.kind in {"half_body", "slow_body"}:
         answer.broken = Break(
             kind="half_body" if fault.kind == "half_body" else "slow_body", seconds=fault.seconds

@@ -95,7 +95,7 @@ def by_signal(control: Control, stop: threading.Event) -> float | None:
 
 def by_deadline(control: Control, stop: threading.Event) -> float | None:
     del stop
-    control.hook(lambda: time.sleep(2.5), when="after_read", endpoint="events.list", count=None)
+    control.fault("hang", endpoint="events.list", seconds=5.0, count=None)
     return time.monotonic() + 2.0
 
 

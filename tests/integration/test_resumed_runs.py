@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -10,7 +11,7 @@ from reconcile.report.model import RunOutcome, totals
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
 from shared.repository import runs
-from tests.builders import apply, apply_all, mirror, reconcile, run
+from tests.builders import apply, apply_all, mirror, reconcile, run, until
 from tests.integration import judge
 from tests.integration.witness import count, one, statuses
 
@@ -72,28 +73,37 @@ def test_difference_that_stripe_has_taken_back_since_is_not_repaired(
     assert judge.versions(connection) == {}, "no row was written"
 
 
+@pytest.mark.parametrize("waiting", [runs.MOST_WAITING, runs.MOST_WAITING + 1])
 def test_run_with_too_many_differences_that_wait_is_not_gone_on_from(
-    heart: Mirror,
     database_url: str,
     stripe_double: StripeDouble,
     control: Control,
     connection: psycopg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
+    waiting: int,
 ) -> None:
     """To ask for each would take longer than to compare everything anew."""
-    monkeypatch.setattr(runs, "MOST_WAITING", 19)
-    names = subscribed(heart, control, 20)
-    for name in names:
-        control.update_subscription(name, status="past_due", events=0)
+    control.seed(waiting)
+    reconcile(database_url, stripe_double)
+    connection.execute("DELETE FROM stripe.drifts")
+    connection.execute("UPDATE stripe.subscriptions SET days_until_due = 77")
     control.advance(HOUR)
-    stop_after_comparing(database_url, stripe_double)
-    for name in names[:5]:
-        control.update_subscription(name, status="active", events=0)
+    stop = threading.Event()
+    with (
+        run(database_url, stripe_double, stop=stop) as stopped,
+        control.hold(endpoint="events.list") as hold,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        running = pool.submit(stopped.execute)
+        until(lambda: count(connection, "drifts") == waiting, "every window is kept")
+        stop.set()
+        hold.release()
+        running.result(20).close()
+    control.clear_interventions()
     control.advance(DAY)
     report = reconcile(database_url, stripe_double)
-    assert report.run.compared_since is None
-    assert (report.run.outcome, totals(report).repaired) == ("success", 15)
-    assert statuses(connection) == {"active": 5, "past_due": 15}
+    assert (report.run.compared_since is None) == (waiting > runs.MOST_WAITING)
+    assert (report.run.outcome, totals(report).repaired) == ("success", waiting)
+    assert count(connection, "subscriptions", "days_until_due = 77") == 0
 
 
 @pytest.mark.parametrize("is_refused", [True, False], ids=["refused", "stopped"])

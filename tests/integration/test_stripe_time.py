@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import pytest
 
@@ -14,25 +13,13 @@ from shared.stripe_clock import StripeClock
 from shared.stripe_http import Patience, StripeHttp
 from tests.builders import KEY, QUICK
 
-IN_2099 = "Thu, 01 Jan 2099 00:00:00 GMT"
+IN_2099 = 4_070_908_800
 ONCE = Patience(attempts=1, read_seconds=2.0, first_pause=0.01)
 
 
-class Proxy:
-    """Between us and Stripe: dates the answers to some requests as it likes."""
-
-    def __init__(self, http: StripeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.wrong: set[int] = set()
-        self.asked = 0
-        self._get = http._connections.get
-        monkeypatch.setattr(http._connections, "get", self.get)
-
-    def get(self, target: str, seconds: float) -> Any:
-        status, headers, body = self._get(target, seconds)
-        self.asked += 1
-        if self.asked in self.wrong:
-            headers = {**headers, "date": IN_2099}
-        return status, headers, body
+def answer_of_2099(double: StripeDouble, number: int = 1) -> None:
+    """Let the answer to so manieth request from now on be dated 2099, as by a proxy."""
+    double.control.fault("date", date=IN_2099, skip=number - 1)
 
 
 @pytest.fixture
@@ -45,10 +32,9 @@ def http(stripe_double: StripeDouble) -> Iterator[StripeHttp]:
 
 @pytest.mark.parametrize("wrong", [1, 2, 3, 5])
 def test_answer_of_2099_is_asked_for_again_and_reaches_nothing(
-    stripe_double: StripeDouble, http: StripeHttp, monkeypatch: pytest.MonkeyPatch, wrong: int
+    stripe_double: StripeDouble, http: StripeHttp, wrong: int
 ) -> None:
-    proxy = Proxy(http, monkeypatch)
-    proxy.wrong.add(wrong)
+    answer_of_2099(stripe_double, wrong)
     stripe = StripeApi(http, livemode=False)
     name = stripe_double.control.create_customer()
     now = int(stripe_double.control.now())
@@ -63,24 +49,21 @@ def test_answer_of_2099_is_asked_for_again_and_reaches_nothing(
 
 
 def test_missing_object_of_2099_is_not_believed(
-    stripe_double: StripeDouble, http: StripeHttp, monkeypatch: pytest.MonkeyPatch
+    stripe_double: StripeDouble, http: StripeHttp
 ) -> None:
-    proxy = Proxy(http, monkeypatch)
-    proxy.wrong.add(1)
+    answer_of_2099(stripe_double)
     stripe = StripeApi(http, livemode=False)
     with pytest.raises(ObjectMissing) as missing:
         stripe.retrieve(CUSTOMER, "cus_none")
     assert missing.value.as_of[1] < stripe_double.control.now() + 60
-    assert proxy.asked == 2
+    assert http.requests == 2
 
 
-def test_fault_says_what_it_is(
-    stripe_double: StripeDouble, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fault_says_what_it_is(stripe_double: StripeDouble) -> None:
     host = stripe_double.control.now()
     clock = StripeClock(lambda: host)
     http = StripeHttp(stripe_double.url, KEY, patience=ONCE, clock=clock)
-    Proxy(http, monkeypatch).wrong.add(1)
+    answer_of_2099(stripe_double)
     refused = pytest.raises(StripeUnreadable, match="/v1/customers: an answer dated 2098-12-31")
     with closing(http), refused:
         StripeApi(http, livemode=False).page(CUSTOMER, {})

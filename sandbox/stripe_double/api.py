@@ -8,7 +8,8 @@ from msgspec import Struct
 from sandbox.stripe_double.calls import Call, answer_one
 from sandbox.stripe_double.customer_routes import list_customers, retrieve_customer
 from sandbox.stripe_double.event_routes import list_events, retrieve_event
-from sandbox.stripe_double.refusals import Refusal, forbidden
+from sandbox.stripe_double.parameters import check_parameters
+from sandbox.stripe_double.refusals import Refusal, forbidden, no_account
 from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.subscription_routes import (
     list_items,
@@ -52,10 +53,14 @@ def find_endpoint(request: Request) -> tuple[Endpoint, str]:
 def answer_call(endpoint: Endpoint, call: Call) -> Answer:
     if endpoint.permission not in call.key.permissions:
         raise forbidden(call.key, _PERMISSION_NAMES[endpoint.permission])
+    check_parameters(call.request, endpoint.name)
     return endpoint.answer(call)
 
 
 def _retrieve_account(call: Call) -> Answer:
+    status = call.realm.switches.account_status
+    if status != 200:
+        return no_account(status, call.realm.account)
     body: JsonObject = {
         "id": call.realm.account,
         "object": "account",

@@ -30,8 +30,18 @@ class Lifecycle(SubscriptionChanges):
         pause = {"behavior": behavior, "resumes_at": resumes_at}
         return self.update_subscription(subscription, pause_collection=pause, events=events)
 
-    def cancel(self, subscription: str, *, at_period_end: bool = False, events: int = 1) -> str:
-        """Now, or when its period ends; nothing happens to one that has ended."""
+    def cancel(
+        self,
+        subscription: str,
+        *,
+        at_period_end: bool = False,
+        in_portal: bool = False,
+        events: int = 1,
+    ) -> str:
+        """Now, or when its period ends; nothing happens to one that has ended.
+
+        In the customer portal a flexible one gets `cancel_at`, and no `cancel_at_period_end`.
+        """
         realm = self._realm
         with realm.lock:
             now = realm.second()
@@ -42,7 +52,7 @@ class Lifecycle(SubscriptionChanges):
             if at_period_end:
                 return self.update_subscription(
                     subscription,
-                    cancel_at_period_end=True,
+                    cancel_at_period_end=not (in_portal and before.billing_mode == "flexible"),
                     cancel_at=max((item.current_period_end for item in before.items), default=now),
                     canceled_at=now,
                     cancellation_reason=reason,

@@ -44,6 +44,10 @@ class SubscriptionChanges(CustomerChanges):
                 known["trial_end"] = now + trial_days * _DAY
             if customer is None:
                 customer = self.create_customer(test_clock=known.get("test_clock"), events=events)
+            owner = realm.customers.find(customer)
+            if owner is not None and owner.customer_account is not None:
+                known.setdefault("customer_account", owner.customer_account)
+                known.setdefault("account_only", owner.account_only)
             made = tuple(self._new_item(number, created, item) for item in wanted)
             known.setdefault("currency", made[0].price.currency if made else "eur")
             state = Subscription(

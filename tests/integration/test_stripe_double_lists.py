@@ -200,7 +200,8 @@ def test_seed_in_a_list_is_what_it_is_alone(
     control = stripe_double.control
     control.seed(300, items=2)
     control.switch(compact=compact)
-    text = client.get(f"/v1/{resource}", version=version, status="all", limit=100).data.decode()
+    every = {"status": "all"} if resource == "subscriptions" else {}
+    text = client.get(f"/v1/{resource}", version=version, limit=100, **every).data.decode()
     names = control.ids("subscription" if resource == "subscriptions" else "customer")
     for name in names[:-101:-7]:
         alone = client.get(f"/v1/{resource}/{name}", version=version).data.decode()

@@ -80,7 +80,7 @@ def _previous(before: JsonObject, after: JsonObject) -> JsonObject:
 def thin_body(event: Event, ids: IdScheme, *, context: str | None = None) -> JsonObject:
     """An event of Stripe's second API: the thin twin of a snapshot event, or one without a twin."""
     moment = datetime.fromtimestamp(event.at, tz=UTC).isoformat(timespec="milliseconds")
-    request = {"id": event.request_id, "idempotency_key": ""}
+    asked = {"id": event.request_id, "idempotency_key": ""}
     body: JsonObject = {
         "id": ids.make(event.number),
         "object": "v2.core.event",
@@ -88,7 +88,7 @@ def thin_body(event: Event, ids: IdScheme, *, context: str | None = None) -> Jso
         "livemode": event.livemode,
         "created": moment.replace("+00:00", "Z"),
         "context": context,
-        "reason": {"type": "request", "request": request},
+        "reason": None if event.request_id is None else {"type": "request", "request": asked},
         "related_object": _related(event),
     }
     return body if event.thin_only else {**body, "snapshot_event": event.id}

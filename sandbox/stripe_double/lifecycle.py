@@ -72,12 +72,12 @@ class Lifecycle(SubscriptionChanges):
 
     def expire(self, subscription: str, *, events: int = 1) -> str:
         """An incomplete one whose first payment never came."""
-        return self.update_subscription(
-            subscription,
-            status="incomplete_expired",
-            ended_at=self._realm.second(),
-            events=events,
-        )
+        realm = self._realm
+        with realm.lock:
+            before = self._subscription(subscription)
+            ended = realm.second()
+            state = structs.replace(before, status="incomplete_expired", ended_at=ended)
+            return self._become(before, state, events, asked=False)
 
     def renew(self, subscription: str, *, events: int = 1) -> str:
         """Every item goes into the period that follows its present one."""
@@ -86,7 +86,7 @@ class Lifecycle(SubscriptionChanges):
             before = self._subscription(subscription)
             items = tuple(_renewed(item) for item in before.items)
             state = structs.replace(before, items=items, latest_invoice=realm.other_id("in_"))
-            return self._become(before, state, events)
+            return self._become(before, state, events, asked=False)
 
     def delete_customer(self, customer: str, *, events: int = 1) -> str:
         """Cancels the customer's subscriptions first, as Stripe does."""

@@ -116,9 +116,13 @@ class Realm:
         before: State | None = None,
         times: int = 1,
         extra: JsonObject | None = None,
+        asked: bool = True,
     ) -> list[str]:
-        """So many Event objects for one change, all of this instant."""
-        request = self.other_id("req_")
+        """So many Event objects for one change, all of this instant.
+
+        `asked`: by a request to the API; what Stripe does by itself names none.
+        """
+        request = self.other_id("req_") if asked else None
         if isinstance(state, Customer) and state.account_only:
             account = str(state.customer_account)
             return [

@@ -95,6 +95,14 @@ def unknown_key(secret: str) -> Refusal:
     return Refusal(401, f"Invalid API Key provided: {secret[:8]}{'*' * 8}{secret[-4:]}")
 
 
+def expired_key(secret: str) -> Refusal:
+    return Refusal(
+        401,
+        f"Expired API Key provided: {secret[:8]}{'*' * 8}{secret[-4:]}",
+        code="api_key_expired",
+    )
+
+
 def forbidden(key: Key, permission: str) -> Refusal:
     """Stripe's message names the account and the key's tail; clients must not log it."""
     return Refusal(

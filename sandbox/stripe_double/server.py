@@ -19,6 +19,7 @@ from sandbox.stripe_double.limits import Limits
 from sandbox.stripe_double.realm import Realm
 from sandbox.stripe_double.refusals import (
     Refusal,
+    expired_key,
     no_key,
     rate_limited,
     troubled,
@@ -53,6 +54,7 @@ class World:
         self.stopping = stopping
         self.lock = threading.RLock()
         self.keys = first_keys()
+        self.revoked: set[str] = set()
         self.limits = Limits(switches)
         self.interventions = Interventions(stopping, seed)
         self.requests: list[RequestLine] = []
@@ -107,6 +109,8 @@ class World:
         secret = secret_of(request)
         if not secret:
             raise no_key()
+        if secret in self.revoked:
+            raise expired_key(secret)
         key = self.keys.get(secret)
         if key is None:
             raise unknown_key(secret)

@@ -116,12 +116,16 @@ class SubscriptionChanges(CustomerChanges):
         if number is not None:
             self._realm.subscriptions.change(number, state, self._realm.clock.now())
 
-    def _become(self, before: Subscription, state: Subscription, events: int) -> str:
+    def _become(
+        self, before: Subscription, state: Subscription, events: int, *, asked: bool = True
+    ) -> str:
         if before.status in TERMINAL_STATUSES and state.status != before.status:
             raise ValueError(f"{before.id} is {before.status}, which is final")
         if state != before:
             self._keep(state)
-            self._realm.emit("customer.subscription.updated", state, before=before, times=events)
+            self._realm.emit(
+                "customer.subscription.updated", state, before=before, times=events, asked=asked
+            )
         return state.id
 
     def _new_item(

@@ -141,11 +141,13 @@ def list_items(call: Call) -> Answer:
         if number is None:
             raise missing("subscription", name, "subscription")
         state = realm.subscriptions.state(number, call.past(realm.switches.lag_items))
-        past = realm.subscriptions.history(number) if query.has_cursor else []
+        goes_on = query.has_cursor and realm.switches.deleted_cursor == "goes_on"
+        past = realm.subscriptions.history(number) if goes_on else []
     items = () if state is None else state.items
     # New items go to the end, so this is their order, whatever has been removed.
-    order = dict.fromkeys(item.id for one in past for item in one.state.items)
-    locate = places_in([*order], [item.id for item in items])
+    shown = [item.id for item in items]
+    order = dict.fromkeys([item.id for one in past for item in one.state.items] or shown)
+    locate = places_in([*order], shown)
     page = cut_sequence(items, query, "subscription_item", locate)
     since_basil = call.style.since_basil
     bodies = [item_body(item, name, since_basil=since_basil) for item in page.items]

@@ -219,7 +219,8 @@ def test_unknown_or_absent_key_is_401(stripe_double: StripeDouble) -> None:
         client.close()
     stripe_double.control.revoke_key("sk_test_double")
     client = Client(stripe_double)
-    assert client.get("/v1/subscriptions").status == 401
+    answer = client.get("/v1/subscriptions")
+    assert (answer.status, answer.json()["error"]["code"]) == (401, "api_key_expired")
     client.close()
 
 

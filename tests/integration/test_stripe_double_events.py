@@ -163,6 +163,20 @@ def test_event_is_rendered_in_the_version_of_its_reader(stripe_double: StripeDou
     assert control.events()[-1]["api_version"] == "2024-06-20"
 
 
+def test_what_stripe_does_by_itself_names_no_request(
+    stripe_double: StripeDouble,
+) -> None:
+    """As in public recordings: `request.id` is null, and a thin event has no reason."""
+    control = stripe_double.control
+    name = control.create_subscription()
+    control.renew(name)
+    renewed = control.events()[-1]
+    assert renewed["request"] == {"id": None, "idempotency_key": None}
+    assert json.loads(control.thin_body(renewed["id"]))["reason"] is None
+    control.cancel(name)
+    assert control.events()[-1]["request"]["id"].startswith("req_")
+
+
 # The event list
 
 

@@ -40,6 +40,7 @@ PARAMETERS: dict[str, frozenset[str]] = {
     "events.list": _PAGE | {"created", "delivery_success", "type", "types"},
     "events.retrieve": _ONE,
     "account.retrieve": _ONE,
+    "thin_events.retrieve": frozenset(),
 }
 _LISTS = frozenset({"expand", "types"})
 _RANGES = frozenset({"created", "current_period_end", "current_period_start"})

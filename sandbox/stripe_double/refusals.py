@@ -135,13 +135,12 @@ def rate_limited(reason: str | None, should_retry: bool | None) -> Answer:
     return answer
 
 
-def no_account(status: int, account: str) -> Answer:
-    """What `GET /v1/account` says where it is not to be read, whatever the key may do."""
-    if status == 404:
-        return refuse(
-            404, f"No such account: '{account}'", code="resource_missing", param="account"
-        )
-    return troubled(status, None, None)
+def unknown_url(method: str, path: str) -> Refusal:
+    return Refusal(
+        404,
+        f"Unrecognized request URL ({method}: {path}). Please see https://stripe.com/docs or we "
+        "can help at https://support.stripe.com/.",
+    )
 
 
 def troubled(status: int, should_retry: bool | None, retry_after: int | None) -> Answer:

@@ -36,6 +36,7 @@ def test_account_answers_what_it_is_switched_to_and_nothing_else_does(
     answer = client.get("/v1/account")
     assert answer.status == status
     assert answer.json()["error"]["type"] in {"invalid_request_error", "api_error"}
+    assert "code" not in answer.json()["error"]
     assert client.get("/v1/subscriptions").status == 200
     restricted = Client(stripe_double, key="rk_test_double")
     assert restricted.get("/v1/account").status == 403
@@ -115,7 +116,7 @@ def test_account_instead_of_a_customer_is_all_that_a_subscription_names(
 
 
 def test_thin_events_have_the_librarys_fields_and_are_known_to_it(
-    stripe_double: StripeDouble,
+    stripe_double: StripeDouble, client: Client
 ) -> None:
     """`related_object` is declared by each kind of event (stripe/events), `changes` is seldom."""
     control = stripe_double.control
@@ -137,4 +138,5 @@ def test_thin_events_have_the_librarys_fields_and_are_known_to_it(
         }
         header = sign(body, "whsec_double", int(time.time()))
         known = library.parse_event_notification(body, header, "whsec_double")
+        assert client.read(f"/v2/core/events/{known.id}") == json.loads(body)
         assert not type(known).__name__.startswith("Unknown"), known.type

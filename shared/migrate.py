@@ -14,13 +14,24 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from shared import log
+from shared.database_fault import describe, explained
 from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
+from shared.schema_owner import (
+    LEDGER,
+    made_tables,
+    read_schema,
+    require_ours,
+    require_there,
+    require_whole,
+)
 
 if TYPE_CHECKING:
     import psycopg
 
 # Any process of any version must take the same lock, so the number is fixed for good.
 _LOCK_TIMEOUT = "55P03"
+_ABOUT_SQL = "42"
 _LOCK = 7_306_095_128_417_266
 _NAME = re.compile(r"^\d{4}_[a-z0-9_]+\.sql$")
 
@@ -65,14 +76,20 @@ def migrations() -> tuple[Migration, ...]:
 def schema_state(
     connection: psycopg.Connection[Any], files: Sequence[Migration] | None = None
 ) -> SchemaState:
-    """Compare the database with this version's files. Needs no more than read permission."""
+    """Compare the database with this version's files. Needs no more than read permission.
+
+    Raises SchemaMismatch where the schema is somebody else's, or its rows are filtered.
+    """
     files = migrations() if files is None else files
-    known = connection.execute("SELECT to_regclass('stripe.schema_migrations')").fetchone()
+    schema = read_schema(connection)
+    require_ours(schema)
+    require_whole(schema, {LEDGER, *made_tables(file.sql for file in files)})
     applied: dict[str, str] = {}
-    if known is not None and known[0] is not None:
+    if schema.is_ours:
         query = "SELECT name, checksum FROM stripe.schema_migrations"
         applied = dict(connection.execute(query).fetchall())
     named = {migration.name: migration for migration in files}
+    require_there(schema, made_tables(file.sql for file in files if file.name in applied))
     return SchemaState(
         pending=tuple(name for name in named if name not in applied),
         unknown=tuple(sorted(name for name in applied if name not in named)),
@@ -81,7 +98,10 @@ def schema_state(
 
 
 def require_current(connection: psycopg.Connection[Any]) -> None:
-    """Raise SchemaMismatch, saying what to run, unless the schema is this version's."""
+    """Raise SchemaMismatch, saying what to do, unless the schema is ours, whole and this version's.
+
+    It is the first look of every command, so that each says the same of the same fault.
+    """
     state = schema_state(connection)
     if state.unknown:
         raise SchemaMismatch(
@@ -105,8 +125,12 @@ def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ..
     import psycopg
 
     files = migrations() if files is None else files
-    with psycopg.connect(url, connect_timeout=10) as connection:
+    with explained():
+        opened = psycopg.connect(url, connect_timeout=10)
+    with opened as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        # A migration that looks at rows looks at all of them, or fails.
+        connection.execute("SET LOCAL row_security = off")
         # Whoever waits for a table makes everybody wait behind it, the webhook above all.
         connection.execute("SET LOCAL lock_timeout = '3s'")
         encoding = connection.execute("SHOW server_encoding").fetchone()
@@ -150,15 +174,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--check", action="store_true", help="change nothing; exit 1 when something is pending"
     )
     arguments = parser.parse_args(argv)
+    # Before anything can go wrong: no library's own words reach the terminal as they are.
+    log.configure()
     import psycopg
 
     from shared import settings
-    from shared.database import describe
 
+    nothing = "" if arguments.check else "nothing was changed: "
     try:
         url = settings.load_migrate(os.environ).database_url.reveal()
         if arguments.check:
-            with psycopg.connect(url, connect_timeout=10) as connection:
+            with explained():
+                opened = psycopg.connect(url, connect_timeout=10)
+            with opened as connection:
                 require_current(connection)
             print("the schema is current")
             return 0
@@ -167,12 +195,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"migrate: {error}", file=sys.stderr)
         return 2
     except (SchemaMismatch, DatabaseUnavailable) as error:
-        print(f"migrate: {error}", file=sys.stderr)
+        print(f"migrate: {nothing}{error}", file=sys.stderr)
         return 1
     except psycopg.Error as error:
-        print(
-            f"migrate: nothing was changed: {_explain(error) or describe(error)}", file=sys.stderr
-        )
+        print(f"migrate: {nothing}{_explain(error)}", file=sys.stderr)
         return 1
     for name in applied:
         print(f"applied {name}")
@@ -180,14 +206,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _explain(error: psycopg.Error) -> str | None:
-    """Return the server's own sentence on a failed file: it speaks of SQL, not of customers."""
+def _explain(error: psycopg.Error) -> str:
+    """Say what went wrong, with the server's own sentence where it speaks of SQL, not of values."""
     if error.sqlstate == _LOCK_TIMEOUT:
         return (
             "somebody has been using a table of the schema for three seconds (a dump, an open"
             " transaction); run `migrate` again when they are done"
         )
-    return error.diag.message_primary
+    said = error.diag.message_primary
+    is_about_sql = (error.sqlstate or "").startswith(_ABOUT_SQL)
+    return describe(error) + (f"; the server says: {said}" if said and is_about_sql else "")
 
 
 if __name__ == "__main__":

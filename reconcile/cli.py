@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     _check_combination(parser, arguments)
+    # Before anything can go wrong: nothing reaches the terminal past the redaction.
+    log.configure()
     try:
         settings = load_reconcile(os.environ, _flags(arguments))
         _check_output(arguments.output)

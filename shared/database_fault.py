@@ -47,7 +47,7 @@ _CONNECTING: Final[tuple[tuple[str, str], ...]] = (
         ),
     ),
     (
-        r"no pg_hba\.conf entry .*(no encryption|SSL off)(?!.*SSL encryption)",
+        r"(?s)\A(?!.*, SSL encryption).*no pg_hba\.conf entry .*(no encryption|SSL off)",
         (
             "the server takes no connection without TLS from here as this user to this database:"
             " add sslmode=require to DATABASE_URL, or a line to pg_hba.conf"

@@ -13,8 +13,9 @@ from shared.setting_values import Secret, is_local
 _SCHEME = re.compile(r"postgres(?:ql)?://")
 _FORM: Final = "must be a PostgreSQL URL: postgresql://user:password@host:5432/database"
 _ENCODE: Final = (
-    "cannot be read: a character of the password or the user must be percent-encoded"
-    " (@ is %40, / is %2F, % is %25, : is %3A, ? is %3F, # is %23, [ is %5B, a space is %20)"
+    f"{_FORM}; this one cannot be read as one: a character of the password or the user must be"
+    " percent-encoded (@ is %40, / is %2F, % is %25, : is %3A, ? is %3F, # is %23, [ is %5B, a"
+    " space is %20)"
 )
 _PORT: Final = "must have a port from 1 to 65535"
 _LARGEST_PORT: Final = 65_535

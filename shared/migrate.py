@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--check", action="store_true", help="change nothing; exit 1 when something is pending"
     )
     arguments = parser.parse_args(argv)
-    # Before anything can go wrong: no library's own words reach the terminal as they are.
+    # Before anything can go wrong: nothing reaches the terminal past the redaction.
     log.configure()
     import psycopg
 

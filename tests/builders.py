@@ -190,8 +190,9 @@ class Endpoint:
         }
         self._database = Database(self.url, max_connections=self.threads, statement_seconds=4.5)
         self._http = StripeHttp(self.double.url, self.key, patience=WEBHOOK_PATIENCE)
-        heart = Mirror(self._database, StripeApi(self._http, livemode="_live_" in self.key))
-        app = create_app(load_webhook(environment), heart, Readiness(self._database))
+        stripe = StripeApi(self._http, livemode="_live_" in self.key)
+        heart, readiness = Mirror(self._database, stripe), Readiness(self._database, stripe)
+        app = create_app(load_webhook(environment), heart, readiness)
         self._environs: list[Any] = []
         self._log = RequestLog(Config())
         self._handler = logging.StreamHandler(self.lines)

@@ -33,7 +33,8 @@ _CONNECTING: Final[tuple[tuple[str, str], ...]] = (
             r"|Tenant or user not found|no such user|pam authentication failed|(LDAP|RADIUS|GSSAPI"
             r"|SSPI|certificate) authentication failed"
         ),
-        "the server refuses the user or the password: correct them in DATABASE_URL, " + _ENCODED,
+        "the server refuses the user or the password given: correct them in DATABASE_URL, "
+        + _ENCODED,
     ),
     (
         r"no password supplied",

@@ -227,6 +227,14 @@ class Endpoint:
         self._log.access(answer, None, self._environs.pop(), took)
         return answer
 
+    def get(self, path: str) -> TestResponse:
+        """Ask for a page, such as `/readyz`."""
+        began = time.monotonic()
+        answer = self._client.get(path)
+        took = timedelta(seconds=time.monotonic() - began)
+        self._log.access(answer, None, self._environs.pop(), took)
+        return answer
+
     def logged(self) -> list[dict[str, Any]]:
         """The lines so far, decoded."""
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]

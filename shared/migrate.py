@@ -103,16 +103,24 @@ def require_current(connection: psycopg.Connection[Any]) -> None:
     It is the first look of every command, so that each says the same of the same fault.
     """
     state = schema_state(connection)
+    _require_known(state)
+    if state.pending:
+        raise SchemaMismatch(
+            f"the schema is behind ({', '.join(state.pending)} pending): run `migrate`"
+        )
+
+
+def _require_known(state: SchemaState) -> None:
+    """Raise SchemaMismatch where something was applied that this version does not have."""
     if state.unknown:
         raise SchemaMismatch(
             f"the schema is ahead of this version ({', '.join(state.unknown)} unknown here):"
             " deploy the version that made it"
         )
     if state.edited:
-        raise SchemaMismatch(f"migrations were edited after use: {', '.join(state.edited)}")
-    if state.pending:
         raise SchemaMismatch(
-            f"the schema is behind ({', '.join(state.pending)} pending): run `migrate`"
+            f"migrations were edited after use: {', '.join(state.edited)}; deploy the version that"
+            " made the schema, whose files are as they were"
         )
 
 
@@ -137,9 +145,7 @@ def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ..
         if encoding is None or encoding[0] != "UTF8":
             raise SchemaMismatch("the database is not encoded in UTF8: create one that is")
         state = schema_state(connection, files)
-        if state.unknown or state.edited:
-            gone = ", ".join((*state.unknown, *state.edited))
-            raise SchemaMismatch(f"applied migrations are unknown here or were edited: {gone}")
+        _require_known(state)
         # CREATE SCHEMA IF NOT EXISTS asks for the privilege even where the schema exists.
         if connection.execute("SELECT to_regnamespace('stripe')").fetchone() == (None,):
             connection.execute("CREATE SCHEMA stripe")

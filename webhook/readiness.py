@@ -59,6 +59,7 @@ class Readiness:
         self._counting = threading.Lock()
         self._allowed, self._counted = REHEARSALS, time.monotonic()
         self._account: Account | None = None
+        self._obstacle: Exception | None = None
         self._too_old: float | None = None
 
     def check(self, deadline: float) -> None:
@@ -66,9 +67,7 @@ class Readiness:
 
         Raises one of REASONS, whose message says what to do. Stripe being out of reach is none.
         """
-        account = self._database.read(self._rehearse, deadline)
-        self._was_current = True
-        self.key.require(account, deadline)
+        self.key.require(self._apply_nothing(deadline), deadline)
         ahead = self._stripe.clock_ahead or 0.0
         # A signature is as old as it seems, or our clock is wrong: Stripe's own says which.
         if self._too_old is not None and self._too_old * ahead > 0 and abs(ahead) > _SAME_SECONDS:
@@ -111,12 +110,25 @@ class Readiness:
         where = "ahead of" if ahead > 0 else "behind"
         return f"{abs(ahead):.0f} s {where} Stripe's: set this machine's clock (NTP)"
 
+    def _apply_nothing(self, deadline: float) -> Account:
+        """Rehearse an event, or say again what the last rehearsal said; return whose all is."""
+        if not self._may_rehearse():
+            if self._obstacle is not None:
+                raise self._obstacle
+            if self._account is not None:
+                self._database.read(require_current, deadline)
+                return self._account
+        try:
+            self._account = self._database.read(self._rehearse, deadline)
+        except (DatabaseUnavailable, SchemaMismatch) as error:
+            self._obstacle = error
+            raise
+        self._obstacle, self._was_current = None, True
+        return self._account
+
     def _rehearse(self, connection: Connection) -> Account:
         require_current(connection)
-        if self._account is None or self._may_rehearse():
-            self._account = None
-            self._account = rehearse(connection, livemode=self._stripe.livemode)
-        return self._account
+        return rehearse(connection, livemode=self._stripe.livemode)
 
     def _may_rehearse(self) -> bool:
         with self._counting:

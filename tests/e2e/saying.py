@@ -25,6 +25,7 @@ READYZ = "/readyz"
 _ITS_OWN_WAY = re.compile(
     r"^(migrate|webhook|reconcile): (nothing was changed: )?"
     r"|^[A-Z]\w+: (?=[^:])"
+    r"|; the server says: .*$"
     r"|GET /\S+: \d+ \(request \S+\): "
 )
 

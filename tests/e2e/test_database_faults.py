@@ -219,18 +219,11 @@ def test_every_command_says_the_same_of_it_once_and_truly(
 RAW = (
     "p@ssw0rd-hunter2",
     "pa/ssw0rd",
-    "pa%ssw0rd",
     "pa%41ssw0rd",
     "pa#ssw0rd",
-    "pa?ssw0rd=x",
-    "pa:ssw0rd",
-    "pa[ssw0rd",
     "pa ssw0rd",
-    "@ssw0rd",
     "ssw0rd@nowhere.invalid",
-    "5432/ssw0rd@x?sslmode=ssw0rd",
-    "ssw0rd@x?ssw0rd=ssw0rd",
-    "'ssw0rd'",
+    "6543/ssw0rd@x?ssw0rd",
 )
 
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+from psycopg.errors import error_from_result
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus
 
 from shared.columns import Column, Row, Type, Value
 from shared.database_fault import describe
@@ -21,7 +24,7 @@ from shared.mirrored import Content, MirroredObject
 from shared.objects import MIRRORED
 from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account, claim_account
-from shared.repository.event_rows import apply_if_newer
+from shared.repository.event_rows import apply_in_transaction
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
@@ -54,19 +57,31 @@ def rehearse(connection: psycopg.Connection[Any], *, livemode: bool) -> Account:
     event could not be applied now.
     """
     try:
-        with connection.transaction(force_rollback=True):
+        _command(connection, b"BEGIN")
+        try:
             account = claim_account(connection, Account(None, livemode))
             tag = uuid.uuid4().hex
             for mirrored in MIRRORED:
                 _Part(connection, mirrored, tag, int(time.time()) + _AHEAD).play()
             # What somebody has put off to the end of each transaction.
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        finally:
+            if not connection.closed:
+                _command(connection, b"ROLLBACK")
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise DatabaseUnavailable(
             f"a rule of the database refuses an event as Stripe sends it: {describe(error)}: look"
             " at what was added to our tables"
         ) from None
     return account
+
+
+def _command(connection: psycopg.Connection[Any], command: bytes) -> None:
+    """Send it past psycopg, which after a ROLLBACK of its own forgets every prepared statement."""
+    connection.pgconn.send_query(command)
+    (answer,) = connection.wait(execute(connection.pgconn))
+    if answer.status != ExecStatus.COMMAND_OK:
+        raise error_from_result(answer)
 
 
 @dataclass(frozen=True)
@@ -81,14 +96,15 @@ class _Part:
     def play(self) -> None:
         """Insert it, change it, write it as an answer of Stripe's is written, and fail an event."""
         for number in (1, 2):
-            attempt = apply_if_newer(
-                self.connection,
-                self.mirrored,
-                self._content(number),
-                self._interval(number),
-                self._entry(number, "applied"),
+            self._require(
+                apply_in_transaction(
+                    self.connection,
+                    self.mirrored,
+                    self._content(number),
+                    self._interval(number),
+                    self._entry(number, "applied"),
+                )
             )
-            self._require(attempt.outcome == "applied")
         found = mirror_rows.read_held(
             self.connection, self.mirrored, self._id(), self._entry(3, "applied").event_id
         )

@@ -29,8 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     _check_combination(parser, arguments)
+    # Before anything can go wrong: nothing reaches the terminal past the redaction.
+    log.configure()
     try:
-        settings = load_reconcile(_environment(arguments))
+        settings = load_reconcile(os.environ, _flags(arguments))
         _check_output(arguments.output)
     except SettingsError as error:
         print(f"reconcile: {error}", file=sys.stderr)
@@ -98,14 +100,14 @@ def _check_combination(parser: argparse.ArgumentParser, arguments: argparse.Name
         parser.error("--replay goes with neither --report nor --subscription")
 
 
-def _environment(arguments: argparse.Namespace) -> dict[str, str]:
-    """Let the flags win over the variables of the same meaning."""
+def _flags(arguments: argparse.Namespace) -> dict[str, tuple[str, str]]:
+    """Return the flags that win over the settings of the same meaning, by the setting's name."""
     flags = {
-        "MAX_REPAIRS": arguments.max_repairs,
-        "DEADLINE_SECONDS": arguments.deadline,
-        "GRACE_SECONDS": arguments.grace,
+        "MAX_REPAIRS": ("--max-repairs", arguments.max_repairs),
+        "DEADLINE_SECONDS": ("--deadline", arguments.deadline),
+        "GRACE_SECONDS": ("--grace", arguments.grace),
     }
-    return {**os.environ, **{name: value for name, value in flags.items() if value is not None}}
+    return {name: typed for name, typed in flags.items() if typed[1] is not None}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.database import Database
 from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
+from shared.key_check import require_same_id, require_same_mode
 from shared.objects import MIRRORED
 from shared.repository import mirror_rows
 from shared.repository.account import Account, claim_account, read_account
@@ -21,15 +22,12 @@ def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) 
     database this is, where that is not known yet.
     """
     held = database.read(read_account)
-    if held is not None and held.livemode != stripe.livemode:
-        raise WrongAccount(
-            f"the key is of {_mode(stripe.livemode)} mode, the database mirrors"
-            f" {_mode(held.livemode)} mode: set STRIPE_SECRET_KEY or DATABASE_URL to match"
-        )
+    if held is not None:
+        require_same_mode(held, stripe)
     account_id = stripe.account_id()
     known = held.id if held else None
-    if known is not None and account_id is not None and known != account_id:
-        raise WrongAccount(f"the key is of account {account_id}, the database mirrors {known}")
+    if held is not None:
+        require_same_id(held, account_id)
     if known is None or account_id is None:
         _probe(database, stripe)
     account = Account(account_id or known, stripe.livemode)
@@ -61,7 +59,3 @@ def _probe(database: Database, stripe: StripeApi) -> None:
                 " it is the key of another account, or that account's data was deleted:"
                 " then begin with an empty database"
             )
-
-
-def _mode(livemode: bool) -> str:
-    return "live" if livemode else "test"

@@ -18,7 +18,8 @@ from reconcile.inspected import Inspected
 from reconcile.journal import EVENTS, add, mark_done
 from reconcile.windows import Window
 from shared import truth
-from shared.database import Connection, Database, describe
+from shared.database import Connection, Database
+from shared.database_fault import describe
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED
 from shared.repository import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,11 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from shared import schema as naming
+from shared.database_fault import describe, unreachable
 from shared.errors import DatabaseUnavailable
+
+# They quote libpq, which quotes what DATABASE_URL was taken for; we say it in our own words.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 
@@ -38,6 +43,19 @@ class Connection(naming.Connection):
     seconds: float = 30.0
     deadline: float | None = None
     back_by: float = 0.0
+
+    @classmethod
+    def connect(  # type: ignore[override]
+        cls, conninfo: str = "", *, told: Callable[[str | None], None], **options: Any
+    ) -> Connection:
+        """Connect, as psycopg does, and tell why not (None: connected), without libpq's text."""
+        try:
+            made = super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            told(unreachable(error))
+            raise psycopg.OperationalError("told in our own words") from None
+        told(None)
+        return made
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the server, at most as long as the connection allows."""
@@ -80,13 +98,14 @@ class Database:
         self._in_line = 0
         self._hand = threading.Lock()
         self._is_refused = False
+        self._refusal: str | None = None
         self._scout = threading.Lock()
         self._pool = ConnectionPool(
             conninfo(
                 url, statement_seconds, application_name, read_only=read_only, plan_once=plan_once
             ),
             connection_class=Connection,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "told": self._note},
             configure=self._configure,
             min_size=0,
             max_size=max_connections,
@@ -205,7 +224,7 @@ class Database:
                 if self._is_refused and not self._lent and not is_scout:
                     is_scout = self._scout.acquire(blocking=False)
                     if not is_scout:
-                        raise DatabaseUnavailable("no connection to the database: it refuses them")
+                        raise DatabaseUnavailable(self._reason())
                 left = until - time.monotonic()
                 # Whoever looks up leaves the queue: while some are lent, one will come back.
                 patience = left if self._lent else min(left, _LOOK_SECONDS)
@@ -214,10 +233,7 @@ class Database:
                 except PoolTimeout:
                     self._is_refused |= self._failures() > failures
                     if left <= patience:
-                        reason = "it refuses them" if self._is_refused else "none came free in time"
-                        raise DatabaseUnavailable(
-                            f"no connection to the database: {reason}"
-                        ) from None
+                        raise DatabaseUnavailable(self._reason()) from None
                 else:
                     self._is_refused = False
                     self._lent.add(connection)
@@ -225,6 +241,15 @@ class Database:
         finally:
             if is_scout:
                 self._scout.release()
+
+    def _note(self, refusal: str | None) -> None:
+        self._refusal = refusal
+
+    def _reason(self) -> str:
+        """Say why there is no connection to be had."""
+        if self._lent and self._refusal is None:
+            return "no connection to the database: all are in use, and none came free in time"
+        return self._refusal or unreachable(None)
 
     def _failures(self) -> int:
         """Return how often connecting has failed."""
@@ -260,6 +285,8 @@ def conninfo(
         # VACUUM ANALYZE): to read them from end to end seems cheapest then. Nearly all that we do
         # is to look up by an index, and what reads a whole table can do it by one.
         " -c enable_seqscan=off"
+        # What a policy would filter is an error, never an answer with fewer rows.
+        " -c row_security=off"
     )
     if plan_once:
         time_outs += " -c plan_cache_mode=force_generic_plan"
@@ -275,13 +302,3 @@ def conninfo(
     }
     # Statements are sent as the bytes of their text, so nothing else may be agreed upon.
     return make_conninfo("", **{**defaults, **given, "client_encoding": "UTF8"})
-
-
-def describe(error: psycopg.Error) -> str:
-    """Say what went wrong without any value: the SQLSTATE and the rule, not the server's text."""
-    diagnosis = error.diag
-    rule = diagnosis.constraint_name or diagnosis.column_name
-    what = f"{type(error).__name__} ({error.sqlstate or 'no answer'})"
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        what += ": the role lacks a grant, run what `migrate --roles` prints, as after each upgrade"
-    return f"{what} at {rule}" if rule else what

@@ -87,9 +87,16 @@ class NotAnEvent(SubscriptionSyncError):
 class BadSignature(SubscriptionSyncError):
     """Refuse the request (400). `reason` is a fixed phrase for the log; never tell the caller."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, seconds: float | None = None, allowed: int = 0) -> None:
+        """`seconds`: how old it is by our clock, where that is what is wrong."""
         self.reason = reason
-        super().__init__(f"the Stripe-Signature header is {reason}")
+        self.seconds = seconds
+        by = "" if seconds is None else f": {abs(seconds):.0f} s away, {allowed} allowed"
+        super().__init__(f"the Stripe-Signature header is {reason}{by}")
+
+
+class ClockWrong(SubscriptionSyncError):
+    """Answer 503: this machine's clock is so far from Stripe's that every signature is refused."""
 
 
 class WrongAccount(SubscriptionSyncError):

@@ -11,6 +11,7 @@ import logging
 import math
 import re
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -95,11 +96,25 @@ def configure(level: str = "INFO") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(True)
+    # Else the interpreter prints a raw traceback, past the redaction.
+    sys.excepthook = _unexpected
+    threading.excepthook = lambda failed: _unexpected(
+        failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback
+    )
     # Four look-ups a record that no line shows (docs.python.org/3/howto/logging.html#optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001
     # A reader that went away is no reason to print a raw traceback past the redaction.
     logging.raiseExceptions = False
+
+
+def _unexpected(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Log what nobody caught, in the main thread or another."""
+    if issubclass(kind, SystemExit):
+        return
+    logging.getLogger(__name__).critical("it ended", exc_info=(kind, error, trace))
 
 
 def redact(text: str) -> str:
@@ -224,13 +239,20 @@ def _text(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def _words(error: BaseException) -> str:
+    """Return an exception's text, but never libpq's: it quotes what DATABASE_URL was taken for."""
+    if any(kind.__module__.partition(".")[0] == "psycopg" for kind in type(error).__mro__):
+        return f"SQLSTATE {getattr(error, 'sqlstate', None) or 'none'}"
+    return _text(error)
+
+
 def _exception(error: BaseException, trace: TracebackType | None) -> dict[str, Any]:
     """Return type, message, causes and the last frames (file:line:function), never locals."""
-    described: dict[str, Any] = {"type": type(error).__name__, "message": _plain(_text(error))}
+    described: dict[str, Any] = {"type": type(error).__name__, "message": _plain(_words(error))}
     causes: list[str] = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     while cause is not None and len(causes) < MAX_CAUSES:
-        causes.append(f"{type(cause).__name__}: {_plain(_text(cause))}")
+        causes.append(f"{type(cause).__name__}: {_plain(_words(cause))}")
         cause = cause.__cause__ or cause.__context__
     if causes:
         described["causes"] = causes

@@ -16,11 +16,22 @@ from typing import Any
 
 import psycopg
 
+from shared import log
+from shared.database_fault import describe, explained
 from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
 from shared.schema import DEFAULT, Connection, in_schema
+from shared.schema_owner import (
+    LEDGER,
+    made_tables,
+    read_schema,
+    require_ours,
+    require_there,
+    require_whole,
+)
 
 # Any process of any version must take the same lock, so the number is fixed for good.
 _LOCK_TIMEOUT = "55P03"
+_ABOUT_SQL = "42"
 _LOCK = 7_306_095_128_417_266
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
 _ROLES = "roles.sql"
@@ -72,14 +83,20 @@ def roles(schema: str = DEFAULT) -> str:
 def schema_state(
     connection: psycopg.Connection[Any], files: Sequence[Migration] | None = None
 ) -> SchemaState:
-    """Compare the database with this version's files. Needs no more than read permission."""
+    """Compare the database with this version's files. Needs no more than read permission.
+
+    Raises SchemaMismatch where the schema is somebody else's, or its rows are filtered.
+    """
     files = migrations() if files is None else files
-    known = connection.execute("SELECT to_regclass('stripe.schema_migrations')").fetchone()
+    schema = read_schema(connection)
+    require_ours(schema)
+    require_whole(schema, {LEDGER, *made_tables(file.sql for file in files)})
     applied: dict[str, str] = {}
-    if known is not None and known[0] is not None:
+    if schema.is_ours:
         query = "SELECT name, checksum FROM stripe.schema_migrations"
         applied = dict(connection.execute(query).fetchall())
     named = {migration.name: migration for migration in files}
+    require_there(schema, made_tables(file.sql for file in files if file.name in applied))
     return SchemaState(
         pending=tuple(name for name in named if name not in applied),
         unknown=tuple(sorted(name for name in applied if name not in named)),
@@ -88,18 +105,29 @@ def schema_state(
 
 
 def require_current(connection: psycopg.Connection[Any]) -> None:
-    """Raise SchemaMismatch, saying what to run, unless the schema is this version's."""
+    """Raise SchemaMismatch, saying what to do, unless the schema is ours, whole and this version's.
+
+    It is the first look of every command, so that each says the same of the same fault.
+    """
     state = schema_state(connection)
+    _require_known(state)
+    if state.pending:
+        raise SchemaMismatch(
+            f"the schema is behind ({', '.join(state.pending)} pending): run `migrate`"
+        )
+
+
+def _require_known(state: SchemaState) -> None:
+    """Raise SchemaMismatch where something was applied that this version does not have."""
     if state.unknown:
         raise SchemaMismatch(
             f"the schema is ahead of this version ({', '.join(state.unknown)} unknown here):"
             " deploy the version that made it"
         )
     if state.edited:
-        raise SchemaMismatch(f"migrations were edited after use: {', '.join(state.edited)}")
-    if state.pending:
         raise SchemaMismatch(
-            f"the schema is behind ({', '.join(state.pending)} pending): run `migrate`"
+            f"migrations were edited after use: {', '.join(state.edited)}; deploy the version that"
+            " made the schema, whose files are as they were"
         )
 
 
@@ -114,15 +142,15 @@ def migrate(
     files = migrations() if files is None else files
     with _connect(url, schema) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        # A migration that looks at rows looks at all of them, or fails.
+        connection.execute("SET LOCAL row_security = off")
         # Whoever waits for a table makes everybody wait behind it, the webhook above all.
         connection.execute("SET LOCAL lock_timeout = '3s'")
         encoding = connection.execute("SHOW server_encoding").fetchone()
         if encoding is None or encoding[0] != "UTF8":
             raise SchemaMismatch("the database is not encoded in UTF8: create one that is")
         state = schema_state(connection, files)
-        if state.unknown or state.edited:
-            gone = ", ".join((*state.unknown, *state.edited))
-            raise SchemaMismatch(f"applied migrations are unknown here or were edited: {gone}")
+        _require_known(state)
         # CREATE SCHEMA IF NOT EXISTS asks for the privilege even where the schema exists.
         if connection.execute("SELECT to_regnamespace('stripe')").fetchone() == (None,):
             connection.execute("CREATE SCHEMA stripe")
@@ -164,9 +192,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         " nothing",
     )
     arguments = parser.parse_args(argv)
+    # Before anything can go wrong: nothing reaches the terminal past the redaction.
+    log.configure()
     from shared import settings
-    from shared.database import describe
 
+    nothing = "" if arguments.check else "nothing was changed: "
     try:
         if arguments.roles:
             print(roles(settings.load_schema(os.environ).stripe_schema), end="")
@@ -183,12 +213,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"migrate: {error}", file=sys.stderr)
         return 2
     except (SchemaMismatch, DatabaseUnavailable) as error:
-        print(f"migrate: {error}", file=sys.stderr)
+        print(f"migrate: {nothing}{error}", file=sys.stderr)
         return 1
     except psycopg.Error as error:
-        print(
-            f"migrate: nothing was changed: {_explain(error) or describe(error)}", file=sys.stderr
-        )
+        print(f"migrate: {nothing}{_explain(error)}", file=sys.stderr)
         return 1
     for name in applied:
         print(f"applied {name}")
@@ -197,19 +225,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _connect(url: str, schema: str) -> Connection:
-    connection = Connection.connect(url, connect_timeout=10)
+    with explained():
+        connection = Connection.connect(url, connect_timeout=10)
     connection.schema = schema
     return connection
 
 
-def _explain(error: psycopg.Error) -> str | None:
-    """Return the server's own sentence on a failed file: it speaks of SQL, not of customers."""
+def _explain(error: psycopg.Error) -> str:
+    """Say what went wrong, with the server's own sentence where it speaks of SQL, not of values."""
     if error.sqlstate == _LOCK_TIMEOUT:
         return (
             "somebody has been using a table of the schema for three seconds (a dump, an open"
             " transaction); run `migrate` again when they are done"
         )
-    return error.diag.message_primary
+    said = error.diag.message_primary
+    is_about_sql = (error.sqlstate or "").startswith(_ABOUT_SQL)
+    return describe(error) + (f"; the server says: {said}" if said and is_about_sql else "")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import msgspec
 import psycopg
 
 from shared import truth
-from shared.database import Database, describe
+from shared.database import Database
+from shared.database_fault import describe
 from shared.errors import (
     DatabaseUnavailable,
     ObjectMissing,

@@ -5,10 +5,25 @@ No message quotes the text itself, which may be secret or stand where a secret s
 
 import ipaddress
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from shared.pasted import BLANK
+
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+STATUSES: Final = (
+    "incomplete",
+    "incomplete_expired",
+    "trialing",
+    "active",
+    "past_due",
+    "canceled",
+    "unpaid",
+    "paused",
+)
+"""Every status of a subscription (docs.stripe.com/api/subscriptions/object)."""
 
 
 class Secret:
@@ -71,12 +86,21 @@ def schema_name(text: str) -> str:
     return text
 
 
-def words(text: str) -> frozenset[str]:
-    """Return a comma-separated list of Stripe's words, which are open sets: no word is refused."""
-    listed = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if not listed or not all(re.fullmatch(r"[a-z][a-z_]*", word) for word in listed):
-        raise ValueError("must be a comma-separated list of statuses, such as active,trialing")
-    return listed
+def statuses(text: str) -> frozenset[str]:
+    """Return a comma-separated list of statuses of Stripe's subscriptions, in any case.
+
+    A word that is none would quietly let nobody in, and every customer who has it would count as
+    locked out.
+    """
+    listed = [word.strip().lower() for word in text.split(",")]
+    chosen = [word for word in listed if word]
+    if not chosen or any(word not in STATUSES for word in chosen):
+        places = [str(listed.index(word) + 1) for word in chosen if word not in STATUSES]
+        which = f" (not so: number {', '.join(dict.fromkeys(places))})" if places else ""
+        raise ValueError(
+            f"must be a comma-separated list of Stripe's statuses{which}: {', '.join(STATUSES)}"
+        )
+    return frozenset(chosen)
 
 
 def stripe_key(text: str) -> Secret:
@@ -84,18 +108,57 @@ def stripe_key(text: str) -> Secret:
     if not re.fullmatch(r"[sr]k_(test|live)_\w+", text, re.ASCII):
         raise ValueError(
             "must be a Stripe key: sk_test_..., sk_live_..., rk_test_... or rk_live_..."
+            + _likeness(text, _NO_KEYS)
         )
     return Secret(text)
 
 
 def webhook_secrets(text: str) -> tuple[Secret, ...]:
     """Return the endpoint's signing secrets: several while one is being rolled."""
-    parts = [part.strip() for part in text.split(",")]
+    parts = [part.strip(BLANK) for part in text.split(",")]
     # Nothing else that Stripe hands out begins so; without this a pasted API key would refuse every
     # event, and an empty part between two commas would be a secret that everybody knows.
-    if not all(re.fullmatch(r"whsec_[\w+/=-]+", part, re.ASCII) for part in parts):
-        raise ValueError("must be one or more signing secrets, whsec_..., separated by commas")
-    return tuple(Secret(part) for part in parts)
+    for part in parts:
+        if not re.fullmatch(r"whsec_[\w+/=-]+", part, re.ASCII):
+            raise ValueError(
+                "must be one or more signing secrets, whsec_..., separated by commas"
+                + _likeness(part, _NO_SECRETS)
+            )
+    return tuple(Secret(part) for part in dict.fromkeys(parts))
+
+
+_KEYS_CUT: Final = (
+    r"[sr]k_.*(\*|\.\.|\u2026|\u2022).*",
+    "this one is shortened: copy the whole of it",
+)
+_NO_KEYS: Final = (
+    (r"[srp]k_org_.*", "this is an organization's key: create one in the account itself"),
+    (r"pk_.*", "this is a publishable key, which may read nothing"),
+    (r"whsec_.*", "this is a signing secret, for STRIPE_WEBHOOK_SECRET"),
+    (r"(ek|ephkey)_.*", "this is an ephemeral key, which ends within the hour"),
+    (r"(acct|we|ca|org)_.*", "this is the id of something, not a key"),
+    (r"postgres(ql)?:.*", "this is a database's URL, for DATABASE_URL"),
+    _KEYS_CUT,
+    (r"[sr]k_(test|live)_.*\s.*", "this one has a space in it"),
+    (r"[sr]k_(test|live)_.*", "this one has a character that no key has"),
+)
+_NO_SECRETS: Final = (
+    (r"[sr]k_.*", "this is an API key, for STRIPE_SECRET_KEY"),
+    (r"pk_.*", "this is a publishable key"),
+    (r"we_.*", "this is the endpoint's id, not its secret"),
+    (r"whsec_.*(\*|\.\.|\u2026|\u2022).*", "this one is shortened: copy the whole of it"),
+    (r"whsec_.*\s.*", "this one has a space in it"),
+    (r"whsec_.+", "this one has a character that no secret has"),
+    (r"", "nothing stands between two commas, or at an end"),
+)
+"""What is often put in place of it, by its beginning, and what it is."""
+
+
+def _likeness(text: str, kinds: Sequence[tuple[str, str]]) -> str:
+    """Say what the text looks like, without a letter of it."""
+    found = (what for pattern, what in kinds if re.fullmatch(pattern, text, re.DOTALL))
+    what = next(found, None)
+    return f"; {what}" if what else ""
 
 
 def api_base(text: str) -> str:
@@ -103,7 +166,7 @@ def api_base(text: str) -> str:
     scheme, host, _, bare = _url_parts(text)
     if not bare:
         raise ValueError("must be scheme, host and port alone, such as https://api.stripe.com")
-    if scheme == "http" and not _is_local(host):
+    if scheme == "http" and not is_local(host):
         raise ValueError("must be https, for the key travels with each question")
     return text.rstrip("/")
 
@@ -111,40 +174,6 @@ def api_base(text: str) -> str:
 def web_address(text: str) -> Secret:
     """Return an http(s) URL; who knows it can use it, so it does not print."""
     _url_parts(text)
-    return Secret(text)
-
-
-def database_url(text: str) -> Secret:
-    """Return a libpq connection string that asks for TLS unless every host is on this machine.
-
-    Raises ValueError without libpq's own message, which can quote the password.
-    """
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-    from psycopg.pq import Conninfo
-
-    try:
-        given = conninfo_to_dict(text)
-    except (psycopg.Error, UnicodeError):
-        raise ValueError(
-            "must be a PostgreSQL URL: postgresql://user:password@host:5432/database"
-        ) from None
-    # libpq fills in from PGHOST and its like what the text leaves open.
-    defaults = {option.keyword: option.val for option in Conninfo.get_defaults()}
-    filled = {
-        name: str(given.get(name) or (defaults.get(name.encode()) or b"").decode())
-        for name in ("hostaddr", "host", "service", "sslmode")
-    }
-    hosts = (filled["hostaddr"] or filled["host"]).split(",")
-    if not filled["service"] and all(_is_local(host) for host in hosts):
-        return Secret(text)
-    mode = filled["sslmode"]
-    if mode == "disable":
-        raise ValueError("must not have sslmode=disable: the database is on another machine")
-    if mode in {"prefer", "allow"}:
-        return Secret(make_conninfo(text, sslmode="require"))
-    if mode not in {"require", "verify-ca", "verify-full"}:
-        raise ValueError("has an unknown sslmode: use require, verify-ca or verify-full")
     return Secret(text)
 
 
@@ -161,7 +190,7 @@ def _url_parts(text: str) -> tuple[str, str, str, bool]:
     return parts.scheme, host, parts.path, bare
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     """True for a socket folder, an abstract socket, no host at all, localhost and loopback."""
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return True

@@ -4,25 +4,28 @@ A setting is declared once, as the annotation of its field. `NAME_FILE` reads th
 from a file; an empty value counts as unset. Anything secret is a `Secret`, which never prints.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
+from shared.database_url import database_url
 from shared.errors import SettingsError
+from shared.pasted import BLANK, require_clean
 from shared.setting_values import (
     Secret,
     api_base,
-    database_url,
     log_level,
     schema_name,
     share,
+    statuses,
     stripe_key,
     web_address,
     webhook_secrets,
     whole_number,
-    words,
 )
 
 
@@ -179,7 +182,10 @@ class ReconcileSettings(StripeSettings):
     access_statuses: Annotated[
         frozenset[str],
         Setting(
-            "ACCESS_STATUSES", "active,trialing,past_due", words, "statuses that let a customer in"
+            "ACCESS_STATUSES",
+            "active,trialing,past_due",
+            statuses,
+            "statuses that let a customer in",
         ),
     ]
 
@@ -193,9 +199,14 @@ def load_webhook(environ: Mapping[str, str]) -> WebhookSettings:
     return _load(WebhookSettings, environ)
 
 
-def load_reconcile(environ: Mapping[str, str]) -> ReconcileSettings:
-    """Return what `reconcile` needs; raises SettingsError naming every fault."""
-    return _load(ReconcileSettings, environ)
+def load_reconcile(
+    environ: Mapping[str, str], flags: Mapping[str, tuple[str, str]] | None = None
+) -> ReconcileSettings:
+    """Return what `reconcile` needs; raises SettingsError naming every fault.
+
+    `flags`: what was typed in place of a setting, by the setting's name: the flag and its text.
+    """
+    return _load(ReconcileSettings, environ, flags or {})
 
 
 def load_migrate(environ: Mapping[str, str]) -> MigrateSettings:
@@ -224,12 +235,16 @@ def describe(kind: type[SchemaSettings]) -> str:
     return "\n".join(lines)
 
 
-def _load(kind: type[_Settings], environ: Mapping[str, str]) -> _Settings:
+def _load(
+    kind: type[_Settings],
+    environ: Mapping[str, str],
+    flags: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> _Settings:
     values: dict[str, Any] = {}
     faults: list[str] = []
     for field, setting in declared(kind).items():
         try:
-            values[field] = _value(setting, environ)
+            values[field] = _value(setting, environ, flags.get(setting.name))
         except ValueError as fault:
             faults.append(str(fault))
     if faults:
@@ -237,31 +252,46 @@ def _load(kind: type[_Settings], environ: Mapping[str, str]) -> _Settings:
     return kind(**values)
 
 
-def _value(setting: Setting, environ: Mapping[str, str]) -> Any:
-    text = _text(setting.name, environ) or setting.default
+def _value(setting: Setting, environ: Mapping[str, str], typed: tuple[str, str] | None) -> Any:
+    name = setting.name
+    if typed is None:
+        text = _text(name, environ) or setting.default
+    else:
+        name, text = typed[0], typed[1].strip(BLANK)
+        if not text:
+            raise ValueError(f"{name} is empty: {setting.help}")
     if text is None:
-        raise ValueError(f"{setting.name} is not set: {setting.help}")
+        raise ValueError(f"{name} is not set: {setting.help}")
     if not text:
         return None
     try:
+        require_clean(setting.name, text)
         return setting.read(text)
     except ValueError as fault:
-        raise ValueError(f"{setting.name} {fault}") from None
+        raise ValueError(f"{name} {fault}") from None
 
 
 def _text(name: str, environ: Mapping[str, str]) -> str:
-    text = environ.get(name, "").strip()
-    path = environ.get(f"{name}_FILE", "").strip()
+    text = environ.get(name, "").strip(BLANK)
+    path = environ.get(f"{name}_FILE", "").strip(BLANK)
     if text and path:
         raise ValueError(f"{name} and {name}_FILE are both set: keep one")
     if not path:
         return text
     try:
         with Path(path).open(encoding="utf-8") as file:
-            content = file.read(_MAX_FILE_BYTES).strip()
+            content = file.read(_MAX_FILE_BYTES).strip(BLANK)
     except (OSError, ValueError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else "it is not text"
-        raise ValueError(f"{name}_FILE names {path}, which cannot be read: {reason}") from None
+        raise ValueError(f"{_file(name, path)}, which cannot be read: {reason}") from None
     if not content:
-        raise ValueError(f"{name}_FILE names {path}, which is empty")
+        raise ValueError(f"{_file(name, path)}, which is empty")
     return content
+
+
+def _file(name: str, path: str) -> str:
+    """Name the file, unless it is the value itself that was given in its place."""
+    is_path = re.fullmatch(r"[\w./ +-]{1,200}", path, re.ASCII) and not re.match(
+        r"[srp]k_|whsec_", path
+    )
+    return f"{name}_FILE names {path}" if is_path else f"{name}_FILE names a file"

@@ -211,10 +211,28 @@ class StripeApi:
                 raise StripeUnavailable(f"GET {mirrored.path}: 404 for a list") from None
         return now
 
-    def account_id(self) -> str | None:
+    def try_to_read(self, mirrored: MirroredObject, deadline: float) -> None:
+        """Ask for a list of one object, to find out whether the key may.
+
+        Raises StripeRefused, StripeUnavailable, StripeUnreadable.
+        """
+        try:
+            self._http.get(mirrored.path, {"limit": 1}, deadline=deadline)
+        except ObjectMissing:
+            raise StripeUnavailable(f"GET {mirrored.path}: 404 for a list") from None
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """By how many seconds this machine was ahead of Stripe at its last answer; None: no answer.
+
+        Negative where it was behind. Within a second or two, and the time of a request.
+        """
+        return self._http.clock.ahead
+
+    def account_id(self, deadline: float | None = None) -> str | None:
         """Return the account's id, None where the key may not read it."""
         try:
-            answer = self._http.get("/v1/account")
+            answer = self._http.get("/v1/account", deadline=deadline)
             return msgspec.json.decode(answer.body, type=_Account).id
         except (StripeRefused, ObjectMissing):
             return None

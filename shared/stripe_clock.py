@@ -27,12 +27,22 @@ class StripeClock:
         self._last: int | None = None
         self._largest: int | None = None
         self._second: int | None = None
+        self._ahead: float | None = None
 
     @property
     def now(self) -> int | None:
         """Stripe's time, certainly past: the second largest reading, None before there are two."""
         with self._lock:
             return self._second
+
+    @property
+    def ahead(self) -> float | None:
+        """By how many seconds this machine was ahead of the latest answer; None: no answer yet.
+
+        Negative where it was behind.
+        """
+        with self._lock:
+            return self._ahead
 
     def read(self, answered: Interval, endpoint: str) -> Interval:
         """Take note of when an answer was true, and return it.
@@ -42,6 +52,7 @@ class StripeClock:
         """
         reading = answered.lower
         with self._lock:
+            self._ahead = self._host() - (answered.lower + answered.upper) / 2
             before, self._last = self._last, reading
             is_far = reading > max(self._host(), self._largest or 0) + _DAY
             if is_far and (before is None or abs(reading - before) > _DAY):

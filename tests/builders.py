@@ -190,8 +190,9 @@ class Endpoint:
         }
         self._database = Database(self.url, max_connections=self.threads, statement_seconds=4.5)
         self._http = StripeHttp(self.double.url, self.key, patience=WEBHOOK_PATIENCE)
-        heart = Mirror(self._database, StripeApi(self._http, livemode="_live_" in self.key))
-        app = create_app(load_webhook(environment), heart, Readiness(self._database))
+        stripe = StripeApi(self._http, livemode="_live_" in self.key)
+        heart, readiness = Mirror(self._database, stripe), Readiness(self._database, stripe)
+        app = create_app(load_webhook(environment), heart, readiness)
         self._environs: list[Any] = []
         self._log = RequestLog(Config())
         self._handler = logging.StreamHandler(self.lines)
@@ -222,6 +223,14 @@ class Endpoint:
         answer = self._client.post(
             "/webhook", data=body, headers=headers, content_type="application/json"
         )
+        took = timedelta(seconds=time.monotonic() - began)
+        self._log.access(answer, None, self._environs.pop(), took)
+        return answer
+
+    def get(self, path: str) -> TestResponse:
+        """Ask for a page, such as `/readyz`."""
+        began = time.monotonic()
+        answer = self._client.get(path)
         took = timedelta(seconds=time.monotonic() - began)
         self._log.access(answer, None, self._environs.pop(), took)
         return answer

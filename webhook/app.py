@@ -26,7 +26,7 @@ from shared.errors import (
 from shared.event import decode_event
 from shared.mirror import Mirror
 from shared.settings import WebhookSettings
-from webhook.readiness import READY_SECONDS, Readiness
+from webhook.readiness import READY_SECONDS, REASONS, Readiness, reason_of
 from webhook.signature import verify
 
 ANSWER_SECONDS: Final = 4.5
@@ -99,13 +99,20 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
 
     def receive(body: bytes, signature: str | None, fields: Fields) -> str:
         deadline = time.monotonic() + ANSWER_SECONDS
-        verify(
-            body,
-            signature,
-            settings.stripe_webhook_secret,
-            settings.signature_tolerance,
-            time.time,
-        )
+        try:
+            verify(
+                body,
+                signature,
+                settings.stripe_webhook_secret,
+                settings.signature_tolerance,
+                time.time,
+            )
+        except BadSignature as error:
+            if error.seconds is not None:
+                readiness.note_time(error.seconds)
+                fields["clock"] = readiness.clock()
+            raise
+        readiness.note_time(None)
         event = decode_event(body)
         fields.update(event_id=event.id, event_type=event.type)
         readiness.require(deadline)
@@ -126,10 +133,9 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
     def readyz() -> Response:
         try:
             readiness.check(time.monotonic() + READY_SECONDS)
-        except (DatabaseUnavailable, SchemaMismatch) as error:
+        except tuple(REASONS) as error:
             log_fields(request.environ)["error"] = describe(error)
-            reason = "schema" if isinstance(error, SchemaMismatch) else "database"
-            return answer(503, {"ready": False, "reason": reason}, retry_after())
+            return answer(503, {"ready": False, "reason": reason_of(error)}, retry_after())
         return answer(200, {"ready": True})
 
     app.max_body_bytes = settings.max_body_bytes

@@ -15,8 +15,11 @@ import time
 from collections.abc import Sequence
 
 from shared import log
-from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
+from shared.errors import SettingsError
 from shared.settings import WebhookSettings, describe, load_webhook
+
+CHECK_SECONDS = 10.0
+"""How long `--check` may take."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,17 +32,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--check", action="store_true", help="check settings, database and schema, and exit"
+        "--check",
+        action="store_true",
+        help="say whether an event could be applied now (settings, database, key), and exit",
     )
     arguments = parser.parse_args(argv)
+    # Before anything can go wrong: nothing reaches the terminal past the redaction.
+    log.configure()
     try:
         settings = load_webhook(os.environ)
     except SettingsError as error:
         print(f"webhook: {error}", file=sys.stderr)
         return 2
+    log.configure(settings.log_level)
     if arguments.check:
         return check(settings)
-    log.configure(settings.log_level)
     # What is imported stays for good. Not searching it for garbage saves a tenth of the start, and
     # frozen it stays in the pages that the workers share.
     gc.disable()
@@ -54,19 +61,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 def check(settings: WebhookSettings) -> int:
     """Say whether the service could do its work now: 0 yes, 1 no."""
     from shared.database import Database
-    from webhook.readiness import READY_SECONDS, Readiness
+    from shared.stripe_api import StripeApi
+    from shared.stripe_http import WEBHOOK_PATIENCE, StripeHttp
+    from webhook.readiness import REASONS, Readiness
 
     database = Database(
         settings.database_url.reveal(), max_connections=1, schema=settings.stripe_schema
     )
+    key = settings.stripe_secret_key.reveal()
+    http = StripeHttp(settings.stripe_api_base, key, patience=WEBHOOK_PATIENCE)
+    stripe = StripeApi(http, livemode=settings.livemode)
+    readiness = Readiness(database, stripe)
     try:
-        Readiness(database).check(time.monotonic() + READY_SECONDS)
-    except (DatabaseUnavailable, SchemaMismatch) as error:
+        readiness.check(time.monotonic() + CHECK_SECONDS)
+    except tuple(REASONS) as error:
         print(f"webhook: {error}", file=sys.stderr)
         return 1
     finally:
         database.close()
-    print("settings, database and schema are right")
+        http.close()
+    ahead = stripe.clock_ahead
+    if ahead is not None and abs(ahead) > settings.signature_tolerance:
+        print(
+            f"webhook: look out: this machine's clock is {readiness.clock()};"
+            f" SIGNATURE_TOLERANCE allows {settings.signature_tolerance} s to Stripe's signatures",
+            file=sys.stderr,
+        )
+    if readiness.key.unknown is None:
+        print("settings, database, schema and key are right")
+    else:
+        print("settings, database and schema are right; the key could not be looked at:")
+        print(f"Stripe did not answer ({readiness.key.unknown})")
     return 0
 
 

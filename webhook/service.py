@@ -70,8 +70,9 @@ class Service(BaseApplication):  # type: ignore[misc]
             settings.stripe_secret_key.reveal(),
             patience=WEBHOOK_PATIENCE,
         )
-        mirror = Mirror(database, StripeApi(http, livemode=settings.livemode), source="webhook")
-        readiness = Readiness(database)
+        stripe = StripeApi(http, livemode=settings.livemode)
+        mirror = Mirror(database, stripe, source="webhook")
+        readiness = Readiness(database, stripe)
         # Beside the first requests, not before them: the database may take its time to answer.
         threading.Thread(
             target=readiness.announce, args=(time.monotonic() + READY_SECONDS,), daemon=True

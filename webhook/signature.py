@@ -49,9 +49,9 @@ def verify(
         raise BadSignature("forged")
     age = now() - timestamp
     if age > tolerance:
-        raise BadSignature("too old")
+        raise BadSignature("too old", age, tolerance)
     if age < -tolerance:
-        raise BadSignature("in the future")
+        raise BadSignature("in the future", age, tolerance)
 
 
 def _is_common(body: bytes, header: re.Match[str], secrets: Sequence[Secret]) -> bool:

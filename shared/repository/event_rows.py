@@ -16,6 +16,7 @@ from shared.repository.event_statement import event_text
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Found, as_object
 from shared.repository.prepared import Prepared
+from shared.repository.statement import Statement
 from shared.truth import Interval
 
 
@@ -47,18 +48,7 @@ def apply_if_newer(
     """
     assert content.items is not None, "what is not whole cannot be applied without a question"
     outcome, tried, done, compared, held = _statement(mirrored).fetch(
-        connection,
-        {
-            "row": _encode(mirrored, content, incoming),
-            "id": content.id.encode(),
-            "is_terminal": b"t" if mirrored.is_terminal(content.row) else b"f",
-            "event_id": entry.event_id.encode(),
-            "type": entry.type.encode(),
-            "created": b"%d" % entry.created,
-            "api_version": None if entry.api_version is None else entry.api_version.encode(),
-            "source": entry.source.encode(),
-            "payload": entry.payload,
-        },
+        connection, _parameters(mirrored, content, incoming, entry)
     )
     if tried == b"t":
         return Attempt(_text(outcome), outcome is None, None)
@@ -68,6 +58,42 @@ def apply_if_newer(
         None if held is None else _held(held),
     )
     return Attempt(None, False, found)
+
+
+def apply_in_transaction(
+    connection: Connection[Any],
+    mirrored: MirroredObject,
+    content: Content,
+    incoming: Interval,
+    entry: Entry,
+) -> bool:
+    """Do the same within a transaction of the caller's, and return whether it was applied.
+
+    Not by the prepared statement: where a pooler has lost that, the transaction would be over.
+    """
+    parameters = _parameters(mirrored, content, incoming, entry)
+    as_text = {
+        name: value.decode() if value is not None and name != "payload" else value
+        for name, value in parameters.items()
+    }
+    row = _unprepared(mirrored).execute(connection, as_text).fetchone()
+    return row is not None and row[0] == "applied"
+
+
+def _parameters(
+    mirrored: MirroredObject, content: Content, incoming: Interval, entry: Entry
+) -> dict[str, bytes | None]:
+    return {
+        "row": _encode(mirrored, content, incoming),
+        "id": content.id.encode(),
+        "is_terminal": b"t" if mirrored.is_terminal(content.row) else b"f",
+        "event_id": entry.event_id.encode(),
+        "type": entry.type.encode(),
+        "created": b"%d" % entry.created,
+        "api_version": None if entry.api_version is None else entry.api_version.encode(),
+        "source": entry.source.encode(),
+        "payload": entry.payload,
+    }
 
 
 class _Held(NamedTuple):
@@ -95,6 +121,11 @@ _decoder = msgspec.json.Decoder(_Held)
 @cache
 def _statement(mirrored: MirroredObject) -> Prepared:
     return Prepared(event_text(mirrored), binary="payload")
+
+
+@cache
+def _unprepared(mirrored: MirroredObject) -> Statement:
+    return Statement(event_text(mirrored))
 
 
 def _encode(mirrored: MirroredObject, content: Content, as_of: Interval) -> bytes:

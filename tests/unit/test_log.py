@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -236,3 +237,15 @@ def test_any_value_makes_one_line_of_json(value: object) -> None:
     log.event(lines.logger, "x.y", value=value)
     assert lines.last()["event"] == "x.y"
     assert lines.text().count("\n") == 1
+
+
+def test_words_of_libpq_are_in_no_line_whoever_logs_its_error() -> None:
+    fault = psycopg.OperationalError("failed to resolve host 'ssw0rd-hunter2@127.0.0.1'")
+    wrapped = RuntimeError("beside it")
+    wrapped.__cause__ = fault
+    for error in (fault, wrapped):
+        line = log.JsonFormatter().format(
+            logging.LogRecord("any", 40, "", 0, "it failed", None, (type(error), error, None))
+        )
+        assert "ssw0rd" not in line
+        assert "OperationalError" in line

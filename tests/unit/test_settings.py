@@ -1,11 +1,13 @@
 """The environment is checked whole, secrets never print, and nothing starts without a check."""
 
+import re
 from pathlib import Path
 
 import pytest
+import stripe
 
 from shared.errors import SettingsError
-from shared.setting_values import Secret
+from shared.setting_values import STATUSES, Secret
 from shared.settings import (
     ReconcileSettings,
     WebhookSettings,
@@ -145,11 +147,72 @@ def test_what_is_neither_is_refused(text: str) -> None:
         load_reconcile(GOOD | {"MAX_REPAIRS": text})
 
 
-def test_statuses_are_an_open_set_of_words() -> None:
-    settings = load_reconcile(GOOD | {"ACCESS_STATUSES": "active, on_ice"})
-    assert settings.access_statuses == {"active", "on_ice"}
-    with pytest.raises(SettingsError, match="ACCESS_STATUSES must be"):
-        load_reconcile(GOOD | {"ACCESS_STATUSES": "Active!"})
+def test_statuses_are_those_of_the_pinned_stripe_library() -> None:
+    annotation = str(stripe.Subscription.__annotations__["status"])
+    assert set(STATUSES) == set(re.findall(r"[\"'](\w+)[\"']", annotation))
+
+
+@pytest.mark.parametrize(
+    "text, meant",
+    [
+        ("active", {"active"}),
+        (" active , trialing ", {"active", "trialing"}),
+        ("Active,PAST_DUE", {"active", "past_due"}),
+        ("active,active", {"active"}),
+        ("active,,trialing,", {"active", "trialing"}),
+        ("active,\n trialing", None),
+        ("actve,trialing", None),
+        ("active,on_ice", None),
+        ("cancelled", None),
+        ("past due", None),
+        ("past-due", None),
+        ("active;trialing", None),
+        ("active trialing", None),
+        ("all", None),
+        ("*", None),
+        ("Active!", None),
+        ("\u0430ctive", None),  # the first letter is Cyrillic
+        (",", None),
+        (" , ,", None),
+    ],
+)
+def test_word_that_is_no_status_of_stripes_is_refused_with_the_list(
+    text: str, meant: set[str] | None
+) -> None:
+    if meant is not None:
+        assert load_reconcile(GOOD | {"ACCESS_STATUSES": text}).access_statuses == meant
+        return
+    with pytest.raises(SettingsError) as caught:
+        load_reconcile(GOOD | {"ACCESS_STATUSES": text})
+    said = str(caught.value)
+    assert "ACCESS_STATUSES" in said
+    assert "line break" in said or all(status in said for status in STATUSES)
+    assert "actve" not in said
+
+
+@pytest.mark.parametrize(
+    "flag, name, text, fault",
+    [
+        ("--max-repairs", "MAX_REPAIRS", "ten", "must be a percentage"),
+        ("--max-repairs", "MAX_REPAIRS", "", "is empty"),
+        ("--deadline", "DEADLINE_SECONDS", "-1", "must be a whole number from 0 to 86400"),
+        ("--deadline", "DEADLINE_SECONDS", "5m", "must be a whole number"),
+        ("--grace", "GRACE_SECONDS", "601", "must be a whole number from 0 to 600"),
+        ("--grace", "GRACE_SECONDS", "'10'", "is in quotes"),
+    ],
+)
+def test_flag_is_named_as_it_was_typed_and_a_setting_by_its_name(
+    flag: str, name: str, text: str, fault: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_reconcile(GOOD | {name: "1", f"{name}_FILE": "/nowhere"}, {name: (flag, text)})
+    assert len(caught.value.faults) == 1, "what was typed wins over both"
+    assert caught.value.faults[0].startswith(f"{flag} {fault}")
+    assert name not in str(caught.value)
+    if text:
+        with pytest.raises(SettingsError) as caught:
+            load_reconcile(GOOD | {name: text})
+        assert caught.value.faults[0].startswith(f"{name} {fault}")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""An event's whole way through the database, in a transaction that is rolled back.
+
+Whether a role, a trigger, a policy, a standby or a full disk lets an event in cannot be told from
+the catalogue as surely as by doing it. The statements are those of a real event, the values such as
+Stripe's, so that a rule of somebody's own on our tables says of them what it says of an event.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg.errors import error_from_result
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus
+
+from shared.columns import Column, Row, Type, Value
+from shared.database_fault import describe
+from shared.errors import DatabaseUnavailable
+from shared.mirrored import Content, MirroredObject
+from shared.objects import MIRRORED
+from shared.repository import ledger, mirror_rows
+from shared.repository.account import Account, claim_account
+from shared.repository.event_rows import apply_in_transaction
+from shared.repository.ledger import Entry
+from shared.repository.mirror_rows import Write
+from shared.truth import Interval
+
+_AHEAD: Final = 86_400
+"""Seconds by which the snapshots lie in the future, so that no comparison has overtaken them."""
+
+_PLAUSIBLE: Final[dict[str, Value]] = {
+    "status": "active",
+    "currency": "usd",
+    "collection_method": "charge_automatically",
+    "interval": "month",
+    "usage_type": "licensed",
+}
+_BY_TYPE: Final[dict[Type, Value]] = {
+    Type.BOOLEAN: False,
+    Type.INTEGER: 1,
+    Type.DECIMAL: "1",
+    Type.REFERENCES: "[]",
+    Type.METADATA: "{}",
+    Type.JSON: "{}",
+}
+_PREFIXES: Final = {"customer": "cus", "subscription": "sub"}
+
+
+def rehearse(connection: psycopg.Connection[Any], *, livemode: bool) -> Account:
+    """Apply events of every mirrored object, leave no trace, and return whose the database is.
+
+    Takes a connection in autocommit mode. Raises psycopg.Error or DatabaseUnavailable where an
+    event could not be applied now.
+    """
+    try:
+        _command(connection, b"BEGIN")
+        try:
+            account = claim_account(connection, Account(None, livemode))
+            tag = uuid.uuid4().hex
+            for mirrored in MIRRORED:
+                _Part(connection, mirrored, tag, int(time.time()) + _AHEAD).play()
+            # What somebody has put off to the end of each transaction.
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        finally:
+            if not connection.closed:
+                _command(connection, b"ROLLBACK")
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise DatabaseUnavailable(
+            f"a rule of the database refuses an event as Stripe sends it: {describe(error)}: look"
+            " at what was added to our tables"
+        ) from None
+    return account
+
+
+def _command(connection: psycopg.Connection[Any], command: bytes) -> None:
+    """Send it past psycopg, which after a ROLLBACK of its own forgets every prepared statement."""
+    connection.pgconn.send_query(command)
+    (answer,) = connection.wait(execute(connection.pgconn))
+    if answer.status != ExecStatus.COMMAND_OK:
+        raise error_from_result(answer)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The events of one object."""
+
+    connection: psycopg.Connection[Any]
+    mirrored: MirroredObject
+    tag: str
+    now: int
+
+    def play(self) -> None:
+        """Insert it, change it, write it as an answer of Stripe's is written, and fail an event."""
+        for number in (1, 2):
+            self._require(
+                apply_in_transaction(
+                    self.connection,
+                    self.mirrored,
+                    self._content(number),
+                    self._interval(number),
+                    self._entry(number, "applied"),
+                )
+            )
+        found = mirror_rows.read_held(
+            self.connection, self.mirrored, self._id(), self._entry(3, "applied").event_id
+        )
+        self._require(found.held is not None)
+        assert found.held is not None
+        content = self._content(3)
+        fields = self.mirrored.differences(found.held, content)
+        write = Write(content, self._interval(3), found.held.revision, fields)
+        self._require(
+            mirror_rows.write_for_event(
+                self.connection, self.mirrored, write, self._entry(3, "applied")
+            )
+        )
+        for _ in range(2):
+            ledger.enter(self.connection, self._entry(4, "failed"))
+
+    def _require(self, kept: bool) -> None:
+        if not kept:
+            raise DatabaseUnavailable(
+                f"the database takes an event of a {self.mirrored.name} and does not keep it: a"
+                " trigger or a rule on our tables undoes it; look at what was added to them"
+            )
+
+    def _interval(self, number: int) -> Interval:
+        return Interval(self.now + number, self.now + number + 1)
+
+    def _id(self, name: str | None = None) -> str:
+        name = name or self.mirrored.name
+        return f"{_PREFIXES.get(name, name)}_{self.tag}"
+
+    def _content(self, number: int) -> Content:
+        """Return the object as the event of that number has it; the second one has no items."""
+        items: tuple[Row, ...] = ()
+        if self.mirrored.items is not None and number != 2:  # noqa: PLR2004
+            items = (self._row(self.mirrored.items.columns, f"si_{self.tag}", number),)
+        return Content(self._id(), self._row(self.mirrored.columns, self._id(), number), items)
+
+    def _row(self, columns: tuple[Column, ...], own: str, number: int) -> Row:
+        return tuple(
+            own if column.name == "id" else self._value(column, number) for column in columns
+        )
+
+    def _value(self, column: Column, number: int) -> Value:
+        if column.name in _PLAUSIBLE:
+            return _PLAUSIBLE[column.name]
+        if column.type is Type.TIMESTAMP:
+            return self.now - _AHEAD
+        if column.type is Type.METADATA:
+            return f'{{"rehearsal":"{number}"}}'
+        if column.type is Type.TEXT:
+            return f"rehearsal-{self.tag}"
+        if column.type is Type.REFERENCE:
+            return self._id("customer") if column.source == "customer" else None
+        return _BY_TYPE[column.type]
+
+    def _entry(self, number: int, outcome: str) -> Entry:
+        return Entry(
+            event_id=f"evt_{self.tag}{self.mirrored.name}{number}",
+            type=f"{self.mirrored.name}.updated",
+            object_id=self._id(),
+            created=self.now + number,
+            api_version=None,
+            source="webhook",
+            outcome=outcome,
+            error="rehearsal" if outcome == "failed" else None,
+            payload=b"{}",
+        )

@@ -1,0 +1,117 @@
+"""Being asked whether it is ready leaves no trace, costs little, and hangs on nobody's mercy."""
+
+import time
+
+import psycopg
+import pytest
+
+from sandbox.stripe_double import StripeDouble
+from tests.builders import Endpoint, event, until, world
+
+
+def test_being_asked_leaves_no_trace(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    before = world(connection)
+    with Endpoint(database_url, stripe_double) as endpoint:
+        for _ in range(3):
+            assert endpoint.get("/readyz").get_json() == {"ready": True}
+    assert world(connection) == before
+
+
+def test_database_that_turns_bad_is_noticed_at_the_next_question_and_so_is_its_cure(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    with Endpoint(database_url, stripe_double) as endpoint:
+        assert endpoint.get("/readyz").status_code == 200
+        connection.execute("ALTER TABLE stripe.customers ADD COLUMN theirs text NOT NULL")
+        answer = endpoint.get("/readyz")
+        assert (answer.status_code, answer.get_json()) == (
+            503,
+            {"ready": False, "reason": "database"},
+        )
+        connection.execute("ALTER TABLE stripe.customers DROP COLUMN theirs")
+        assert endpoint.get("/readyz").status_code == 200
+
+
+def test_many_questions_rehearse_seldom_and_ask_stripe_once(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    with Endpoint(database_url, stripe_double) as endpoint:
+        began = time.monotonic()
+        for _ in range(200):
+            assert endpoint.get("/readyz").status_code == 200, endpoint.logged()[-1]["error"]
+        seconds = time.monotonic() - began
+    row = connection.execute(
+        "SELECT last_value FROM pg_sequences WHERE schemaname = 'stripe'"
+        " AND sequencename = 'changes_id_seq'"
+    ).fetchone()
+    assert row is not None
+    # A rehearsal makes three changes of each of two objects.
+    assert row[0] / 6 <= 22 + seconds
+    assert len(stripe_double.control.requests()) == 3
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset", "html", "half_body", "status"])
+def test_stripe_out_of_reach_takes_no_webhook_away_and_is_not_waited_for(
+    fault: str, database_url: str, stripe_double: StripeDouble
+) -> None:
+    with Endpoint(database_url, stripe_double) as endpoint:
+        stripe_double.control.fault(fault, seconds=20.0, count=None)  # type: ignore[arg-type]
+        began = time.monotonic()
+        for _ in range(5):
+            assert endpoint.get("/readyz").status_code == 200
+        assert time.monotonic() - began < 5
+
+
+def test_account_that_stripe_does_not_tell_is_no_obstacle(
+    database_url: str, stripe_double: StripeDouble
+) -> None:
+    for status in (400, 403, 404, 500):
+        stripe_double.control.clear_faults()
+        stripe_double.control.fault("status", status=status, path="/v1/account", count=None)
+        with Endpoint(database_url, stripe_double) as endpoint:
+            assert endpoint.get("/readyz").status_code == 200
+
+
+def test_revoked_key_makes_it_unready_until_there_is_another(
+    database_url: str, stripe_double: StripeDouble
+) -> None:
+    stripe_double.control.add_key("sk_test_gone")
+    stripe_double.control.revoke_key("sk_test_gone")
+    with Endpoint(database_url, stripe_double, key="sk_test_gone") as endpoint:
+        answer = endpoint.get("/readyz")
+        assert answer.get_json() == {"ready": False, "reason": "stripe_key"}
+        stripe_double.control.add_key("sk_test_gone")
+        until(lambda: endpoint.get("/readyz").status_code == 200, "the key is taken again", 30)
+
+
+@pytest.mark.parametrize("away", [4_000, -4_000])
+def test_clock_that_is_wrong_is_told_by_how_much_once_an_event_was_refused_for_it(
+    away: int, database_url: str, stripe_double: StripeDouble
+) -> None:
+    body = event("customer.updated", {"object": "customer", "id": "cus_1"})
+    # As it is with a clock that is ahead: Stripe's signature looks old, and its Date too.
+    stripe_double.control.fault("date", date=int(time.time()) - away, count=None)
+    with Endpoint(database_url, stripe_double) as endpoint:
+        assert endpoint.get("/readyz").status_code == 200, "an odd Date alone is no reason"
+        assert endpoint.post(body, age=away).status_code == 400
+        (refused,) = [line for line in endpoint.logged() if line["event"] == "event.refused"]
+        for said in (refused["error"], refused["clock"]):
+            assert any(f"{away + off} s" in said for off in range(-3, 4)) or (
+                any(f"{-away + off} s" in said for off in range(-3, 4))
+            )
+        assert ("ahead of" if away > 0 else "behind") in refused["clock"]
+        assert endpoint.get("/readyz").get_json() == {"ready": False, "reason": "clock"}
+        endpoint.post(body)
+        assert endpoint.get("/readyz").status_code == 200
+
+
+def test_old_request_of_somebody_elses_does_not_make_it_unready(
+    database_url: str, stripe_double: StripeDouble
+) -> None:
+    stripe_double.control.fault("date", date=int(time.time()), count=None)
+    with Endpoint(database_url, stripe_double) as endpoint:
+        assert endpoint.get("/readyz").status_code == 200
+        assert endpoint.post(event("x.y", {}), age=4_000).status_code == 400
+        assert endpoint.get("/readyz").status_code == 200

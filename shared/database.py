@@ -27,6 +27,13 @@ _LOOK_SECONDS = 0.1
 """How long a caller waits for a connection before it looks why there is none."""
 
 
+class NoAnswer(psycopg.OperationalError):
+    """The server did not answer in time."""
+
+
+_HUNG = (NoAnswer, psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+
+
 class Connection(psycopg.Connection[Any]):
     """A connection on which no single wait is longer than `seconds`, nor past `deadline`.
 
@@ -37,6 +44,7 @@ class Connection(psycopg.Connection[Any]):
     seconds: float = 30.0
     deadline: float | None = None
     back_by: float = 0.0
+    made: float = 0.0
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the server, at most as long as the connection allows."""
@@ -47,7 +55,7 @@ class Connection(psycopg.Connection[Any]):
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 (psycopg gives it no public name)
             self.close()
-            raise psycopg.OperationalError(f"no answer within {limit:.1f} s") from None
+            raise NoAnswer(f"no answer within {limit:.1f} s") from None
 
 
 class Database:
@@ -99,19 +107,28 @@ class Database:
         Raises DatabaseUnavailable when none is to be had, when it breaks in use, or when the server
         refuses a statement for another reason than its values (for those psycopg's own error).
         """
+        began = time.monotonic()
         try:
             connection = self._take() or self._wait_in_line(deadline)
             connection.deadline = deadline
             try:
                 # In autocommit mode nothing is left to commit, and the pool rolls back what is.
                 yield connection
+            except psycopg.errors.ReadOnlySqlTransaction as error:
+                # As after a failover: nothing was done, and a connection that was made only now may
+                # lead to a server that writes.
+                connection.close()
+                raise DatabaseUnavailable(
+                    describe(error), broken=connection.made < began
+                ) from error
             finally:
                 connection.deadline = None
                 self._give_back(connection)
         except PoolClosed as error:
             raise DatabaseUnavailable(f"no connection to the database: {error}") from None
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(describe(error), broken=True) from error
+            hung = isinstance(error, _HUNG)
+            raise DatabaseUnavailable(describe(error), broken=True, hung=hung) from error
         except (psycopg.DataError, psycopg.IntegrityError):
             raise
         except psycopg.Error as error:
@@ -212,7 +229,7 @@ class Database:
                     if left <= patience:
                         reason = "it refuses them" if self._is_refused else "none came free in time"
                         raise DatabaseUnavailable(
-                            f"no connection to the database: {reason}"
+                            f"no connection to the database: {reason}", hung=not self._is_refused
                         ) from None
                 else:
                     self._is_refused = False
@@ -232,6 +249,7 @@ class Database:
 
     def _configure(self, connection: Connection) -> None:
         connection.seconds = self._seconds
+        connection.made = time.monotonic()
 
 
 def conninfo(

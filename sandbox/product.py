@@ -65,17 +65,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _limited(open_files: int | None) -> list[str]:
+    limit = f'ulimit -n {open_files} && exec "$0" "$@"'
+    return [] if open_files is None else ["/bin/sh", "-c", limit]
+
+
 class Webhook:
     """The command `webhook` in a process of its own, on a free port, its output in a file."""
 
-    def __init__(self, environ: Mapping[str, str], log: Path) -> None:
-        """Returns when it answers. Raises RuntimeError with its last words if it ends instead."""
+    def __init__(
+        self, environ: Mapping[str, str], log: Path, *, open_files: int | None = None
+    ) -> None:
+        """Returns when it answers. Raises RuntimeError with its last words if it ends instead.
+
+        `open_files`: it may have so many, as `ulimit -n` says.
+        """
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/webhook"
         self._log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                command("webhook"),
+                [*_limited(open_files), *command("webhook")],
                 env={**environ, "PORT": str(self.port)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -33,6 +33,13 @@ _LOOK_SECONDS = 0.1
 """How long a caller waits for a connection before it looks why there is none."""
 
 
+class NoAnswer(psycopg.OperationalError):
+    """The server did not answer in time."""
+
+
+_HUNG = (NoAnswer, psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+
+
 class Connection(naming.Connection):
     """A connection on which no single wait is longer than `seconds`, nor past `deadline`.
 
@@ -43,6 +50,7 @@ class Connection(naming.Connection):
     seconds: float = 30.0
     deadline: float | None = None
     back_by: float = 0.0
+    made: float = 0.0
 
     @classmethod
     def connect(  # type: ignore[override]
@@ -66,7 +74,7 @@ class Connection(naming.Connection):
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 (psycopg gives it no public name)
             self.close()
-            raise psycopg.OperationalError(f"no answer within {limit:.1f} s") from None
+            raise NoAnswer(f"no answer within {limit:.1f} s") from None
 
 
 class Database:
@@ -122,19 +130,28 @@ class Database:
         Raises DatabaseUnavailable when none is to be had, when it breaks in use, or when the server
         refuses a statement for another reason than its values (for those psycopg's own error).
         """
+        began = time.monotonic()
         try:
             connection = self._take() or self._wait_in_line(deadline)
             connection.deadline = deadline
             try:
                 # In autocommit mode nothing is left to commit, and the pool rolls back what is.
                 yield connection
+            except psycopg.errors.ReadOnlySqlTransaction as error:
+                # As after a failover: nothing was done, and a connection that was made only now may
+                # lead to a server that writes.
+                connection.close()
+                raise DatabaseUnavailable(
+                    describe(error), broken=connection.made < began
+                ) from error
             finally:
                 connection.deadline = None
                 self._give_back(connection)
         except PoolClosed as error:
             raise DatabaseUnavailable(f"no connection to the database: {error}") from None
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(describe(error), broken=True) from error
+            hung = isinstance(error, _HUNG)
+            raise DatabaseUnavailable(describe(error), broken=True, hung=hung) from error
         except (psycopg.DataError, psycopg.IntegrityError):
             raise
         except psycopg.Error as error:
@@ -233,7 +250,9 @@ class Database:
                 except PoolTimeout:
                     self._is_refused |= self._failures() > failures
                     if left <= patience:
-                        raise DatabaseUnavailable(self._reason()) from None
+                        raise DatabaseUnavailable(
+                            self._reason(), hung=not self._is_refused
+                        ) from None
                 else:
                     self._is_refused = False
                     self._lent.add(connection)
@@ -262,6 +281,7 @@ class Database:
     def _configure(self, connection: Connection) -> None:
         connection.seconds = self._seconds
         connection.schema = self._schema
+        connection.made = time.monotonic()
 
 
 def conninfo(

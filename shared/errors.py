@@ -25,11 +25,13 @@ class SettingsError(SubscriptionSyncError):
 class DatabaseUnavailable(SubscriptionSyncError):
     """Try again later (503): the database was not reached, or did not answer in time.
 
-    `broken`: a connection that had been fine broke in use; another one may do at once.
+    `broken`: a connection that had been fine broke in use; another one may do at once. `hung`: it
+    was given time, and no answer came.
     """
 
-    def __init__(self, message: str, *, broken: bool = False) -> None:
+    def __init__(self, message: str, *, broken: bool = False, hung: bool = False) -> None:
         self.broken = broken
+        self.hung = hung
         super().__init__(message)
 
 

@@ -234,19 +234,22 @@ class _Work:
         write = Write(content, as_of, held.revision if held else None, fields)
         entry = self._entry(outcome)
         try:
-            with self._database.connection(self._deadline) as connection:
-                written = mirror_rows.write_for_event(
+            # Where its connection breaks it runs again: at another revision it writes nothing.
+            written = self._database.read(
+                lambda connection: mirror_rows.write_for_event(
                     connection, self._mirrored, write, entry, ended=ended
-                )
+                ),
+                self._deadline,
+            )
         except psycopg.errors.UniqueViolation as error:
             return _unless_done(error, None)
         return outcome if written else None
 
     def _enter(self, outcome: Outcome, error: str | None = None) -> bool:
         """Write the ledger row alone; False where another process has done the event."""
+        entry = self._entry(outcome, error)
         try:
-            with self._database.connection(self._deadline) as connection:
-                ledger.enter(connection, self._entry(outcome, error))
+            self._database.read(lambda connection: ledger.enter(connection, entry), self._deadline)
         except psycopg.errors.UniqueViolation as violation:
             return _unless_done(violation, False)
         return True

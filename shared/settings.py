@@ -48,6 +48,7 @@ _BASE = "where Stripe's API is; another host for tests"
 _SIGNING = "the endpoint's signing secret; several, comma-separated, while one is rolled"
 _PORT = partial(whole_number, least=1, most=65_535)
 _COUNT = partial(whole_number, least=1, most=64)
+_KEEPALIVE = partial(whole_number, least=1, most=3_600)
 _BODY = partial(whole_number, least=1_024, most=64 * 1024 * 1024)
 _TOLERANCE = partial(whole_number, least=1, most=3_600)
 _LEASE = partial(whole_number, least=10, most=3_600)
@@ -103,6 +104,15 @@ class WebhookSettings(StripeSettings):
     web_concurrency: Annotated[int, Setting("WEB_CONCURRENCY", "1", _COUNT, "worker processes")]
     web_threads: Annotated[
         int, Setting("WEB_THREADS", "4", _COUNT, "threads of a worker, an event in hand each")
+    ]
+    keepalive_seconds: Annotated[
+        int,
+        Setting(
+            "KEEPALIVE_SECONDS",
+            "75",
+            _KEEPALIVE,
+            "how long an idle connection is kept; longer than a balancer in front keeps it",
+        ),
     ]
     max_body_bytes: Annotated[
         int, Setting("MAX_BODY_BYTES", "2097152", _BODY, "the largest body read, in bytes")

@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from shared import log
-from shared.connection import Connections, NoAnswer
+from shared.circuit import HANGING_SECONDS, Circuit
+from shared.connection import Connections, NoAnswer, Reply
 from shared.errors import DeadlineReached, ObjectMissing, StripeUnavailable, StripeUnreadable
 from shared.rate_limit import RateLimit, Turn
 from shared.stripe_clock import StripeClock
@@ -70,14 +71,16 @@ class StripeHttp:
         deadline: float | None = None,
         pause: Callable[[float], None] = time.sleep,
         clock: StripeClock | None = None,
+        circuit: Circuit | None = None,
     ) -> None:
         """Connect at the first request.
 
         `deadline`, on time.monotonic(), holds for every request that has none of its own. `pause`
         waits out limits, at most half a second at a time, and retries; it may raise. `clock` takes
-        note of every answer's time.
+        note of every answer's time. `circuit` says who may still ask while Stripe does not answer.
         """
         self.clock = clock or StripeClock()
+        self._circuit = circuit
         self._requests = 0
         self._counting = threading.Lock()
         self._patience = patience
@@ -172,14 +175,12 @@ class StripeHttp:
     def _once(
         self, target: str, endpoint: str, deadline: float | None, turn: Turn | None
     ) -> Answer:
-        with self._counting:
-            self._requests += 1
         began = time.monotonic()
         seconds = self._patience.read_seconds
         if deadline is not None:
             seconds = max(min(seconds, deadline - began), 0.05)
         try:
-            status, headers, body = self._connections.get(target, seconds)
+            status, headers, body = self._reply(target, seconds)
         except NoAnswer as error:
             raise StripeUnavailable(f"GET {endpoint}: {error}, no whole answer") from None
         took = time.monotonic() - began
@@ -197,3 +198,24 @@ class StripeHttp:
             raise StripeUnreadable(f"GET {endpoint}: answered {kind[:40]!r} instead of JSON")
         answered = interval(headers.get("date"), took, endpoint)
         return Answer(body, self.clock.read(answered, endpoint))
+
+    def _reply(self, target: str, seconds: float) -> Reply:
+        """Ask within so many seconds, or not at all while Stripe does not answer others."""
+        circuit = self._circuit
+        if circuit is not None and not circuit.enter():
+            raise Final(StripeUnavailable("Stripe does not answer others either; one of them asks"))
+        with self._counting:
+            self._requests += 1
+        began = time.monotonic()
+        answered: bool | None = None
+        try:
+            reply = self._connections.get(target, seconds)
+            answered = True
+        except NoAnswer:
+            if time.monotonic() - began > HANGING_SECONDS:
+                answered = False
+            raise
+        finally:
+            if circuit is not None:
+                circuit.leave(answered=answered)
+        return reply

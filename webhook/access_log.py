@@ -3,14 +3,18 @@
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from shared import log
-from webhook.app import FIELDS, Fields
+from webhook.app import FIELDS
+from webhook.receiver import Fields
 
 _log = logging.getLogger("webhook.request")
+
+OURS: Final = frozenset({500, 503})
+"""Statuses of which the cause lies here; all other refusals, 501 and 505 too, are the caller's."""
 
 
 class RequestLog(Logger):  # type: ignore[misc]
@@ -53,16 +57,16 @@ class RequestLog(Logger):  # type: ignore[misc]
 
 
 def event_name(path: str | None, status: int, outcome: object) -> str:
-    """Name the line: `event.<outcome>`, `event.refused` (4xx), `event.postponed` (5xx)."""
+    """Name the line: `event.<outcome>`, `event.refused`, `event.postponed` (500, 503)."""
     if path != "/webhook":
         return "request.done"
     if outcome is not None:
         return f"event.{outcome}"
-    return "event.postponed" if status >= 500 else "event.refused"  # noqa: PLR2004
+    return "event.postponed" if status in OURS else "event.refused"
 
 
 def level(status: int, outcome: object) -> int:
     """Error for what an operator must look at, warning for what a caller did wrong."""
-    if outcome == "failed" or status >= 500:  # noqa: PLR2004
+    if outcome == "failed" or status in OURS:
         return logging.ERROR
     return logging.WARNING if status >= 400 else logging.INFO  # noqa: PLR2004

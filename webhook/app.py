@@ -4,9 +4,11 @@ Bodies are fixed words. What went wrong is in the log, which is written by the a
 fields that a route leaves in the request's environment.
 """
 
+import io
 import json
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -23,14 +25,14 @@ from shared.errors import (
     StripeError,
     WrongAccount,
 )
-from shared.event import decode_event
+from shared.event import Event
 from shared.mirror import Mirror
 from shared.settings import WebhookSettings
 from webhook.readiness import READY_SECONDS, REASONS, Readiness, reason_of
-from webhook.signature import verify
+from webhook.receiver import Fields, Receiver
 
 ANSWER_SECONDS: Final = 4.5
-"""From the whole request to the answer: below every time-out that Stripe is said to have."""
+"""From a request's last byte to its answer: below every time-out that Stripe is said to have."""
 
 RETRY_AFTER: Final = 30
 UNAVAILABLE: Final = 503
@@ -38,8 +40,19 @@ UNAVAILABLE: Final = 503
 FIELDS: Final = "subscription_sync.fields"
 """Where in the WSGI environment a request's log fields are."""
 
-Fields = dict[str, object]
-"""What a route leaves for the request's line in the log."""
+_ENVIRON: Final[dict[str, Any]] = {
+    "SCRIPT_NAME": "",
+    "QUERY_STRING": "",
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "80",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
 
 ANSWERS: Final[dict[type[Exception], tuple[int, str]]] = {
     BadSignature: (400, "bad_signature"),
@@ -51,7 +64,21 @@ ANSWERS: Final[dict[type[Exception], tuple[int, str]]] = {
 }
 """Status and body by error; a subclass answers as its nearest base does."""
 
-HTTP_WORDS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+HTTP_WORDS: Final = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    414: "uri_too_long",
+    417: "expectation_failed",
+    431: "headers_too_large",
+    501: "not_implemented",
+    503: "busy",
+    505: "version_not_supported",
+}
+"""What is said of a request that no route answers; of every other status `bad_request`."""
+
+Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers and body."""
 
 
 class App(Flask):
@@ -61,34 +88,50 @@ class App(Flask):
     """
 
     max_body_bytes: int
-    receive: Callable[[bytes, str | None, Fields], str]
-    """Apply an event and return its outcome."""
+    receiver: Receiver
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
+        environ["PATH_INFO"] = plain(environ["PATH_INFO"])
         if environ["PATH_INFO"] != "/webhook" or environ["REQUEST_METHOD"] != "POST":
-            return super().wsgi_app(environ, start_response)
-        status, headers, body = self.answer_event(
-            lambda: read_body(environ, self.max_body_bytes),
-            environ.get("HTTP_STRIPE_SIGNATURE"),
-            log_fields(environ),
-        )
+            try:
+                return super().wsgi_app(environ, start_response)
+            except Exception as error:  # noqa: BLE001 - before Flask's own catch-all
+                status, headers, body = refusal(log_fields(environ), error)
+        else:
+            status, headers, body = self.answer_request(environ)
         start_response(status_line(status), list(headers.items()))
         return [body]
 
-    def answer_event(
-        self, read: Callable[[], bytes], signature: str | None, fields: Fields
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body for the event that `read` returns; raises nothing."""
-        headers: dict[str, str] = {}
+    def answer_plainly(self, method: str, path: str, fields: Fields) -> Answer:
+        """Return the answer to a request for which only its method and path count."""
+        told: list[tuple[int, dict[str, str]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
+            told.append((int(status[:3]), dict(headers)))
+
+        environ = {**_ENVIRON, "REQUEST_METHOD": method, "PATH_INFO": path, FIELDS: fields}
+        environ["wsgi.input"] = io.BytesIO()
+        body = b"".join(self.wsgi_app(environ, start_response))
+        return *told[-1], body
+
+    def answer_request(self, environ: dict[str, Any]) -> Answer:
+        """Return the answer to an event that a server hands over; raises nothing."""
+        deadline, fields = time.monotonic() + ANSWER_SECONDS, log_fields(environ)
         try:
-            status, body = 200, encoded("outcome", self.receive(read(), signature, fields))
+            body = read_body(environ, self.max_body_bytes)
+            event = self.receiver.read(body, environ.get("HTTP_STRIPE_SIGNATURE"), fields)
         except Exception as error:  # noqa: BLE001 - as Flask does: `refusal` is the one catch-all
-            status, word, headers = refusal(fields, error)
-            body = encoded("error", word)
-        headers["Content-Type"] = "application/json"
-        headers["Content-Length"] = str(len(body))
-        return status, headers, body
+            return refusal(fields, error)
+        return self.answer_event(event, body, deadline, fields)
+
+    def answer_event(self, event: Event, body: bytes, deadline: float, fields: Fields) -> Answer:
+        """Return the answer to an event whose signature is right; raises nothing."""
+        try:
+            outcome = self.receiver.apply(event, body, deadline, fields)
+        except Exception as error:  # noqa: BLE001
+            return refusal(fields, error)
+        return with_body(200, {}, "outcome", outcome)
 
 
 def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) -> Flask:
@@ -96,36 +139,6 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
     app = App(__name__, static_folder=None)
     # A redirect would fail the delivery: Stripe follows none.
     app.url_map.merge_slashes = False
-
-    def receive(body: bytes, signature: str | None, fields: Fields) -> str:
-        deadline = time.monotonic() + ANSWER_SECONDS
-        try:
-            verify(
-                body,
-                signature,
-                settings.stripe_webhook_secret,
-                settings.signature_tolerance,
-                time.time,
-            )
-        except BadSignature as error:
-            if error.seconds is not None:
-                readiness.note_time(error.seconds)
-                fields["clock"] = readiness.clock()
-            raise
-        readiness.note_time(None)
-        event = decode_event(body)
-        fields.update(event_id=event.id, event_type=event.type)
-        readiness.require(deadline)
-        receipt = mirror.apply_event(event, body, deadline)
-        fields.update(
-            object_id=receipt.object_id,
-            outcome=receipt.outcome,
-            asked=receipt.asked,
-            retries=receipt.retries,
-        )
-        if receipt.error is not None:
-            fields["error"] = receipt.error
-        return receipt.outcome
 
     def healthz() -> Response:
         return answer(200, {"healthy": True})
@@ -139,7 +152,7 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
         return answer(200, {"ready": True})
 
     app.max_body_bytes = settings.max_body_bytes
-    app.receive = receive
+    app.receiver = Receiver(settings, mirror, readiness)
     # So that Flask answers any other method with 405; a POST never comes as far as to it.
     app.add_url_rule(
         "/webhook", endpoint="receive", methods=["POST"], provide_automatic_options=False
@@ -182,26 +195,47 @@ def describe(error: Exception) -> str:
 
 def refuse(error: Exception) -> Response:
     """Answer an error in Flask's own routes."""
-    status, word, headers = refusal(log_fields(request.environ), error)
-    return answer(status, {"error": word}, headers)
+    status, headers, body = refusal(log_fields(request.environ), error)
+    return Response(body, status, headers)
 
 
-def refusal(fields: Fields, error: Exception) -> tuple[int, str, dict[str, str]]:
-    """Return status, word and headers for an error: the one catch-all of this edge."""
+def refusal(fields: Fields, error: Exception) -> Answer:
+    """Return the answer to an error: the one catch-all of this edge."""
     if isinstance(error, HTTPException):
         status = error.code or 500
         if isinstance(error, BadRequest):
             fields["error"] = error.description
         allowed = {name: value for name, value in error.get_headers() if name == "Allow"}
-        return status, HTTP_WORDS.get(status, "bad_request"), allowed
+        return turned_away(status, allowed)
     for kind in type(error).__mro__:
         if kind in ANSWERS:
             status, word = ANSWERS[kind]
             fields["error"] = describe(error)
-            return status, word, retry_after() if status == UNAVAILABLE else {}
+            return with_body(status, retry_after() if status == UNAVAILABLE else {}, "error", word)
     # A product error without a row above is as unexpected here as any other.
     fields["error"] = error
-    return 500, "internal", {}
+    return with_body(500, {}, "error", "internal")
+
+
+def turned_away(status: int, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return the answer to a request that comes to no route."""
+    given = dict(headers or {})
+    if status == UNAVAILABLE:
+        given |= retry_after()
+    return with_body(status, given, "error", HTTP_WORDS.get(status, "bad_request"))
+
+
+def plain(path: str) -> str:
+    """Return a path without slashes too many: an address put together from parts has some."""
+    return "/" + "/".join(part for part in path.split("/") if part)
+
+
+def with_body(status: int, headers: dict[str, str], name: str, word: str) -> Answer:
+    """Return an answer whose body is one word."""
+    body = encoded(name, word)
+    headers["Content-Type"] = "application/json"
+    headers["Content-Length"] = str(len(body))
+    return status, headers, body
 
 
 def answer(

@@ -32,7 +32,7 @@ class Head(NamedTuple):
     is_last: bool
 
 
-def read_head(data: bytes) -> Head | None:
+def read_head(data: bytes | bytearray) -> Head | None:
     """Read the head of a request from its first bytes; None for one that is not common."""
     found = _HEAD.match(data)
     if found is None or found.end() > MAX_HEAD:

@@ -5,6 +5,7 @@ The master imports, the workers inherit; connections are made after the fork, at
 
 import logging
 import select
+import socket
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from shared import log
+from shared.circuit import Circuit
 from shared.database import Database
 from shared.mirror import Mirror
 from shared.settings import WebhookSettings
@@ -28,7 +30,8 @@ from webhook.worker import Worker
 GRACEFUL_SECONDS: Final = 8
 """Given to requests in hand at SIGTERM: Docker and Scaleway kill after ten."""
 
-KEEPALIVE_SECONDS: Final = 15
+CONNECTIONS: Final = 1_000
+"""Of a worker at once, fewer where it may not have so many files; the idle ones make room."""
 
 LIMITS: Final = {
     "limit_request_line": 1_024,
@@ -69,6 +72,7 @@ class Service(BaseApplication):  # type: ignore[misc]
             settings.stripe_api_base,
             settings.stripe_secret_key.reveal(),
             patience=WEBHOOK_PATIENCE,
+            circuit=Circuit.for_threads(settings.web_threads),
         )
         stripe = StripeApi(http, livemode=settings.livemode)
         mirror = Mirror(database, stripe, source="webhook")
@@ -82,6 +86,19 @@ class Service(BaseApplication):  # type: ignore[misc]
     def _close(self, _: object, __: object) -> None:
         if self._database is not None:
             self._database.close()
+
+
+def addresses(port: int) -> list[str]:
+    """Return where to listen: on every address of this host, whichever of IPv4 and IPv6 it has."""
+    every = f"0.0.0.0:{port}"
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            only_ipv6 = probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            probe.bind(("::", 0))
+    except OSError:
+        return [every]
+    # By default one socket takes both. A host may be told otherwise (net.ipv6.bindv6only).
+    return [f"[::]:{port}", every] if only_ipv6 else [f"[::]:{port}"]
 
 
 def configuration(settings: WebhookSettings) -> dict[str, Any]:
@@ -102,12 +119,13 @@ def configuration(settings: WebhookSettings) -> dict[str, Any]:
         )
 
     return {
-        "bind": f"0.0.0.0:{settings.port}",
+        "bind": addresses(settings.port),
         "workers": settings.web_concurrency,
         # Only Linux lets threads wait together. A developer's Mac does with gunicorn's own.
         "worker_class": Worker if hasattr(select, "epoll") else gthread.ThreadWorker,
         "threads": settings.web_threads,
-        "keepalive": KEEPALIVE_SECONDS,
+        "worker_connections": CONNECTIONS,
+        "keepalive": settings.keepalive_seconds,
         "graceful_timeout": GRACEFUL_SECONDS,
         **LIMITS,
         "worker_tmp_dir": str(memory) if memory.is_dir() else None,

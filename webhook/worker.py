@@ -1,18 +1,23 @@
-"""gunicorn's threaded worker, in which whichever thread is free takes the next request.
+"""gunicorn's threaded worker, in which no thread ever waits for a sender.
 
 As it comes (27.0), one thread waits for all connections, hands each request to a pool of others and
-gets the connection back: nine switches between threads an event. And a thread waits five seconds
-for a new connection's first byte, and for ever for the rest of a request: with as many idle or
-dripping connections as threads, nobody else is served. Here all threads wait together for all
-connections; the kernel wakes one of them, the one that ran last, which reads, handles and answers
-the request and waits again. An idle connection costs no thread, and one that drips is cut off. As
-many drippers as threads still delay others by REQUEST_SECONDS: more threads or a buffering proxy in
-front are the cure for that.
+gets the connection back: nine switches between threads an event. And its threads wait for the rest
+of a request: with as many dripping connections as threads, nobody else is served. Here all threads
+wait together for all connections; the kernel wakes one of them, the one that ran last, which
 
-The common request is read and answered here, every other one by gunicorn (see `webhook.head`).
+1. reads what is there. Is it not a whole request, it lets the connection go back to waiting;
+2. answers at once what needs neither database nor Stripe: refusals and /healthz among it;
+3. works on an event, or leaves it in the lane for the next that comes free when WEB_THREADS of them
+   are at work. /readyz has a thread of its own.
+
+So that there is always one who reads, one thread more stands by, and takes part only while those at
+work make no headway: a hand-over between threads for each event would cost a tenth of it.
+The main thread lets connections in, ends who takes too long, and answers, with 503, whatever has
+waited LAST_SECONDS since its last byte came, whoever is at work on it. When there is no room for
+another connection, the one that has been idle longest makes it.
 """
 
-import functools
+import queue
 import select
 import selectors
 import socket
@@ -20,191 +25,364 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from email.utils import formatdate
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 
-from gunicorn import SERVER  # type: ignore[import-untyped]
 from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
-from webhook.app import Fields, status_line
-from webhook.head import Head, read_head
+from webhook.app import ANSWER_SECONDS, Answer, refusal, turned_away
+from webhook.incoming import Incoming, Refused, Request
+from webhook.lane import Lane
+from webhook.receiver import Fields
+from webhook.room import Room
+from webhook.sender import GO_ON, Job, Sender, State, written
 
 REQUEST_SECONDS: Final = 5.0
-"""How long a sender may take over a request; a little more than an answer takes."""
+"""How long a sender may take over a request, from its first byte to its last."""
 
-LINGER_SECONDS: Final = 1.0
-QUIET_SECONDS: Final = 0.1
+LAST_SECONDS: Final = 4.75
+"""When a request that nobody has answered is answered all the same, with 503."""
+
+LINGER_SECONDS: Final = 5.0
+"""How long a sender who had its last answer may go on sending until it reads it."""
+
+MOST_IN_A_ROW: Final = 16
+"""Requests sent without waiting for an answer; more would keep a thread from all others."""
+
 LOOK_SECONDS: Final = 1.0
 SOON_SECONDS: Final = 0.05
-READ_BYTES: Final = 16_384
+STAND_BY_SECONDS: Final = 0.1
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
-    """A thread worker without a hand-over between threads, patient with many slow senders."""
+    """A thread worker without a hand-over between threads, whom no sender holds up."""
+
+    alive: bool
 
     def run(self) -> None:
         """Accept, and end what is overdue, until told to stop; then let what is in hand end."""
         self._ready = select.epoll()
-        self._kept_seconds: float = self.cfg.keepalive
-        self._open: set[Any] = set()
-        self._deadlines: dict[Any, float] = {}
-        # By file number, those of which a thread or the end is yet to come: whoever takes one out
-        # owns it. gunicorn looks at its length before it keeps another one.
-        self.keepalived_conns: dict[int, Any] = {}
-        for number in range(self.cfg.threads):
-            threading.Thread(target=self._serve, name=f"serve-{number}", daemon=True).start()
+        self._room = Room(self.cfg.worker_connections, self.cfg.threads, self.wsgi.max_body_bytes)
+        # By file number, those that nobody has in hand: whoever takes one out owns it.
+        self._waiting: dict[int, Sender] = {}
+        # Whole requests that have had no answer, oldest first: whoever takes one out answers it.
+        self._owed: dict[Sender, Job] = {}
+        self._lane: Lane[Job] = Lane(self.cfg.threads)
+        self._checks: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        works = [self._serve] * self.cfg.threads + [self._stand_by, self._check]
+        for number, work in enumerate(works):
+            threading.Thread(target=work, name=f"serve-{number}", daemon=True).start()
+        self._next_look = 0.0
+        self._allowed = {
+            State.LEAVING: LINGER_SECONDS,
+            State.SILENT: self.cfg.keepalive,
+            State.UNFINISHED: REQUEST_SECONDS,
+            State.KEPT: self.cfg.keepalive,
+        }
         wake_up = self.method_queue
         self.poller.register(wake_up.fileno(), selectors.EVENT_READ, wake_up.run_callbacks)
         while self.alive and self.is_parent_alive():
             self.notify()
-            is_full = len(self._open) >= self.worker_connections
+            is_full = self._room.is_full
             self.set_accept_enabled(not is_full)
-            self.wait_for_and_dispatch_events(SOON_SECONDS if is_full else LOOK_SECONDS)
+            self.wait_for_and_dispatch_events(SOON_SECONDS if is_full else self._patience())
             self._end_overdue()
-        self.set_accept_enabled(False)
+        self.alive = False
         self._finish()
-        for listener in self.sockets:
-            listener.close()
 
     def accept(self, listener: socket.socket) -> None:
-        """Take in who waits at the door; no thread needs to know before they say something."""
-        while len(self._open) < self.worker_connections:
+        """Let in all who wait at the door; no thread needs to know before they say something."""
+        while True:
             try:
-                sock, client = listener.accept()
+                sock, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            conn = gthread.TConn(self.cfg, sock, client, listener.getsockname())
-            sock.setblocking(True)
-            # gunicorn's own wait for the first byte is over once a thread has the connection.
-            conn.data_ready = True
-            self._open.add(conn)
-            self._wait_for(conn, select.epoll.register)
+            except OSError as error:
+                # No file number is left, whoever has them: one who waits gives theirs.
+                if not self._room.is_out_of_files(error):
+                    raise
+                if not self._make_room():
+                    time.sleep(SOON_SECONDS)
+                    return
+                continue
+            sender = Sender(sock, Incoming(self.cfg, self.wsgi.max_body_bytes))
+            self._room.enter(sender)
+            self._wait_for(sender, State.SILENT, select.epoll.register)
+            if self._room.is_full and not self._make_room():
+                return
+
+    def _make_room(self) -> bool:
+        """End those who have been idle longest; False where all are at work."""
+        ended = False
+        for sender in self._room.to_be_ended(self._waiting.copy().values()):
+            if self._waiting.pop(sender.number, None) is sender:
+                self._close(sender)
+                ended = True
+        return ended
 
     def _finish(self) -> None:
         """Give what is in hand its time; a kept connection may be about to send a last request."""
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self.accept(listener)
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
         now = time.monotonic()
         last, quiet = now + self.cfg.graceful_timeout, now + gthread.STOP_KEEPALIVE_LINGER
-        while self._open and time.monotonic() < last:
+        while self._room.count and time.monotonic() < last:
             self.notify()
             self._end_overdue(is_quiet=time.monotonic() > quiet)
             # gunicorn wants to be notified meanwhile, so this cannot wait for the threads alone.
             time.sleep(SOON_SECONDS)
 
-    def _end_overdue(self, *, is_quiet: bool = False) -> None:
-        """End what takes too long; `is_quiet`: what waits, too."""
-        now = time.monotonic()
-        for number, conn in list(self.keepalived_conns.items()):
-            overdue = is_quiet or now > conn.timeout
-            if overdue and self.keepalived_conns.pop(number, None) is not None:
-                self._close(conn)
-        for conn, deadline in list(self._deadlines.items()):
-            if now > deadline:
-                # The thread's recv returns, as if the sender had hung up.
-                with suppress(OSError):
-                    conn.sock.shutdown(socket.SHUT_RD)
+    def _patience(self) -> float:
+        """Return how long nothing can be overdue: who is owed an answer is listed oldest first."""
+        for job in list(self._owed.values())[:1]:
+            left = job.arrived + LAST_SECONDS - time.monotonic()
+            return min(max(left, 0.01), LOOK_SECONDS)
+        return LOOK_SECONDS
 
-    def _wait_for(self, conn: Any, enter: Callable[[select.epoll, int, int], None]) -> None:
-        conn.timeout = time.monotonic() + self._kept_seconds
-        number = conn.sock.fileno()
-        self.keepalived_conns[number] = conn
+    def _end_overdue(self, *, is_quiet: bool = False) -> None:
+        """Answer and end what takes too long; `is_quiet`: end what is idle, too."""
+        now = time.monotonic()
+        for sender, job in list(self._owed.items()):
+            if now < job.arrived + LAST_SECONDS:
+                break
+            if self._owed.pop(sender, None) is not None:
+                fields: Fields = {**job.fields, "error": "nobody came to an end with it in time"}
+                self._turn_away(sender, job.request, 503, fields, job.arrived)
+        if now < self._next_look and not is_quiet:
+            return
+        self._next_look = now + LOOK_SECONDS / 2
+        for number, sender in list(self._waiting.items()):
+            is_unfinished = sender.state is State.UNFINISHED
+            is_late = now > sender.since + self._allowed[sender.state]
+            if not is_late and (is_unfinished or not is_quiet):
+                continue
+            if self._waiting.pop(number, None) is not sender:
+                continue
+            if is_unfinished:
+                self._refuse(sender, Refused(HTTPStatus.BAD_REQUEST, "sent too slowly"))
+            else:
+                self._close(sender)
+
+    def _wait_for(
+        self,
+        sender: Sender,
+        state: State,
+        enter: Callable[[select.epoll, int, int], None] = select.epoll.modify,
+    ) -> None:
+        sender.become(state)
+        number = sender.number
+        self._waiting[number] = sender
         with suppress(OSError):  # the main thread may have closed it already
             enter(self._ready, number, select.EPOLLIN | select.EPOLLONESHOT)
 
-    def _close(self, conn: Any) -> None:
-        conn.close()
-        self._open.discard(conn)
+    def _close(self, sender: Sender) -> None:
+        self._room.leave(sender)
+        sender.close()
 
     def _serve(self) -> None:
         """Serve one request after the other, whichever connection it comes from: one thread."""
         while True:
-            for number, _ in self._ready.poll(maxevents=1):
-                conn = self.keepalived_conns.pop(number, None)
-                if conn is not None:
-                    self._serve_in_time(conn)
+            self._serve_ready(-1)
 
-    def _serve_in_time(self, conn: Any) -> None:
-        self._deadlines[conn] = time.monotonic() + REQUEST_SECONDS
+    def _stand_by(self) -> None:
+        """Serve while all others are at work and none comes to an end: one thread."""
+        turns = -1
+        while True:
+            is_long = self._lane.waiting > MOST_IN_A_ROW
+            if self._lane.is_full and (is_long or self._lane.turns == turns):
+                self._serve_ready(SOON_SECONDS)
+            else:
+                turns = self._lane.turns
+                time.sleep(STAND_BY_SECONDS)
+
+    def _serve_ready(self, seconds: float) -> None:
+        for number, _ in self._ready.poll(seconds, 1):
+            sender = self._waiting.pop(number, None)
+            if sender is not None:
+                try:
+                    self._serve_sender(sender)
+                except Exception:
+                    # The one catch-all of a thread, which would end with it and never be replaced.
+                    self.log.exception("Error on a connection")
+                    self._close(sender)
+
+    def _serve_sender(self, sender: Sender) -> None:
         try:
-            is_kept = self._serve_one(conn)
-            while is_kept and conn.parser is not None:
-                self._deadlines[conn] = time.monotonic() + REQUEST_SECONDS
-                is_kept = self._leave_to_gunicorn(conn)
+            if sender.state is State.LEAVING:
+                if sender.throw_away():
+                    self._wait_for(sender, State.LEAVING)
+                else:
+                    self._close(sender)
+            elif self._receive(sender) and self._advance(sender, is_at_work=False):
+                self._work()
         except OSError:
-            is_kept = False
-        except Exception:
-            # The one catch-all of a thread, which would end with it and never be replaced.
-            self.log.exception("Error on a connection")
-            is_kept = False
-        finally:
-            del self._deadlines[conn]
-        if is_kept:
-            self._wait_for(conn, select.epoll.modify)
+            self._close(sender)
+
+    def _receive(self, sender: Sender) -> bool:
+        """Take in what is there; whether anything is. Raises OSError."""
+        came = sender.receive()
+        if came:
+            return True
+        if came is None:
+            # What the kernel told of was an earlier connection of this number.
+            self._wait_for(sender, sender.state)
+        elif sender.state is State.UNFINISHED:
+            self._refuse(sender, Refused(HTTPStatus.BAD_REQUEST, "broke off"))
         else:
-            _linger(conn.sock)
-            self._close(conn)
+            self._close(sender)
+        return False
 
-    def _serve_one(self, conn: Any) -> bool:
-        """Answer a request; whether the connection is kept. Raises OSError where it breaks."""
+    def _advance(self, sender: Sender, *, is_at_work: bool) -> bool:
+        """Answer what is whole, and wait for the rest; whether the caller is to work now."""
+        arrived = time.monotonic()
+        in_a_row = 0
         try:
-            data = conn.sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True  # what the kernel told of was an earlier connection of this number
-        if not data:
+            while (request := sender.incoming.whole()) is not None:
+                in_a_row += 1
+                if in_a_row == MOST_IN_A_ROW:
+                    request = request._replace(is_last=True)
+                job = Job(sender, request, arrived)
+                if not self._take_on(job):
+                    if job.event is None:
+                        return False
+                    if not is_at_work:
+                        return self._lane.put(job)
+                    self._lane.add(job)
+                    return False
+        except Refused as refused:
+            self._refuse(sender, refused)
             return False
-        began = time.monotonic()
-        head = read_head(data)
-        if head is not None and len(data) - head.end <= head.length <= self.wsgi.max_body_bytes:
-            data += _receive(conn.sock, head.end + head.length - len(data))
-            if len(data) == head.end + head.length:
-                return self._answer(conn, head, data[head.end :], began)
-        conn.init()
-        conn.parser.unreader.unread(data)
-        return self._leave_to_gunicorn(conn)
+        self._wait_for_more(sender)
+        return False
 
-    def _answer(self, conn: Any, head: Head, body: bytes, began: float) -> bool:
-        fields: Fields = {}
-        status, headers, answer = self.wsgi.answer_event(lambda: body, head.signature, fields)
-        is_last = (
-            head.is_last or not self.alive or len(self.keepalived_conns) >= self.max_keepalived
-        )
-        lines = [f"HTTP/1.1 {status_line(status)}", f"Server: {SERVER}"]
-        lines.append(f"Date: {_date(int(time.time()))}")
-        lines.append(f"Connection: {'close' if is_last else 'keep-alive'}")
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        conn.sock.sendall("\r\n".join([*lines, "", ""]).encode() + answer)
-        self.log.request("POST", "/webhook", status, time.monotonic() - began, fields)
-        return not is_last
+    def _wait_for_more(self, sender: Sender) -> None:
+        incoming = sender.incoming
+        if not len(incoming):
+            if sender.held:
+                self._room.holds(sender)
+            self._wait_for(sender, State.KEPT)
+            return
+        if incoming.awaits_word:
+            incoming.awaits_word = False
+            sender.send(GO_ON)
+        if self._room.holds(sender) or self._make_bytes_free(sender):
+            self._wait_for(sender, State.UNFINISHED)
+        else:
+            fields: Fields = {"error": "too much is held for others"}
+            self._turn_away(sender, None, 503, fields, time.monotonic())
 
-    def _leave_to_gunicorn(self, conn: Any) -> bool:
-        """Let gunicorn read and answer a request; it keeps `conn.parser` while bytes are left."""
-        is_kept = bool(self.handle(conn))
-        if is_kept and not conn.parser.unreader.buf.getvalue():
-            conn.parser, conn.initialized = None, False
+    def _make_bytes_free(self, sender: Sender) -> bool:
+        """End those who have been sending longest until there is room for what this one sent."""
+        others = [one for one in self._waiting.copy().values() if one.held]
+        for other in sorted(others, key=lambda one: one.since):
+            if self._waiting.pop(other.number, None) is other:
+                self._refuse(other, Refused(HTTPStatus.BAD_REQUEST, "too slow for its size"))
+            if self._room.holds(sender):
+                return True
+        return False
+
+    def _take_on(self, job: Job) -> bool:
+        """Answer what can be answered at once; True where the sender may have sent another."""
+        request, app = job.request, self.wsgi
+        if request.path == "/webhook" and request.method == "POST":
+            try:
+                job.event = app.receiver.read(request.body, request.signature, job.fields)
+            except Exception as error:  # noqa: BLE001 - `refusal` is the one catch-all
+                return self._answer(job, refusal(job.fields, error))
+            self._owed[job.sender] = job
+            return False
+        if request.path == "/readyz" and request.method in {"GET", "HEAD"}:
+            self._owed[job.sender] = job
+            self._checks.put(job)
+            return False
+        return self._answer(job, app.answer_plainly(request.method, request.path, job.fields))
+
+    def _work(self) -> None:
+        """Work on events until there are none."""
+        while (job := self._lane.take()) is not None:
+            if job.sender not in self._owed:
+                continue
+            deadline = job.arrived + ANSWER_SECONDS
+            answer = self.wsgi.answer_event(job.event, job.request.body, deadline, job.fields)
+            if self._owed.pop(job.sender, None) is not None:
+                self._end_job(job, answer)
+
+    def _end_job(self, job: Job, answer: Answer) -> None:
+        try:
+            if self._answer(job, answer):
+                self._advance(job.sender, is_at_work=True)
+        except OSError:
+            self._close(job.sender)
+        except Exception:
+            self.log.exception("Error on a connection")
+            self._close(job.sender)
+
+    def _check(self) -> None:
+        """Answer /readyz, all who ask meanwhile together: one thread."""
+        while True:
+            jobs = [self._checks.get()]
+            with suppress(queue.Empty):
+                while True:
+                    jobs.append(self._checks.get_nowait())
+            fields: Fields = {}
+            answer = self.wsgi.answer_plainly("GET", "/readyz", fields)
+            for job in jobs:
+                job.fields.update(fields)
+                if self._owed.pop(job.sender, None) is not None:
+                    # This thread is not to work on what else its sender may have sent.
+                    job.request = job.request._replace(
+                        is_last=job.request.is_last or len(job.sender.incoming) > 0
+                    )
+                    self._end_job(job, answer)
+
+    def _answer(self, job: Job, answer: Answer) -> bool:
+        """Send and log an answer; whether the connection is kept. Raises OSError."""
+        request = job.request
+        is_last = request.is_last or not self.alive
+        data = written(answer, is_last=is_last, is_head=request.method == "HEAD")
+        try:
+            is_kept = job.sender.send(data) and not is_last
+        finally:
+            seconds = time.monotonic() - job.arrived
+            self.log.request(
+                request.method or None, request.path or None, answer[0], seconds, job.fields
+            )
+        if not is_kept:
+            self._let_go(job.sender)
         return is_kept
 
+    def _refuse(self, sender: Sender, refused: Refused) -> None:
+        """Answer what is no whole request, and end the connection."""
+        method, path = sender.incoming.method, sender.incoming.path
+        request = Request(method or "", path or "", "", None, b"", True)
+        self._turn_away(sender, request, refused.status, {"error": refused.reason}, sender.since)
 
-def _receive(sock: socket.socket, length: int) -> bytes:
-    """Return so many bytes, or as many as come."""
-    parts = []
-    while length and (part := sock.recv(min(length, READ_BYTES))):
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
+    def _turn_away(
+        self, sender: Sender, request: Request | None, status: int, fields: Fields, arrived: float
+    ) -> None:
+        request = request or Request("", "", "", None, b"", True)
+        job = Job(sender, request._replace(is_last=True), arrived)
+        job.fields = fields
+        try:
+            self._answer(job, turned_away(status))
+        except OSError:
+            self._close(sender)
 
+    def _let_go(self, sender: Sender) -> None:
+        """Let a sender read its last answer before the connection ends.
 
-@functools.lru_cache(maxsize=2)
-def _date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
-
-
-def _linger(sock: socket.socket) -> None:
-    """Take in what a refused sender still sends, so that it gets to read its answer.
-
-    Else the kernel resets the connection, and a sender of 100 MB never sees its 413.
-    """
-    deadline = time.monotonic() + LINGER_SECONDS
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_WR)
-        sock.settimeout(QUIET_SECONDS)
-        while time.monotonic() < deadline and sock.recv(65_536):
-            pass
+        Were it closed while more comes, the kernel would reset it, and a sender of 100 MB would
+        never see its 413.
+        """
+        sender.incoming = Incoming(self.cfg, 0)
+        self._room.holds(sender)
+        try:
+            sender.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(sender)
+        else:
+            self._wait_for(sender, State.LEAVING)

@@ -1,6 +1,6 @@
 """What the product costs, beside its budgets and beside the plain way of doing the same.
 
-    python -m sandbox.bench [bulk] [webhook] [growth] [start]
+    python -m sandbox.bench [start] [webhook] [siege] [growth] [bulk]
     python -m sandbox.bench --plots
 
 Exit status 1 when a budget is missed. Figures also go to bench.json; a part that is measured anew
@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.bench import bulk, figures, growth, plots, start, webhook
+from sandbox.bench import bulk, figures, growth, plots, siege, start, webhook
 from sandbox.bench.figures import Part
 from sandbox.telling import show
 
 PARTS: dict[str, tuple[str, Callable[[Part, argparse.Namespace], None]]] = {
     "start": ("start, the cheapest of five", start.play),
     "webhook": ("webhook: one event after the other", webhook.play),
+    "siege": ("webhook: what hangs, and slow senders", siege.play),
     "growth": ("webhook: growing tables", growth.play),
     "bulk": ("reconcile: the nightly run", bulk.play),
 }

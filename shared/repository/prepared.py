@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 from weakref import WeakSet
 
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg.errors import (
     DuplicatePreparedStatement,
     InvalidSqlStatementName,
@@ -74,7 +74,12 @@ def _named(text: str, schema: str) -> tuple[bytes, bytes]:
 
 
 def _answer(connection: Connection[Any], wanted: ExecStatus) -> Any:
-    (answer,) = connection.wait(execute(connection.pgconn))
-    if answer.status != wanted:
-        raise error_from_result(answer)
-    return answer
+    answers = connection.wait(execute(connection.pgconn))
+    for answer in answers:
+        if answer.status != wanted:
+            raise error_from_result(answer)
+    if len(answers) != 1:
+        # A server that ends the connection says so in a result of its own, or in none.
+        connection.close()
+        raise OperationalError("the connection ended")
+    return answers[0]

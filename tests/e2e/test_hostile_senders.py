@@ -170,10 +170,10 @@ def test_500_idle_connections_keep_nobody_waiting(
     wait_until(lambda: webhook.get("/healthz")[0] == 200, "an answer after the crowd has gone")
 
 
-def test_slow_bodies_are_cut_off_and_hold_up_others_no_longer_than_that(
+def test_slow_bodies_are_cut_off_and_hold_up_nobody(
     webhook: Webhook, stripe_double: StripeDouble
 ) -> None:
-    """As many as there are threads: the worst case, for which a proxy in front is the cure."""
+    """As many as there are threads."""
     control = stripe_double.control
     control.create_customer()
     start = b"POST /webhook HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\nslow"
@@ -186,7 +186,7 @@ def test_slow_bodies_are_cut_off_and_hold_up_others_no_longer_than_that(
             peer.sendall(start)
         (delivery,) = control.deliver(webhook.url, [SECRET])
         assert delivery.accepted
-        assert delivery.answers[0].seconds < 9.0
+        assert delivery.answers[0].seconds < 3.0
         for peer in peers:
             peer.settimeout(10)
             assert statuses(peer.recv(4_096)) in ([400], [])

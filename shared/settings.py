@@ -139,7 +139,7 @@ class ReconcileSettings(StripeSettings):
     ]
     heartbeat_url: Annotated[
         Secret | None,
-        Setting("HEARTBEAT_URL", "", web_address, "told of each run's start and exit status"),
+        Setting("HEARTBEAT_URL", "", web_address, "told of each nightly run's start and end"),
     ]
     lease_seconds: Annotated[
         int,
@@ -163,7 +163,10 @@ class ReconcileSettings(StripeSettings):
     deadline_seconds: Annotated[
         int,
         Setting(
-            "DEADLINE_SECONDS", "270", _DEADLINE, "when a run stops between windows; 0 for never"
+            "DEADLINE_SECONDS",
+            "270",
+            _DEADLINE,
+            "when a run that repairs stops between windows; 0 for never",
         ),
     ]
     event_payload_days: Annotated[
@@ -206,6 +209,15 @@ def load_migrate(environ: Mapping[str, str]) -> MigrateSettings:
 def load_schema(environ: Mapping[str, str]) -> SchemaSettings:
     """Return the schema's name; raises SettingsError."""
     return _load(SchemaSettings, environ)
+
+
+def heartbeat_url(environ: Mapping[str, str]) -> Secret | None:
+    """Return whom to tell that settings are wrong; None where that is not set, or wrong itself."""
+    try:
+        address: Secret | None = _value(declared(ReconcileSettings)["heartbeat_url"], environ)
+    except ValueError:
+        return None
+    return address
 
 
 def declared(kind: type[SchemaSettings]) -> dict[str, Setting]:

@@ -77,7 +77,7 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
     else:
         _write_consequences(report, totals, stream)
     _write_events(report, stream)
-    stream.write(f"\n{verdict(report, totals)}\n{_spent(report, totals)}\n")
+    stream.write(f"\n{_spent(report, totals)}\n{verdict(report, totals)}\n")
 
 
 def _write_consequences(report: Report, totals: Totals, stream: IO[str]) -> None:

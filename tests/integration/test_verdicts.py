@@ -33,7 +33,7 @@ def said(report: Report) -> str:
     text, whole = io.StringIO(), io.StringIO()
     as_text.write(report, totals(report), text)
     as_json.write(report, totals(report), whole)
-    assert text.getvalue().splitlines()[-2] == line
+    assert text.getvalue().splitlines()[-1] == line
     assert json.loads(whole.getvalue())["run"]["verdict"] == line
     assert not re.search(r"\b1 \w+s\b(?! of)", line.replace(" 1 s", ""))
     return line

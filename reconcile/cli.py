@@ -12,35 +12,40 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from shared import log
 from shared.errors import SettingsError, SubscriptionSyncError
-from shared.settings import ReconcileSettings, describe, load_reconcile
+from shared.settings import ReconcileSettings, describe, heartbeat_url, load_reconcile
 
 FAILED, USAGE = 1, 2
 
 _log = logging.getLogger("reconcile")
 
 
+class WrongUsage(Exception):
+    """The arguments are wrong; the message says which, after the usage was printed."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    _check_combination(parser, arguments)
-    # Before anything can go wrong: nothing reaches the terminal past the redaction.
-    log.configure()
-    try:
-        settings = load_reconcile(os.environ, _flags(arguments))
-        _check_output(arguments.output)
-    except SettingsError as error:
-        print(f"reconcile: {error}", file=sys.stderr)
-        return USAGE
-    log.configure(settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    typed = list(sys.argv[1:] if argv is None else argv)
+    # Before anything can go wrong: nothing reaches the terminal past the redaction.
+    log.configure()
+    try:
+        arguments = _parser().parse_args(typed)
+        settings = load_reconcile(os.environ, _flags(arguments))
+        _check_output(arguments.output)
+    except (SettingsError, WrongUsage) as error:
+        print(f"reconcile: {error}", file=sys.stderr)
+        _tell_of_wrong_usage(typed, error)
+        return USAGE
+    log.configure(settings.log_level)
 
     # What is imported stays for good: searching it for garbage is a tenth of the start.
     gc.disable()
@@ -49,30 +54,53 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     gc.freeze()
     gc.enable()
-    chosen = (arguments.report, arguments.subscription, arguments.replay is not None)
-    nightly = not any(chosen)
-    url = settings.heartbeat_url.reveal() if settings.heartbeat_url and nightly else None
-    heartbeat = Heartbeat(url)
+    url = settings.heartbeat_url if _is_nightly(typed) else None
+    heartbeat = Heartbeat(url.reveal() if url else None)
     heartbeat.start()
     status = FAILED
+    summary: Mapping[str, object] = {}
     try:
         if arguments.replay is None:
-            status = commands.run(arguments, settings, stop)
+            status, summary = commands.run(arguments, settings, stop, typed)
         else:
             status = commands.replay(arguments, settings, stop)
     except SubscriptionSyncError as error:
-        log.event(
-            _log,
-            "run.failed",
-            level=logging.ERROR,
-            error=f"{type(error).__name__}: {error}",
-            exit_status=status,
-        )
+        said = f"{type(error).__name__}: {error}"
+        summary = {"verdict": f"FAILED: {said}"}
+        log.event(_log, "run.failed", level=logging.ERROR, error=said, exit_status=status)
     except Exception as error:  # noqa: BLE001 (the edge: a monitor must hear of it)
+        summary = {"verdict": f"FAILED: {type(error).__name__}; the log says more"}
         log.event(_log, "run.failed", level=logging.ERROR, error=error, exit_status=status)
     finally:
-        heartbeat.finish(status)
+        heartbeat.finish(status, summary)
     return status
+
+
+def _is_nightly(typed: Sequence[str]) -> bool:
+    """Whether it is the command that a scheduler runs: what people ask by hand is no night.
+
+    Told from the arguments as typed, for wrong ones are not to be parsed. They may be shortened.
+    """
+    names = [argument.partition("=")[0] for argument in typed]
+    return not any(
+        name == "-h" or (len(name) > 2 and option.startswith(name))  # noqa: PLR2004 (the dashes)
+        for name in names
+        for option in ("--help", "--report", "--replay", "--subscription")
+    )
+
+
+def _tell_of_wrong_usage(typed: Sequence[str], error: SettingsError | WrongUsage) -> None:
+    """Let the monitor of the nightly run hear that it could not even begin.
+
+    What was typed is not quoted: nobody knows what it is.
+    """
+    url = heartbeat_url(os.environ) if _is_nightly(typed) else None
+    if url is None:
+        return
+    from reconcile.heartbeat import Heartbeat
+
+    said = str(error) if isinstance(error, SettingsError) else "the arguments are wrong"
+    Heartbeat(url.reveal()).finish(USAGE, {"verdict": f"FAILED: nothing was begun: {said}"})
 
 
 def _check_output(output: str | None) -> None:
@@ -91,13 +119,23 @@ def _subscription_id(text: str) -> str:
     return text
 
 
-def _check_combination(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if arguments.exit_code and not arguments.report:
-        parser.error("--exit-code goes with --report")
-    if arguments.every_field and (arguments.subscription or arguments.replay is not None):
-        parser.error("--every-field goes with neither --subscription nor --replay")
-    if arguments.replay is not None and (arguments.report or arguments.subscription):
-        parser.error("--replay goes with neither --report nor --subscription")
+class _Parser(argparse.ArgumentParser):
+    """A parser that leaves it to its caller to exit, and checks what goes with what."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and raise WrongUsage."""
+        self.print_usage(sys.stderr)
+        raise WrongUsage(f"error: {message}")
+
+    def parse_args(self, typed: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
+        """Return the arguments. Raises WrongUsage."""
+        arguments = super().parse_args(typed)
+        by_hand = arguments.subscription or arguments.replay is not None
+        if arguments.every_field and by_hand:
+            self.error("--every-field goes with neither --subscription nor --replay")
+        if arguments.replay is not None and (arguments.report or arguments.subscription):
+            self.error("--replay goes with neither --report nor --subscription")
+        return arguments
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, tuple[str, str]]:
@@ -110,13 +148,14 @@ def _flags(arguments: argparse.Namespace) -> dict[str, tuple[str, str]]:
     return {name: typed for name, typed in flags.items() if typed[1] is not None}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="reconcile",
         description="Compare all of Stripe with all of the database and repair what drifted.",
         epilog=f"{describe(ReconcileSettings)}\n\n"
         "exit status: 0 success; 1 error, refused or incomplete (the last log line says which);\n"
-        "2 wrong usage or settings; 3 with --exit-code, when --report finds drift",
+        "2 wrong usage or settings; 3 with --exit-code, when it found drift, repaired or not, or\n"
+        "events that the webhook missed",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -142,7 +181,11 @@ def _parser() -> argparse.ArgumentParser:
         help="compare every field of every object, also where both sides are the same as when they"
         " were last found equal",
     )
-    add("--exit-code", action="store_true", help="with --report: exit 3 when there is drift")
+    add(
+        "--exit-code",
+        action="store_true",
+        help="exit 3 when drift was found, repaired or not, or the webhook missed events",
+    )
     add(
         "--max-repairs",
         metavar="SHARE",
@@ -151,7 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--deadline",
         metavar="SECONDS",
-        help="keep what is compared and stop after so long, 0 for never (DEADLINE_SECONDS)",
+        help="keep what is compared and stop after so long, 0 for never (DEADLINE_SECONDS); a"
+        " --report keeps nothing, so it has no deadline but this one",
     )
     add(
         "--grace",

@@ -11,31 +11,32 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 from reconcile import replay as by_hand
+from reconcile.ending import FAILED, OK
 from reconcile.gate import parse
 from reconcile.identity import require_same_account
 from reconcile.memory import share_arenas
 from reconcile.order import Order
 from reconcile.progress import Display
 from reconcile.report import as_json, as_text
-from reconcile.report.model import Report, RunOutcome, Totals, totals
+from reconcile.report.model import CONSEQUENCES, Report, Totals, totals
+from reconcile.report.verdict import verdict
 from reconcile.run import Run
 from reconcile.time_left import interruptible
 from shared import log
 from shared.database import Database
-from shared.errors import Interrupted
+from shared.errors import Interrupted, SubscriptionSyncError
 from shared.migrate import require_current
 from shared.mirror import Mirror, Outcome
 from shared.rate_limit import RateLimit
-from shared.repository import ledger
+from shared.repository import ledger, runs
 from shared.settings import ReconcileSettings
 from shared.stripe_api import StripeApi
 from shared.stripe_http import RUN_PATIENCE, StripeHttp
-
-OK, FAILED, DRIFT = 0, 1, 3
 
 _log = logging.getLogger("reconcile")
 
@@ -68,11 +69,24 @@ def _connect(
     return database, http, StripeApi(http, livemode=settings.livemode)
 
 
-def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: threading.Event) -> int:
-    """Compare, repair or report, render the report, and return the exit status."""
+Finished = tuple[int, Mapping[str, object]]
+"""The exit status of a command, and what its log says of it."""
+
+
+def run(
+    arguments: argparse.Namespace,
+    settings: ReconcileSettings,
+    stop: threading.Event,
+    flags: Sequence[str],
+) -> Finished:
+    """Compare, repair or report, render the report, and return the exit status and a summary.
+
+    `flags`: the arguments as they were typed.
+    """
     share_arenas()
     began = time.monotonic()
-    deadline = began + settings.deadline_seconds if settings.deadline_seconds else None
+    seconds = _seconds(arguments, settings)
+    deadline = began + seconds if seconds else None
     database, http, stripe = _connect(arguments, settings, stop, deadline)
     order = Order(
         writes=not arguments.report,
@@ -84,6 +98,8 @@ def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: thread
         lease_seconds=settings.lease_seconds,
         payload_days=settings.event_payload_days,
         access=settings.access_statuses,
+        is_strict=arguments.exit_code,
+        flags=tuple(flags),
     )
     display = Display(sys.stderr, is_bar=not settings.no_progress)
     try:
@@ -91,33 +107,68 @@ def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: thread
         display.close()
         with closing(report):
             counted = totals(report)
-            _write(report, counted, arguments)
+            try:
+                _write(report, counted, arguments)
+            except BaseException:
+                _note_failure(database, report)
+                raise
     finally:
         display.close()
         database.close()
         http.close()
-    status = OK if report.run.outcome is RunOutcome.SUCCESS else FAILED
-    if status == OK and arguments.exit_code and counted.drift:
-        status = DRIFT
+    summary = _summary(report, counted, time.monotonic() - began)
+    status = report.run.exit_status
     log.event(
         _log,
         "run.finished",
         level=logging.ERROR if status == FAILED else logging.INFO,
-        run_id=report.run.id,
-        mode=report.run.mode,
-        outcome=report.run.outcome,
-        reason=report.run.reason,
-        stripe=counted.stripe,
-        database=counted.database,
-        in_sync=counted.in_sync,
-        in_flight=counted.in_flight,
-        drift=counted.drift,
-        repaired=counted.repaired,
-        stripe_requests=counted.stripe_requests,
-        seconds=round(time.monotonic() - began, 1),
-        exit_status=status,
+        error=None,
+        **summary,
     )
-    return status
+    return status, summary
+
+
+def _seconds(arguments: argparse.Namespace, settings: ReconcileSettings) -> int:
+    """Return the deadline in seconds, 0 for none.
+
+    A report keeps nothing, so one that is stopped every time would never be whole: it has none but
+    that of its command line.
+    """
+    return 0 if arguments.report and arguments.deadline is None else settings.deadline_seconds
+
+
+def _note_failure(database: Database, report: Report) -> None:
+    """Correct what is kept of a run whose report could not be written."""
+    if report.run.attempt is not None:
+        attempt = report.run.attempt
+        with suppress(SubscriptionSyncError), database.connection() as connection:
+            runs.note_exit_status(connection, attempt, FAILED)
+
+
+def _summary(report: Report, counted: Totals, seconds: float) -> dict[str, object]:
+    """Return what the log, and the monitor, are told of a run."""
+    run, events = report.run, report.events
+    return {
+        "run_id": run.id,
+        "attempt": run.attempt,
+        "mode": run.mode,
+        "outcome": run.outcome,
+        "verdict": verdict(report, counted),
+        "reason": run.reason,
+        "stripe": counted.stripe,
+        "database": counted.database,
+        "in_sync": counted.in_sync,
+        "in_flight": counted.in_flight,
+        "drift": counted.drift,
+        "repaired": counted.repaired,
+        **{name: counted.by_consequence.get(name, 0) for name in CONSEQUENCES},
+        "webhook_missed": None if events.listed is None else events.webhook_missed,
+        "webhook_expected": None if events.listed is None else events.webhook_expected,
+        "failed_events": report.failed,
+        "stripe_requests": counted.stripe_requests,
+        "seconds": round(seconds, 1),
+        "exit_status": run.exit_status,
+    }
 
 
 def replay(

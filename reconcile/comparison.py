@@ -19,6 +19,7 @@ from shared.objects import MIRRORED
 from shared.repository import mirror_rows
 from shared.repository.runs import Progress
 from shared.stripe_api import StripeApi
+from shared.wording import share
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Comparison:
         """Say how many windows are done."""
         ended = sum(frontier.ended for frontier in self._frontiers.values())
         planned = sum(frontier.planned for frontier in self._frontiers.values())
-        return f"{ended} of {planned} windows"
+        return share(ended, planned, "window")
 
     def _cuts(self, mirrored: MirroredObject) -> list[int]:
         return self._database.read(

@@ -107,11 +107,11 @@ def _briefly(fields: Fields) -> Fields:
 
 
 def tallied(rows: Iterable[DriftRow]) -> list[Tally]:
-    """Count differences by object, action and consequence."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    amounts: dict[tuple[str, str, str], Counter[str]] = {}
+    """Count differences by object, kind, action and consequence."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    amounts: dict[tuple[str, str, str, str], Counter[str]] = {}
     for row in rows:
-        group = (row.object, row.action, row.consequence)
+        group = (row.object, row.kind, row.action, row.consequence)
         counts[group] += 1
         amounts.setdefault(group, Counter()).update(row.monthly_amount)
     return [Tally(*group, counts[group], dict(amounts[group])) for group in sorted(counts)]

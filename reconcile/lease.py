@@ -17,7 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def hold(database: Database, run_id: str, scope: str, lease_seconds: int) -> Iterator[runs.Started]:
+def hold(
+    database: Database, run_id: str, scope: str, lease_seconds: int, asked: runs.Asked
+) -> Iterator[runs.Started]:
     """Take the lease for a run; raises LeaseHeld.
 
     The run gives it back itself, with its outcome. A fault that it did not foresee gives it back
@@ -30,11 +32,15 @@ def hold(database: Database, run_id: str, scope: str, lease_seconds: int) -> Ite
             scope=scope,
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_seconds=lease_seconds,
+            asked=asked,
         )
-    log.event(_log, "run.started", run_id=run_id, resumes=started.resumes)
+    log.event(_log, "run.started", run_id=started.story, attempt=run_id, resumes=started.resumes)
     try:
         yield started
-    except BaseException:
+    except BaseException as error:
+        ending = runs.Ending(
+            "failed", reason=f"{type(error).__name__}; the log says more", exit_status=1
+        )
         with suppress(SubscriptionSyncError), database.connection() as connection:
-            runs.finish(connection, run_id, "failed")
+            runs.finish(connection, run_id, ending)
         raise

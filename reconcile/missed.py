@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,14 +66,40 @@ class Events:
     None: nobody asked. `left`: of those, the ones that could not be entered; the log says why.
     `refused`: those that never can be, being no events or of another account; each is among the
     `left` of the first run that sees it, and of no later one, but for one that is listed late.
+    `webhook_missed` of the `webhook_expected` events did not come: of those made after
+    `webhook_since` (epoch), when the last look ended, and of those that were listed late; without
+    those that never can be entered. A run that goes on from another counts on.
     """
 
     listed: int | None = None
     missed: int | None = None
     left: int = 0
     refused: int = 0
+    webhook_missed: int = 0
+    webhook_expected: int = 0
+    webhook_since: int | None = None
     by_type: Counter[str] = field(default_factory=Counter)
     by_day: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def begun(cls, counts: Mapping[str, Mapping[str, int]], since: int) -> Events:
+        """Begin to count; what the webhook missed counts on from the run that is gone on from."""
+        before = counts.get(EVENTS, {})
+        return cls(
+            listed=0,
+            missed=0,
+            webhook_missed=before.get("webhook_missed", 0),
+            webhook_expected=before.get("webhook_expected", 0),
+            webhook_since=before.get("webhook_since", since),
+        )
+
+    def keep(self, counts: dict[str, dict[str, int]]) -> None:
+        """Put what the webhook missed where the cursor is kept."""
+        counts[EVENTS] = {
+            "webhook_missed": self.webhook_missed,
+            "webhook_expected": self.webhook_expected,
+            "webhook_since": self.webhook_since or 0,
+        }
 
 
 class Look(NamedTuple):
@@ -107,7 +133,7 @@ class Deliveries:
         self._alive = alive
         self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
         self._reached: int | None = None
-        self._until = 0
+        self._until = self._since = self._began = 0
 
     def look(self, until: int) -> Iterator[Look]:
         """Begin to look through Stripe's event list up to `until` (epoch), newest first.
@@ -121,13 +147,17 @@ class Deliveries:
         self._reached = None if reached is None or reached > until else reached
         self._until = until
         oldest = until - _DAYS * 86400
+        first = self._database.read(ledger.oldest)
         if self._reached is not None:
             since = max(oldest, self._reached - LOOK_BACK)
         elif reached is not None:
             since = oldest
         else:
-            first = self._database.read(ledger.oldest)
             since = until if first is None else max(oldest, first)
+        looked = self._database.read(runs.first_look)
+        began = [seen for seen in (first, looked) if seen is not None and seen <= until]
+        self._began = min(began, default=since)
+        self._since = since if self._reached is None else self._reached
         done = self._journal.progress.before.get(EVENTS, [])
         return self._listed(without(Window(since, until + 1), done) if since <= until else [])
 
@@ -154,7 +184,7 @@ class Deliveries:
         clock says, no further than the beginning of the run that it goes on from, whose list may
         have shown too little, and not at all where the next run may still enter some of it.
         """
-        events = Events(listed=0, missed=0)
+        events = Events.begun(self._journal.progress.counts, self._since)
         newest = self._reached or 0
         is_whole = True
         for page, covered in listed:
@@ -195,23 +225,50 @@ class Deliveries:
         known = self._database.read(lambda connection: ledger.known(connection, ids))
         events.listed = (events.listed or 0) + len(page)
         judged = self._judge([event for event in page if event.id not in known])
+        came = [event for event in page if known.get(event.id) == "webhook"]
+        events.webhook_expected += sum(self._is_news(event) for event in came)
+        events.webhook_expected += sum(self._was_expected(one) for one in judged)
+        self._count(events, judged)
         is_whole = not any(one.may_be_entered_later for one in judged)
         if isinstance(self._journal, RunJournal):
             entries = [one.entry for one in judged if one.entry]
             entered = self._journal.enter(entries, covered if is_whole else Window(0, 0))
             # What is not entered has arrived while this page was looked through.
-            judged = [one for one in judged if one.entry is None or one.entry.event_id in entered]
+            came_now = [one for one in judged if one.entry and one.entry.event_id not in entered]
+            self._count(events, came_now, -1)
+            judged = [one for one in judged if one not in came_now]
         for one in judged:
             events.refused += one.is_for_good
             # What lies before what the last look was shown has been told of.
-            is_news = self._reached is None or one.sent.created > self._reached
+            is_news = self._is_news(one.sent)
             events.left += one.may_be_entered_later or (one.is_for_good and is_news)
-            events.missed = (events.missed or 0) + 1
-            events.by_type[one.sent.type] += 1
-            day = datetime.fromtimestamp(one.sent.created, UTC).strftime("%Y-%m-%d")
-            events.by_day[day] += 1
             _tell("event.missed", one)
         return is_whole
+
+    def _count(self, events: Events, judged: Sequence[Judged], times: int = 1) -> None:
+        """Count events that never arrived, to be kept with the cursor; -1 for what came after all.
+
+        Before they are entered: so a run that is killed has counted what it has entered.
+        """
+        for one in judged:
+            events.missed = (events.missed or 0) + times
+            events.by_type[one.sent.type] += times
+            day = datetime.fromtimestamp(one.sent.created, UTC).strftime("%Y-%m-%d")
+            events.by_day[day] += times
+            if self._was_expected(one):
+                events.webhook_missed += times
+                since = events.webhook_since or one.sent.created
+                events.webhook_since = min(since, one.sent.created)
+        events.by_type, events.by_day = +events.by_type, +events.by_day
+        events.keep(self._journal.progress.counts)
+
+    def _was_expected(self, one: Judged) -> bool:
+        """Whether the webhook was to bring it: there was one by then, as far as anybody knows."""
+        return not one.is_for_good and one.sent.created >= self._began
+
+    def _is_news(self, sent: Sent) -> bool:
+        """Whether it was made after what the last look was shown."""
+        return self._reached is None or sent.created > self._reached
 
     def _judge(self, sent: Sequence[Sent]) -> list[Judged]:
         """Say what becomes of events, after a look at each object that needs one."""

@@ -11,7 +11,8 @@ from reconcile.gate import Limit
 class Order:
     """What a run is asked to do. `deadline` on time.monotonic(), None for none; seconds else.
 
-    `every_field`: recognise nothing by its fingerprint.
+    `every_field`: recognise nothing by its fingerprint. `is_strict`: exit 3 where drift was found.
+    `flags`: the arguments as they were typed.
     """
 
     writes: bool
@@ -23,3 +24,5 @@ class Order:
     payload_days: int
     access: frozenset[str]
     every_field: bool = False
+    is_strict: bool = False
+    flags: tuple[str, ...] = ()

@@ -5,15 +5,21 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from typing import Any
 
+import msgspec
+
+from reconcile.drift import OBJECTS
+from reconcile.ending import Ended, Mode, Why, exit_status, reason
 from reconcile.file_journal import FileJournal
+from reconcile.history import words
 from reconcile.identity import require_same_account
 from reconcile.journal import Journal
 from reconcile.lease import hold
 from reconcile.missed import Events
 from reconcile.order import Order
 from reconcile.progress import Display
-from reconcile.report.model import Report, RunFacts, RunOutcome
+from reconcile.report.model import Report, RunFacts, Totals, totals
 from reconcile.run_journal import RunJournal
 from reconcile.stages import Stages
 from reconcile.time_left import TimeLeft
@@ -30,6 +36,8 @@ from shared.migrate import require_current
 from shared.repository import ledger, runs
 from shared.repository.account import Account
 from shared.stripe_api import StripeApi
+from shared.version import version
+from shared.wording import counted
 
 _MOST_FAILED = 100
 """Failed events that the report names; it counts them all."""
@@ -65,48 +73,48 @@ class Run:
         run_id = str(uuid.uuid4())
         if not self._order.writes:
             journal = FileJournal(self._order.access)
-            return self._carry_out(run_id, account, journal, int(time.time()))
+            return self._carry_out(account, journal, {"id": run_id, "started_at": int(time.time())})
         scope = self._order.subscription or runs.EVERYTHING
-        with hold(self._database, run_id, scope, self._order.lease_seconds) as started:
-            run_journal = RunJournal(
-                self._database, started, self._order.access, self._order.lease_seconds
-            )
-            since = started.since if started.resumes else None
-            return self._carry_out(run_id, account, run_journal, started.started_at, since)
+        asked = runs.Asked(version(), self._order.flags)
+        lease = self._order.lease_seconds
+        with hold(self._database, run_id, scope, lease, asked) as started:
+            run_journal = RunJournal(self._database, started, self._order.access, lease)
+            begun = {
+                "id": started.story,
+                "started_at": started.started_at,
+                "compared_since": started.since if started.resumes else None,
+            }
+            return self._carry_out(account, run_journal, {**begun, "attempt": run_id})
 
-    def _carry_out(
-        self,
-        run_id: str,
-        account: Account,
-        journal: Journal,
-        started_at: int,
-        compared_since: int | None = None,
-    ) -> Report:
+    def _carry_out(self, account: Account, journal: Journal, begun: dict[str, Any]) -> Report:
+        """Go through the stages, give the lease back, and return the report.
+
+        `begun`: what of the run's facts was known when it began.
+        """
         stages = Stages(
             self._database, self._stripe, self._order, self._time, journal, account, self._display
         )
-        outcome, reason = self._attempt(stages, journal)
+        ended = self._attempt(stages, journal)
         failed: tuple[int, list[ledger.Failed]] = (0, [])
         try:
-            if isinstance(journal, RunJournal):
-                journal.finish(outcome)
             failed = self._database.read(lambda connection: ledger.failed(connection, _MOST_FAILED))
         except SubscriptionSyncError as error:
-            outcome, reason = RunOutcome.FAILED, reason or str(error)
-        facts = RunFacts(
-            id=run_id,
-            mode="repair" if self._order.writes else "report",
-            started_at=started_at,
-            finished_at=int(time.time()),
-            account=account.id,
-            livemode=account.livemode,
-            outcome=outcome,
-            reason=reason,
-            compared_since=compared_since,
-        )
-        return Report(
-            run=facts,
-            counts=journal.progress.counts,
+            ended = _also(ended, error)
+        progress = journal.progress
+        report = Report(
+            run=RunFacts(
+                mode="repair" if self._order.writes else "report",
+                finished_at=int(time.time()),
+                account=account.id,
+                livemode=account.livemode,
+                outcome=ended.outcome,
+                reason=ended.cause,
+                would_be_refused=stages.would_be_refused,
+                is_first_fill=_is_first_fill(progress),
+                subscription=self._order.subscription,
+                **begun,
+            ),
+            counts={name: progress.counts[name] for name in OBJECTS if name in progress.counts},
             stripe_requests=self._stripe.requests,
             drift=journal.all,
             tallies=journal.tallies,
@@ -115,43 +123,104 @@ class Run:
             failed=failed[0],
             failures=failed[1],
         )
+        return self._settled(report, ended, journal)
 
-    def _attempt(self, stages: Stages, journal: Journal) -> tuple[RunOutcome, str | None]:
+    def _settled(self, report: Report, ended: Ended, journal: Journal) -> Report:
+        """Return the report with its reason and exit status, which are kept with the run."""
+        sums, is_gone_on_from = None, None
+        try:
+            tallies = journal.tallies()
+            report = msgspec.structs.replace(report, tallies=lambda: tallies)
+            sums = totals(report)
+            if isinstance(journal, RunJournal):
+                is_gone_on_from = journal.is_gone_on_from()
+        except SubscriptionSyncError as error:
+            ended = _also(ended, error)
+        said = self._said(report, ended, sums, is_gone_on_from)
+        try:
+            if isinstance(journal, RunJournal):
+                by_consequence = sums.kept if sums else None
+                journal.finish(
+                    runs.Ending(said.outcome, said.reason, by_consequence, said.exit_status)
+                )
+        except SubscriptionSyncError as error:
+            said = self._said(report, _also(ended, error), sums, is_gone_on_from)
+        return msgspec.structs.replace(report, run=said)
+
+    def _said(
+        self, report: Report, ended: Ended, sums: Totals | None, is_gone_on_from: bool | None
+    ) -> RunFacts:
+        """Return the run's facts with what its ending comes to."""
+        return msgspec.structs.replace(
+            report.run,
+            outcome=ended.outcome,
+            reason=reason(self._mode, ended, sums, is_gone_on_from=is_gone_on_from),
+            exit_status=exit_status(
+                ended.outcome,
+                sums.drift if sums else 0,
+                report.events.webhook_missed,
+                is_strict=self._order.is_strict,
+            ),
+        )
+
+    @property
+    def _mode(self) -> Mode:
+        if not self._order.writes:
+            return Mode.REPORT
+        return Mode.ALL if self._order.subscription is None else Mode.ONE
+
+    def _attempt(self, stages: Stages, journal: Journal) -> Ended:
         """Go through all of it and say how it ended."""
         try:
             stages.go_through()
         except (DeadlineReached, Interrupted) as error:
-            return RunOutcome.INCOMPLETE, str(error)
+            is_late = isinstance(error, DeadlineReached)
+            return Ended(Why.DEADLINE if is_late else Why.SIGNAL, str(error))
         except (RepairRefused, ListingBroken) as error:
             return _refused(error, journal)
         except LeaseLost as error:
-            return RunOutcome.FAILED, f"{type(error).__name__}: {error}"
+            return Ended(Why.LEASE_LOST, words(error))
         except SubscriptionSyncError as error:
-            reason = f"{type(error).__name__}: {error}"
             if self._time.is_over:
-                reason = f"the deadline came; the next run goes on from there ({reason})"
-                return RunOutcome.INCOMPLETE, reason
-            return RunOutcome.FAILED, reason
+                return Ended(Why.DEADLINE, f"the deadline came ({words(error)})")
+            return Ended(Why.FAULT, words(error))
         return _judge(journal, stages.events)
 
 
-def _refused(error: SubscriptionSyncError, journal: Journal) -> tuple[RunOutcome, str]:
+def _also(ended: Ended, error: SubscriptionSyncError) -> Ended:
+    """Let a run fail that could not say how it ended; what stopped it before stays its cause."""
+    return Ended(Why.FAULT, ended.cause or words(error))
+
+
+def _is_first_fill(progress: runs.Progress) -> bool:
+    """Whether the database held nothing when the comparison of everything began."""
+    planned = progress.planned.values()
+    return bool(planned) and not any(planned)
+
+
+def _refused(error: RepairRefused | ListingBroken, journal: Journal) -> Ended:
     """Note that nothing that waited is written."""
     try:
         if isinstance(journal, RunJournal):
             journal.refuse()
     except SubscriptionSyncError as fault:
-        return RunOutcome.FAILED, f"{type(fault).__name__}: {fault}"
-    return RunOutcome.REFUSED, str(error)
+        return Ended(Why.FAULT, words(fault))
+    return Ended(Why.REFUSED if isinstance(error, RepairRefused) else Why.UNSOUND, str(error))
 
 
-def _judge(journal: Journal, events: Events) -> tuple[RunOutcome, str | None]:
+def _judge(journal: Journal, events: Events) -> Ended:
     """A run that went through has failed all the same where it could not read or write a row."""
     if events.left:
-        return RunOutcome.FAILED, f"{events.left} events could not be entered; the log names each"
+        left = counted(events.left, "event")
+        return Ended(Why.FLAWED, f"{left} could not be entered; the log names {_each(events.left)}")
     for what in ("unreadable", "unwritable"):
         count = sum(counts.get(what, 0) for counts in journal.progress.counts.values())
         if count:
             verb = "read" if what == "unreadable" else "written"
-            return RunOutcome.FAILED, f"{count} objects could not be {verb}; the log names each"
-    return RunOutcome.SUCCESS, None
+            cause = f"{counted(count, 'object')} could not be {verb}; the log names {_each(count)}"
+            return Ended(Why.FLAWED, cause)
+    return Ended(Why.WHOLE)
+
+
+def _each(count: int) -> str:
+    return "it" if count == 1 else "each"

@@ -90,7 +90,7 @@ class RunJournal:
             fingerprints.remember(connection, found.equal)
             rows = [drift(mirrored, one, self._access) for one in found.waiting]
             writes = {one.id: write_of(one) for one in (*found.missing, *found.confirmed)}
-            written, refused = _write(connection, mirrored, writes, self._run_id)
+            written, refused = _write(connection, mirrored, writes, self._story)
             for one in found.missing:
                 # Where somebody was quicker, the row is looked at again at the end.
                 quicker = "refused" if one.id in refused else "pending"
@@ -144,7 +144,7 @@ class RunJournal:
                 mine = [row for row in rows if row.object == name]
                 known = {row.object_id: row for row in mine if row.kind != "missing_in_stripe"}
                 writes = {row.object_id: write_of_spooled(row) for row in known.values()}
-                written, refused = _write(connection, mirrored, writes, self._run_id)
+                written, refused = _write(connection, mirrored, writes, self._story)
                 for row in mine:
                     if row.object_id in refused:
                         done.append(settled(row, "refused"))
@@ -190,10 +190,14 @@ class RunJournal:
             self._advance(connection)
             runs.note_events_until(connection, self._run_id, until)
 
-    def finish(self, outcome: str) -> None:
-        """Give the lease back."""
+    def is_gone_on_from(self) -> bool:
+        """Return whether the next run goes on from this one, if it is no success."""
+        return self._database.read(lambda c: runs.is_gone_on_from(c, self._run_id))
+
+    def finish(self, ending: runs.Ending) -> None:
+        """Give the lease back and keep how the run ended."""
         with self._database.connection() as connection:
-            runs.finish(connection, self._run_id, outcome)
+            runs.finish(connection, self._run_id, ending)
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
         """Yield every difference of this run, or those of one consequence."""
@@ -231,8 +235,7 @@ class RunJournal:
                     connection,
                     mirrored,
                     [missing(mirrored, one, self._access) for one in unheld],
-                    run_id=self._run_id,
-                    story=self._story,
+                    run_id=self._story,
                     found_at=int(time.time()),
                 )
         except (psycopg.DataError, psycopg.IntegrityError) as error:
@@ -262,7 +265,7 @@ class RunJournal:
             waiting.at_revision,
             since=waiting.interval.lower,
             as_of=truth.after_answer(Interval(*waiting.held_as_of), waiting.interval),
-            run_id=self._run_id,
+            run_id=self._story,
         )
 
 

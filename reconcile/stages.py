@@ -19,7 +19,7 @@ from reconcile.run_journal import RunJournal
 from reconcile.streams import Streams
 from reconcile.time_left import TimeLeft
 from shared.database import Database
-from shared.errors import ListingBroken, StripeError, UnknownId
+from shared.errors import ListingBroken, RepairRefused, StripeError, UnknownId
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED, SUBSCRIPTION
 from shared.recognition import seed
@@ -41,7 +41,8 @@ class Stages:
     4. Let events in flight arrive, and look again at all that waits.
     5. Hold everything that would change a row against the limit, and repair it.
 
-    `events` is filled by the third stage.
+    `events` is filled by the third stage, `would_be_refused` by the fifth of a report: why the gate
+    would let no run repair what it found.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Stages:
         display: Display,
     ) -> None:
         self.events = Events()
+        self.would_be_refused: str | None = None
         self._database = database
         self._stripe = stripe
         self._order = order
@@ -172,6 +174,10 @@ class Stages:
         plan = Plan(self._journal.progress.counts, self._order.limit)
         second.look(plan, self._alive)
         if not isinstance(self._journal, RunJournal):
+            try:
+                plan.check()
+            except RepairRefused as error:
+                self.would_be_refused = str(error)
             return
         plan.check()
         self._enter_phase("repairs")

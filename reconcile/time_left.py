@@ -30,13 +30,9 @@ class TimeLeft:
     def require(self, how_far: str) -> None:
         """Raise Interrupted or DeadlineReached, saying how far the run came."""
         if self._stop.is_set():
-            raise Interrupted(
-                f"stopped by a signal after {how_far}; the next run goes on from there"
-            )
+            raise Interrupted(f"stopped by a signal after {how_far}")
         if self.is_over:
-            raise DeadlineReached(
-                f"the deadline came after {how_far}; the next run goes on from there"
-            )
+            raise DeadlineReached(f"the deadline came after {how_far}")
 
     def wait(self, seconds: float) -> None:
         """Wait so long, or until a signal comes."""
@@ -53,9 +49,6 @@ def interruptible(stop: threading.Event) -> Callable[[float], None]:
         if seconds < _SHORT:
             time.sleep(seconds)
         elif stop.wait(seconds):
-            raise Interrupted(
-                "stopped by a signal while waiting for Stripe to answer; the next run goes on from"
-                " the last window that was done"
-            )
+            raise Interrupted("stopped by a signal while waiting for Stripe to answer")
 
     return pause

@@ -240,7 +240,7 @@ def repair(world: World) -> None:
         """
         SELECT c.object_id, f.key, f.value ->> 0, f.value ->> 1
         FROM stripe.changes c CROSS JOIN LATERAL jsonb_each(c.fields) f
-        WHERE c.run_id = (SELECT id FROM stripe.runs ORDER BY started_at DESC LIMIT 1)
+        WHERE c.run_id = (SELECT id FROM stripe.nights ORDER BY started_at DESC LIMIT 1)
             AND (f.key IN ('status', 'email') OR f.key LIKE '%%.quantity')
         ORDER BY c.id, f.key
         """

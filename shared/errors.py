@@ -7,6 +7,8 @@ system's own text: it may be logged. No message is ever sent to a caller over HT
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from shared.wording import counted, share
+
 
 class SubscriptionSyncError(Exception):
     """The root: catch this at an edge, something narrower anywhere else."""
@@ -18,7 +20,7 @@ class SettingsError(SubscriptionSyncError):
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         count = len(self.faults)
-        heading = "1 setting is wrong:" if count == 1 else f"{count} settings are wrong:"
+        heading = f"{counted(count, 'setting')} {'is' if count == 1 else 'are'} wrong:"
         super().__init__("\n".join([heading, *(f"  {fault}" for fault in self.faults)]))
 
 
@@ -134,7 +136,10 @@ class LeaseLost(SubscriptionSyncError):
 
 
 class RepairRefused(SubscriptionSyncError):
-    """Print the report and exit 1, nothing written: the repair exceeds the limit."""
+    """Print the report and exit 1, no more written: the repair exceeds the limit.
+
+    It may be noticed in the middle of the repairs: who catches it says what was written by then.
+    """
 
     def __init__(
         self, *, what: str, concerned: int, rows: int, limit: str, allowed: int, needed: int
@@ -144,25 +149,25 @@ class RepairRefused(SubscriptionSyncError):
         self.allowed = allowed
         percent = 100 * concerned / rows if rows else 100.0
         super().__init__(
-            f"{concerned:,} of {rows:,} rows ({percent:.2f} %) would {what}, --max-repairs {limit}"
-            f" allows {allowed:,}: nothing was written; read the report, and if it is right run"
-            f" again with --max-repairs {needed}"
+            f"{share(concerned, rows, 'row')} ({percent:.2f} %) would {what}, --max-repairs {limit}"
+            f" allows {allowed:,}: read the report, and if it is right run with --max-repairs"
+            f" {needed}"
         )
 
 
 class ListingBroken(SubscriptionSyncError):
-    """Print the report and exit 1, no row changed: Stripe's list left out what Stripe has."""
+    """Print the report and exit 1, no existing row changed: Stripe's list left out what it has."""
 
     def __init__(self, left_out: int) -> None:
         super().__init__(
-            f"Stripe's list left out {left_out} objects or more that Stripe has, so it is not to be"
-            " trusted: no row was changed; run again"
+            f"Stripe's list left out {counted(left_out, 'object')} or more that Stripe has, so it"
+            " is not to be trusted"
         )
 
 
 class Interrupted(SubscriptionSyncError):
-    """Stop where you are, keep the cursor, exit 1: SIGTERM came."""
+    """Stop where you are, keep the cursor, exit 1: SIGTERM came. The message says how far it is."""
 
 
 class DeadlineReached(SubscriptionSyncError):
-    """Keep what is compared and the cursor, stop, exit 1: the next run goes on from there."""
+    """Keep what is compared and the cursor, stop, exit 1. The message says how far it is."""

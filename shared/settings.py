@@ -152,7 +152,7 @@ class ReconcileSettings(StripeSettings):
     ]
     heartbeat_url: Annotated[
         Secret | None,
-        Setting("HEARTBEAT_URL", "", web_address, "told of each run's start and exit status"),
+        Setting("HEARTBEAT_URL", "", web_address, "told of each nightly run's start and end"),
     ]
     lease_seconds: Annotated[
         int,
@@ -176,7 +176,10 @@ class ReconcileSettings(StripeSettings):
     deadline_seconds: Annotated[
         int,
         Setting(
-            "DEADLINE_SECONDS", "270", _DEADLINE, "when a run stops between windows; 0 for never"
+            "DEADLINE_SECONDS",
+            "270",
+            _DEADLINE,
+            "when a run that repairs stops between windows; 0 for never",
         ),
     ]
     event_payload_days: Annotated[
@@ -229,6 +232,15 @@ def load_schema(environ: Mapping[str, str]) -> SchemaSettings:
     return _load(SchemaSettings, environ)
 
 
+def heartbeat_url(environ: Mapping[str, str]) -> Secret | None:
+    """Return whom to tell that settings are wrong; None where that is not set, or wrong itself."""
+    try:
+        address: Secret | None = _value(declared(ReconcileSettings)["heartbeat_url"], environ)
+    except ValueError:
+        return None
+    return address
+
+
 def declared(kind: type[SchemaSettings]) -> dict[str, Setting]:
     """Return the settings of one kind by field name, the required ones first."""
     hints = get_type_hints(kind, include_extras=True)
@@ -262,7 +274,9 @@ def _load(
     return kind(**values)
 
 
-def _value(setting: Setting, environ: Mapping[str, str], typed: tuple[str, str] | None) -> Any:
+def _value(
+    setting: Setting, environ: Mapping[str, str], typed: tuple[str, str] | None = None
+) -> Any:
     name = setting.name
     if typed is None:
         text = _text(name, environ) or setting.default

@@ -158,8 +158,7 @@ class StripeHttp:
             while (wait := turn.wait()) > 0:
                 if self._deadline is not None and time.monotonic() + wait >= self._deadline:
                     raise DeadlineReached(
-                        f"the deadline came before a request to {endpoint} had its turn;"
-                        " the next run goes on from there"
+                        f"the deadline came before a request to {endpoint} had its turn"
                     )
                 if deadline is not None and time.monotonic() + wait >= deadline:
                     late = f"no request to {endpoint} left within the time allowed"

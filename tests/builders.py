@@ -117,6 +117,8 @@ def run(
     subscription: str | None = None,
     deadline: float | None = None,
     every_field: bool = False,
+    is_strict: bool = False,
+    flags: tuple[str, ...] = (),
     stop: threading.Event | None = None,
 ) -> Iterator[Run]:
     """One run of reconcile; `deadline` on time.monotonic(); `stop` is what SIGTERM sets."""
@@ -134,6 +136,8 @@ def run(
         payload_days=90,
         access=ACCESS,
         every_field=every_field,
+        is_strict=is_strict,
+        flags=flags,
     )
     try:
         yield Run(database, StripeApi(http, livemode="_live_" in key), order, stop, display)

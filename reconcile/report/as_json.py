@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from reconcile.report.model import Report, Totals
+from reconcile.report.verdict import verdict
 from shared.repository.drifts import DriftRow
 
 
@@ -15,6 +16,7 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
     head = {
         "run": {
             "id": report.run.id,
+            "attempt": report.run.attempt or report.run.id,
             "mode": report.run.mode,
             "started_at": _time(report.run.started_at),
             "finished_at": _time(report.run.finished_at),
@@ -22,6 +24,10 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
             "livemode": report.run.livemode,
             "outcome": report.run.outcome,
             "reason": report.run.reason,
+            "verdict": verdict(report, totals),
+            "exit_status": report.run.exit_status,
+            "would_be_refused": report.run.would_be_refused,
+            "first_fill": report.run.is_first_fill,
             "compared_since": _time(report.run.compared_since or report.run.started_at),
         },
         "counts": {
@@ -51,6 +57,13 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
         "refused": report.events.refused,
         "missed_by_type": dict(sorted(report.events.by_type.items())),
         "missed_by_day": dict(sorted(report.events.by_day.items())),
+        "webhook": {
+            "missed": report.events.webhook_missed,
+            "expected": report.events.webhook_expected,
+            "since": _time(report.events.webhook_since),
+        }
+        if report.events.listed is not None
+        else None,
         "failed": report.failed,
         "oldest_unprocessed": _time(report.failures[0].received_at if report.failures else None),
         "failures": [

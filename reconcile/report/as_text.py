@@ -10,9 +10,11 @@ from math import floor
 from typing import IO, Any
 
 from reconcile.drift import OBJECTS
-from reconcile.report.model import Report, RunOutcome, Totals
+from reconcile.report.model import Report, Totals
+from reconcile.report.verdict import is_fill, verdict
 from shared.columns import Type
 from shared.repository.drifts import DriftRow
+from shared.wording import counted
 
 _MOST_ROWS = 25
 _MOST_FIELDS = 12
@@ -70,6 +72,15 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
         )
         stream.write(f"{counts['repaired']:>10,}\n" if run.mode == "repair" else "\n")
     stream.write("\n")
+    if is_fill(report, totals):
+        stream.write("nothing was locked out: the database was empty, so every row was missing\n")
+    else:
+        _write_consequences(report, totals, stream)
+    _write_events(report, stream)
+    stream.write(f"\n{_spent(report, totals)}\n{verdict(report, totals)}\n")
+
+
+def _write_consequences(report: Report, totals: Totals, stream: IO[str]) -> None:
     for name, meaning in _MEANING.items():
         count = totals.by_consequence.get(name, 0)
         if count:
@@ -77,8 +88,6 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
             stream.write(f"{name:<9}{count:>7,}  {meaning}{amount}\n")
     for name, count in totals.listed.items():
         _write_rows(report, name, count, stream)
-    _write_events(report, stream)
-    stream.write(f"\n{_verdict(report, totals)}\n")
 
 
 def _write_events(report: Report, stream: IO[str]) -> None:
@@ -90,21 +99,22 @@ def _write_events(report: Report, stream: IO[str]) -> None:
         )
         if events.refused:
             stream.write(
-                f"    {events.refused:,} of them can never be applied: no events, or of another"
-                " account; the log names each\n"
+                f"    {events.refused:,} of these can never be applied: no event, or of another"
+                " account; the log tells which\n"
             )
         for title, counts in (("type", events.by_type), ("day", events.by_day)):
             for name, count in sorted(counts.items())[:_MOST_ROWS]:
                 stream.write(f"    {title} {name}: {count:,}\n")
     if report.failed:
-        what = "event" if report.failed == 1 else "events"
-        stream.write(f"\n{report.failed:,} {what} could not be applied so far:\n")
+        what = counted(report.failed, "event")
+        stream.write(f"\n{what} could not be applied so far:\n")
         for failed in report.failures[:_MOST_ROWS]:
             stream.write(
                 f"    {failed.event_id}  {failed.type}, received {_time(failed.received_at)}\n"
                 f"        attempt {failed.attempts}: {failed.error}\n"
             )
-        stream.write("    `reconcile --replay` tries them again\n")
+        them = "it" if report.failed == 1 else "them"
+        stream.write(f"    `reconcile --replay` tries {them} again\n")
 
 
 def _write_rows(report: Report, consequence: str, count: int, stream: IO[str]) -> None:
@@ -120,24 +130,20 @@ def _write_rows(report: Report, consequence: str, count: int, stream: IO[str]) -
         for name, (here, there) in list(shown.items())[:_MOST_FIELDS]:
             stream.write(f"    {name}: {_value(row, name, here)} -> {_value(row, name, there)}\n")
         if len(shown) > _MOST_FIELDS:
-            stream.write(f"    and {len(shown) - _MOST_FIELDS} fields more\n")
+            more = counted(len(shown) - _MOST_FIELDS, "field")
+            stream.write(f"    and {more} more\n")
     if count > _MOST_ROWS:
         left = count - _MOST_ROWS
         stream.write(f"\nand {left:,} {consequence} more: --format json lists them all\n")
 
 
-def _verdict(report: Report, totals: Totals) -> str:
+def _spent(report: Report, totals: Totals) -> str:
     run = report.run
-    spent = f"{totals.stripe_requests:,} requests to Stripe, {run.finished_at - run.started_at} s"
+    requests = counted(totals.stripe_requests, "request")
+    spent = f"{requests} to Stripe, {run.finished_at - run.started_at} s; run {run.id}"
     if run.compared_since is not None:
         spent += f"; part of it was compared by an earlier run, since {_time(run.compared_since)}"
-    if run.outcome is not RunOutcome.SUCCESS:
-        return f"{run.outcome.upper()}: {run.reason} ({spent})"
-    if not totals.drift:
-        return f"IN SYNC: no drift ({spent})"
-    if run.mode == "report":
-        return f"DRIFT: {totals.drift:,} differences, nothing was written ({spent})"
-    return f"REPAIRED: {totals.repaired:,} of {totals.drift:,} differences ({spent})"
+    return spent
 
 
 def _amounts(amounts: dict[str, int]) -> str:

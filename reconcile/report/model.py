@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -26,7 +26,10 @@ class RunOutcome(enum.StrEnum):
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The run itself; times in epoch seconds, `reason` where the outcome is no success.
 
-    `compared_since`: where it went on from an unfinished run, when that one began.
+    `id`: under it drifts and changes are found, those of the unfinished run too from which this one
+    went on. `attempt`: this run's own. `compared_since`: where it went on, when that one began.
+    `would_be_refused`: of a report, why a run would repair none of it. `is_first_fill`: the
+    database was empty when it began. `subscription`: the only one that was looked at.
     """
 
     id: str
@@ -38,6 +41,11 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     outcome: RunOutcome
     reason: str | None
     compared_since: int | None = None
+    attempt: str | None = None
+    exit_status: int = 0
+    would_be_refused: str | None = None
+    is_first_fill: bool = False
+    subscription: str | None = None
 
 
 class Differences(Protocol):
@@ -72,7 +80,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     `listed`: by consequence, what the report lists, in flight or not.
     `drift` are the differences that are none of the webhook's work in flight; those among them
-    that this run has put right are `repaired`.
+    that this run has put right are `repaired`: rows that were `inserted` or `changed`. `missing`
+    are those of rows that the database lacked.
     """
 
     stripe: int
@@ -81,11 +90,22 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     drift: int
     repaired: int
+    inserted: int
+    changed: int
+    missing: int
     stripe_requests: int
     by_object: dict[str, dict[str, int]]
     by_consequence: dict[str, int]
     listed: dict[str, int]
     monthly_amount: dict[str, dict[str, int]]
+
+    @property
+    def kept(self) -> dict[str, dict[str, Any]]:
+        """The totals by consequence, as they are kept with the run."""
+        return {
+            name: {"count": count, "monthly_amount": self.monthly_amount.get(name, {})}
+            for name, count in self.by_consequence.items()
+        }
 
 
 CONSEQUENCES = ("leak", "lockout", "money", "cosmetic")
@@ -103,14 +123,18 @@ def totals(report: Report) -> Totals:
     by_consequence: Counter[str] = Counter()
     listed = dict.fromkeys(CONSEQUENCES, 0)
     amounts: dict[str, Counter[str]] = {}
-    for name, action, consequence, count, monthly_amount in report.tallies():
+    for name, kind, action, consequence, count, monthly_amount in report.tallies():
         mine = by_object.setdefault(name, Counter())
         listed[consequence] += count
         if action == "in_flight":
             mine["in_flight"] += count
             continue
         mine["drift"] += count
-        mine["repaired"] += count * (action == "repaired")
+        is_missing = kind == "missing_in_database"
+        mine["missing"] += count * is_missing
+        if action == "repaired":
+            mine["repaired"] += count
+            mine["inserted" if is_missing else "changed"] += count
         by_consequence[consequence] += count
         amounts.setdefault(consequence, Counter()).update(monthly_amount)
     whole: Counter[str] = Counter()
@@ -123,6 +147,9 @@ def totals(report: Report) -> Totals:
         in_flight=whole["in_flight"],
         drift=whole["drift"],
         repaired=whole["repaired"],
+        inserted=whole["inserted"],
+        changed=whole["changed"],
+        missing=whole["missing"],
         stripe_requests=report.stripe_requests,
         by_object={name: {key: mine[key] for key in _NAMES} for name, mine in by_object.items()},
         by_consequence=dict(by_consequence),

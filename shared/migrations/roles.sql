@@ -77,14 +77,15 @@ GRANT SELECT (fingerprint_salt) ON stripe.account TO subscription_sync_job;
 GRANT SELECT (id, object, object_id, revision, fields) ON stripe.changes
     TO subscription_sync_job, subscription_sync_report;
 
--- How far the run under way is: a view of figures, without who runs it or what differs.
-GRANT SELECT ON stripe.progress TO subscription_sync_job, subscription_sync_report;
+-- How far the run under way is, and how the last nights ended: views of figures, without who runs
+-- it or what differs.
+GRANT SELECT ON stripe.progress, stripe.nights TO subscription_sync_job, subscription_sync_report;
 
 -- `reconcile --report`: reads, and not what it does not print (the payloads of events).
 GRANT SELECT ON stripe.account, stripe.customers, stripe.subscriptions, stripe.subscription_items,
     stripe.fingerprints TO subscription_sync_report;
-GRANT SELECT (id, type, object_id, created, outcome, error, attempts, received_at) ON stripe.events
-    TO subscription_sync_report;
+GRANT SELECT (id, type, object_id, created, source, outcome, error, attempts, received_at)
+    ON stripe.events TO subscription_sync_report;
 GRANT SELECT (events_until, started_at) ON stripe.runs TO subscription_sync_report;
 
 COMMIT;

@@ -45,9 +45,10 @@ _decoder = msgspec.json.Decoder(list[DriftRow])
 
 
 class Tally(NamedTuple):
-    """So many differences with one action and one consequence; `monthly_amount` by currency."""
+    """So many differences of one kind, action and consequence; `monthly_amount` by currency."""
 
     object: str
+    kind: str
     action: str
     consequence: str
     differences: int
@@ -125,32 +126,32 @@ def read(
 
 
 def count(connection: Connection[Any], run_id: str) -> list[Tally]:
-    """Count a run's differences by object, action and consequence."""
-    amounts: dict[tuple[str, str, str], dict[str, int]] = {}
+    """Count a run's differences by object, kind, action and consequence."""
+    amounts: dict[tuple[str, ...], dict[str, int]] = {}
     for *group, currency, amount in connection.execute(
         """
-        SELECT object, action, consequence, currency, sum(amount::numeric)::text
+        SELECT object, kind, action, consequence, currency, sum(amount::numeric)::text
         FROM stripe.drifts
         CROSS JOIN jsonb_each_text(monthly_amount) AS monthly(currency, amount)
         WHERE run_id = %(run_id)s
-        GROUP BY object, action, consequence, currency
+        GROUP BY object, kind, action, consequence, currency
         """,
         {"run_id": run_id},
     ):
-        amounts.setdefault((group[0], group[1], group[2]), {})[currency] = int(amount)
+        amounts.setdefault(tuple(group), {})[currency] = int(amount)
     rows = connection.execute(
         """
-        SELECT object, action, consequence, count(*)
+        SELECT object, kind, action, consequence, count(*)
         FROM stripe.drifts
         WHERE run_id = %(run_id)s
-        GROUP BY object, action, consequence
-        ORDER BY object, action, consequence
+        GROUP BY object, kind, action, consequence
+        ORDER BY object, kind, action, consequence
         """,
         {"run_id": run_id},
     )
     return [
-        Tally(object_, action, consequence, number, amounts.get((object_, action, consequence), {}))
-        for object_, action, consequence, number in rows
+        Tally(name, kind, action, meaning, number, amounts.get((name, kind, action, meaning), {}))
+        for name, kind, action, meaning, number in rows
     ]
 
 

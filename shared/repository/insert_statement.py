@@ -72,7 +72,7 @@ told AS (
         spooled, found_at
     )
     SELECT
-        %(story)s::uuid, '{mirrored.name}', w.id, 'missing_in_database', w.drift_consequence,
+        %(run_id)s::uuid, '{mirrored.name}', w.id, 'missing_in_database', w.drift_consequence,
         {status if has_status else "jsonb_build_object()"}, w.drift_monthly_amount, false,
         'repaired', NULL, to_timestamp(%(found_at)s::bigint)
     FROM written AS w

@@ -218,12 +218,12 @@ def oldest(connection: Connection[Any]) -> int | None:
     return None if row is None else row[0]
 
 
-def known(connection: Connection[Any], ids: Sequence[str]) -> set[str]:
-    """Return which of these events are in the ledger."""
+def known(connection: Connection[Any], ids: Sequence[str]) -> dict[str, str]:
+    """Return which of these events are in the ledger, and from which source."""
     rows = connection.execute(
-        "SELECT id FROM stripe.events WHERE id = ANY(%(ids)s)", {"ids": list(ids)}
+        "SELECT id, source FROM stripe.events WHERE id = ANY(%(ids)s)", {"ids": list(ids)}
     ).fetchall()
-    return {row[0] for row in rows}
+    return dict(rows)
 
 
 def drop_payloads(connection: Connection[Any], *, days: int, most: int) -> int:

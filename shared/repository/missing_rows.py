@@ -41,22 +41,19 @@ def insert(
     missing: Sequence[Missing],
     *,
     run_id: str,
-    story: str,
     found_at: int,
 ) -> set[str]:
     """Insert rows with their items and changes, and keep each as a difference that is repaired.
 
-    `run_id` is the run that writes, `story` the one that began it all, under which differences are
-    kept; `found_at` in epoch seconds. Returns the ids that somebody else has inserted since: of
-    these nothing is written or kept. Raises psycopg.DataError or IntegrityError where one breaks a
-    rule of the database.
+    `run_id` is the story's, under which changes and differences are kept; `found_at` in epoch
+    seconds. Returns the ids that somebody else has inserted since: of these nothing is written or
+    kept. Raises psycopg.DataError or IntegrityError where one breaks a rule of the database.
     """
     beside = [_Beside(*one.as_of, one.consequence, one.monthly_amount) for one in missing]
     parameters = {
         "rows": msgspec.json.encode([one.one for one in missing]).decode(),
         "beside": msgspec.json.encode(beside).decode(),
         "run_id": run_id,
-        "story": story,
         "found_at": found_at,
     }
     return {row[0] for row in statements(mirrored).insert.execute(connection, parameters)}

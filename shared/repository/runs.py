@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -61,8 +62,9 @@ class Progress(msgspec.Struct, kw_only=True):
 class Started(msgspec.Struct, kw_only=True, frozen=True):
     """A run that holds the lease; `progress` is what it took over from the run it resumes.
 
-    `story` is the id of the run that began what this one goes on with, or its own: the differences
-    of all of them are kept under it. `since`: when that run began (epoch).
+    `id` is this attempt's, and fences it. `story` is the id of the run that began what this one
+    goes on with, or its own: what all of them find and change is kept under it. `since`: when that
+    run began (epoch).
     """
 
     id: str
@@ -73,18 +75,36 @@ class Started(msgspec.Struct, kw_only=True, frozen=True):
     progress: Progress
 
 
+class Asked(NamedTuple):
+    """What a run was asked, to be kept with it: the product's version, the arguments as typed."""
+
+    version: str | None = None
+    flags: tuple[str, ...] = ()
+
+
 def start(
-    connection: Connection[Any], *, run_id: str, scope: str, holder: str, lease_seconds: int
+    connection: Connection[Any],
+    *,
+    run_id: str,
+    scope: str,
+    holder: str,
+    lease_seconds: int,
+    asked: Asked = Asked(),  # noqa: B008 (it cannot change)
 ) -> Started:
     """Take the lease, from an expired holder too, and go on from an unfinished run of this scope.
 
-    Unfinished is a run that was stopped or failed before everything was compared and settled.
+    Unfinished is a run that was stopped or failed before everything was compared and settled. One
+    that was abandoned ended with its last sign of life.
 
     Raises LeaseHeld while another run holds it.
     """
     connection.execute(
         """
-        UPDATE stripe.runs SET outcome = 'abandoned', finished_at = now()
+        UPDATE stripe.runs SET
+            outcome = 'abandoned',
+            finished_at = alive_at,
+            reason = 'it gave no sign of life until its lease expired; the run that began at '
+                || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC took over'
         WHERE outcome IS NULL AND lease_expires_at < now()
         """
     )
@@ -94,12 +114,12 @@ def start(
     row = connection.execute(
         """
         INSERT INTO stripe.runs (
-            id, scope, holder, lease_expires_at, resumes,
+            id, scope, holder, lease_expires_at, resumes, first, version, flags,
             done, counts, counts_before, planned, drift, compared_since
         )
         VALUES (
             %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
-            %(resumes)s,
+            %(resumes)s, %(first)s, %(version)s, %(flags)s::text[],
             %(done)s::jsonb, %(counts)s::jsonb, %(counts)s::jsonb, %(planned)s::jsonb, %(drift)s,
             to_timestamp(%(since)s::bigint)
         )
@@ -112,6 +132,9 @@ def start(
             "holder": holder,
             "lease": lease_seconds,
             "resumes": resumes,
+            "first": before.story if before else None,
+            "version": asked.version,
+            "flags": [_storable(flag) for flag in asked.flags],
             "done": _json(progress.done),
             "counts": _json(progress.counts),
             "planned": _json(progress.planned),
@@ -121,6 +144,8 @@ def start(
     ).fetchone()
     if row is None:
         raise _held_by(connection)
+    if before is None and scope == EVERYTHING:
+        _drop_pending(connection, run_id)
     return Started(
         id=run_id,
         started_at=row[0],
@@ -142,37 +167,24 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     """Return the last run over everything if it is to be gone on from."""
     row = connection.execute(
         """
-        WITH RECURSIVE last AS (
-            SELECT id, outcome, done, counts, planned, drift, resumes, started_at, compared_since
-            FROM stripe.runs
-            WHERE scope = %(scope)s AND outcome IS NOT NULL
-            ORDER BY started_at DESC
-            LIMIT 1
-        ),
-        story AS (
-            SELECT id, resumes, started_at FROM last
-            UNION ALL
-            SELECT r.id, r.resumes, r.started_at
-            FROM stripe.runs AS r
-            JOIN story AS s ON s.resumes = r.id
-        )
         SELECT l.id::text, l.done::text, l.counts::text, first.id::text,
             extract(epoch FROM first.started_at)::bigint, l.planned::text, l.drift,
             extract(epoch FROM l.compared_since)::bigint
-        FROM last AS l
-        CROSS JOIN (SELECT id, started_at FROM story WHERE resumes IS NULL) AS first
-        WHERE l.outcome IN ('incomplete', 'abandoned', 'failed')
-            AND l.done <> '{}'
+        FROM stripe.runs AS l
+        JOIN stripe.runs AS first ON first.id = l.story
+        WHERE l.id = (
+                SELECT id
+                FROM stripe.runs
+                WHERE scope = %(scope)s AND outcome IS NOT NULL
+                ORDER BY started_at DESC
+                LIMIT 1
+            )
+            AND l.outcome IN ('incomplete', 'abandoned', 'failed')
             AND l.started_at > now() - make_interval(hours => %(hours)s)
-            AND (
-                SELECT count(*)
-                FROM stripe.drifts AS d
-                WHERE d.run_id = first.id AND d.action = 'pending'
-            ) <= %(waiting)s
         """,
-        {"scope": EVERYTHING, "hours": RESUME_HOURS, "waiting": MOST_WAITING},
+        {"scope": EVERYTHING, "hours": RESUME_HOURS},
     ).fetchone()
-    if row is None:
+    if row is None or not is_gone_on_from(connection, row[0]):
         return None
     done = msgspec.json.decode(row[1], type=dict[str, Ranges])
     counts = msgspec.json.decode(row[2], type=dict[str, dict[str, int]])
@@ -188,10 +200,45 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     return _Unfinished(row[0], row[3], row[4], progress)
 
 
+def _drop_pending(connection: Connection[Any], run_id: str) -> None:
+    """Note that what waited in the run before waits no more: this one compares it anew."""
+    connection.execute(
+        """
+        UPDATE stripe.drifts SET action = 'dropped', spooled = NULL
+        WHERE action = 'pending'
+            AND run_id = (
+                SELECT story
+                FROM stripe.runs
+                WHERE scope = %(scope)s AND id <> %(id)s
+                ORDER BY started_at DESC
+                LIMIT 1
+            )
+        """,
+        {"scope": EVERYTHING, "id": run_id},
+    )
+
+
+def is_gone_on_from(connection: Connection[Any], run_id: str) -> bool:
+    """Return whether the next run goes on from this one, if it ends unfinished."""
+    row = connection.execute(
+        """
+        SELECT l.scope = %(scope)s AND l.done <> '{}' AND (
+            SELECT count(*)
+            FROM stripe.drifts AS d
+            WHERE d.run_id = l.story AND d.action = 'pending'
+        ) <= %(waiting)s
+        FROM stripe.runs AS l
+        WHERE l.id = %(id)s
+        """,
+        {"id": run_id, "scope": EVERYTHING, "waiting": MOST_WAITING},
+    ).fetchone()
+    return row is not None and row[0]
+
+
 def _held_by(connection: Connection[Any]) -> LeaseHeld:
     row = connection.execute(
         """
-        SELECT id::text || ' on ' || holder, extract(epoch FROM lease_expires_at)::bigint
+        SELECT story::text || ' on ' || holder, extract(epoch FROM lease_expires_at)::bigint
         FROM stripe.runs
         WHERE outcome IS NULL
         """
@@ -218,6 +265,7 @@ def advance(
             stripe_requests = %(stripe_requests)s,
             phase = %(phase)s,
             compared_since = to_timestamp(%(since)s::bigint),
+            alive_at = now(),
             lease_expires_at = now() + make_interval(secs => %(lease)s)
         WHERE id = %(id)s AND outcome IS NULL
         RETURNING 1
@@ -263,15 +311,60 @@ def note_events_until(connection: Connection[Any], run_id: str, until: int) -> N
     )
 
 
-def finish(connection: Connection[Any], run_id: str, outcome: str) -> None:
-    """Give the lease back with the run's outcome, unless it was lost before."""
+def first_look(connection: Connection[Any]) -> int | None:
+    """Return up to when (epoch, Stripe's clock) the first look at the event list has come."""
+    row = connection.execute(
+        "SELECT extract(epoch FROM min(events_until))::bigint FROM stripe.runs"
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+class Ending(NamedTuple):
+    """How a run ended, to be kept with it; `totals` by consequence, None where nobody knows."""
+
+    outcome: str
+    reason: str | None = None
+    totals: Mapping[str, Any] | None = None
+    exit_status: int | None = None
+
+
+def finish(connection: Connection[Any], run_id: str, ending: Ending) -> None:
+    """Give the lease back and keep how the run ended, unless the lease was lost before."""
     connection.execute(
         """
-        UPDATE stripe.runs SET outcome = %(outcome)s, finished_at = now()
+        UPDATE stripe.runs SET
+            outcome = %(outcome)s,
+            finished_at = now(),
+            alive_at = now(),
+            reason = %(reason)s,
+            totals = %(totals)s::jsonb,
+            exit_status = %(exit_status)s
         WHERE id = %(id)s AND outcome IS NULL
         """,
-        {"id": run_id, "outcome": outcome},
+        {
+            "id": run_id,
+            "outcome": ending.outcome,
+            "reason": None if ending.reason is None else _storable(ending.reason),
+            "totals": None if ending.totals is None else _json(ending.totals),
+            "exit_status": ending.exit_status,
+        },
     )
+
+
+def note_exit_status(connection: Connection[Any], run_id: str, exit_status: int) -> None:
+    """Note that a run that had ended could not say so: its command ended otherwise."""
+    connection.execute(
+        """
+        UPDATE stripe.runs SET exit_status = %(exit_status)s
+        WHERE id = %(id)s AND exit_status IS NOT NULL
+        """,
+        {"id": run_id, "exit_status": exit_status},
+    )
+
+
+def _storable(text: str) -> str:
+    """Return text that a UTF-8 database takes: arguments need not be text at all."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
 
 
 def _json(value: object) -> str:

@@ -97,5 +97,5 @@ def test_demo_with_consent_runs_the_same_commands_against_what_is_named(
     )
     assert done.returncode == 0, done.stderr
     assert "DRIFT: 10 differences, nothing was written" in done.stdout
-    assert "REPAIRED: 10 of 10" in done.stdout
+    assert "FILLED: the database was empty, 10 rows were inserted" in done.stdout
     assert done.stdout.rstrip().splitlines()[-1].strip().startswith("IN SYNC")

@@ -247,7 +247,6 @@ def test_key_of_another_account_is_refused(
     "arguments",
     [
         ("--nonsense",),
-        ("--exit-code",),
         ("--format", "xml"),
         ("--deadline", "soon"),
         ("--report", "--output", "no such folder/report.json"),

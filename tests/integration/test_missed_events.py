@@ -205,7 +205,7 @@ def test_event_for_which_stripe_cannot_be_asked_is_looked_for_again(
     control.fault("status", endpoint="subscriptions.retrieve", status=500, count=None)
     first = reconcile(database_url, stripe_double)
     assert (first.run.outcome, first.events.missed, first.events.left) == ("failed", 2, 1)
-    assert "the log names each" in (first.run.reason or "")
+    assert "the log names it" in (first.run.reason or "")
     assert unaskable not in outcomes(connection)
     assert outcomes(connection)[poison] == ("reconcile", "failed"), "the other was entered"
     attempts = {row.event_id: row.attempts for row in first.failures}
@@ -247,7 +247,7 @@ def test_event_that_can_never_be_entered_fails_one_run_and_holds_up_nothing(
     control.advance(60)
     first = reconcile(database_url, stripe_double)
     assert first.run.outcome is RunOutcome.FAILED
-    assert first.run.reason == "1 events could not be entered; the log names each"
+    assert first.run.reason == "1 event could not be entered; the log names it"
     assert (first.events.missed, first.events.left, first.events.refused) == (2, 1, 1)
     assert first.failed == kept, "what can be kept is, with its payload"
     assert outcomes(connection)[control.events()[-1]["id"]][0] == "reconcile"

@@ -116,7 +116,7 @@ def insert(
     connection: psycopg.Connection, run: str, mirrored: MirroredObject, *those: Unheld
 ) -> set[str]:
     rows = [missing(mirrored, one, ACCESS) for one in those]
-    return missing_rows.insert(connection, mirrored, rows, run_id=run, story=run, found_at=FOUND_AT)
+    return missing_rows.insert(connection, mirrored, rows, run_id=run, found_at=FOUND_AT)
 
 
 def test_row_change_and_drift_are_those_of_its_difference(

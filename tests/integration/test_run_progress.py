@@ -80,7 +80,7 @@ def test_run_that_goes_on_from_another_counts_on_at_its_own_pace(
         phase="comparing",
     )
     runs.advance(connection, first.id, told, lease_seconds=60)
-    runs.finish(connection, first.id, "incomplete")
+    runs.finish(connection, first.id, runs.Ending("incomplete"))
     second = started(connection)
     assert second.resumes == first.id
     assert (second.progress.planned, second.progress.drift) == (told.planned, 3)

@@ -136,7 +136,7 @@ def test_text_tells_what_a_person_has_to_know() -> None:
         "status: active -> canceled",
         "let in, though Stripe does not",
         "2 events could not be applied",
-        "REPAIRED: 1 of 1 differences",
+        "REPAIRED: 1 of 1 difference\n",
         "42 requests to Stripe",
     ):
         assert words in text

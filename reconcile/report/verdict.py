@@ -1,0 +1,50 @@
+"""What a run comes to, in one line: for the report, the log and the monitor."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from reconcile.missed import Events
+from reconcile.report.model import Report, RunOutcome, Totals
+from shared.wording import counted, share
+
+
+def verdict(report: Report, totals: Totals) -> str:
+    """Return how a run ended and, where it is so, that the webhook missed events."""
+    run, missed = report.run, missed_events(report.events)
+    if run.outcome is not RunOutcome.SUCCESS:
+        said = f"{run.outcome.upper()}: {run.reason}"
+        if report.events.listed is None and run.subscription is None:
+            missed = "what the webhook missed is not known"
+    elif not totals.drift:
+        said = "IN SYNC: no drift"
+    elif run.mode == "report":
+        said = f"DRIFT: {counted(totals.drift, 'difference')}, nothing was written"
+        if is_fill(report, totals):
+            said += f"; the database is empty: a run would insert {counted(totals.missing, 'row')}"
+        if run.would_be_refused:
+            said += f"; a repair would be refused: {run.would_be_refused}"
+    elif is_fill(report, totals):
+        were = "was" if totals.inserted == 1 else "were"
+        filled = f"{counted(totals.inserted, 'row')} {were} inserted"
+        said = f"FILLED: the database was empty, {filled}"
+    else:
+        said = f"REPAIRED: {share(totals.repaired, totals.drift, 'difference')}"
+    return f"{said}; {missed}" if missed else said
+
+
+def is_fill(report: Report, totals: Totals) -> bool:
+    """Return whether all that is told is what an empty database lacks: nothing has drifted."""
+    return report.run.is_first_fill and 0 < totals.missing == totals.drift
+
+
+def missed_events(events: Events) -> str | None:
+    """Say how many of its events the webhook missed, if it missed any."""
+    if not events.webhook_missed:
+        return None
+    missed = share(events.webhook_missed, events.webhook_expected, "event")
+    return f"the webhook missed {missed} since {_time(events.webhook_since)}"
+
+
+def _time(epoch: int | None) -> str:
+    return "-" if epoch is None else f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"

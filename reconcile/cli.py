@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    arguments.typed = tuple(sys.argv[1:] if argv is None else argv)
     _check_combination(parser, arguments)
     try:
         settings = load_reconcile(_environment(arguments))

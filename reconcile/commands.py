@@ -6,13 +6,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
-import tempfile
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 
 from reconcile import replay as by_hand
 from reconcile.gate import parse
@@ -20,8 +17,8 @@ from reconcile.identity import require_same_account
 from reconcile.memory import share_arenas
 from reconcile.order import Order
 from reconcile.progress import Display
-from reconcile.report import as_json, as_text
-from reconcile.report.model import Report, RunOutcome, Totals, totals
+from reconcile.report import output
+from reconcile.report.model import RunOutcome, totals
 from reconcile.run import Run
 from reconcile.time_left import interruptible
 from shared import log
@@ -83,6 +80,7 @@ def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: thread
         lease_seconds=settings.lease_seconds,
         payload_days=settings.event_payload_days,
         access=settings.access_statuses,
+        flags=arguments.typed,
     )
     display = Display(sys.stderr, is_bar=not settings.no_progress)
     try:
@@ -90,7 +88,7 @@ def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: thread
         display.close()
         with closing(report):
             counted = totals(report)
-            _write(report, counted, arguments)
+            output.write(report, counted, arguments.format, arguments.output)
     finally:
         display.close()
         database.close()
@@ -157,35 +155,3 @@ def replay(
     print(f"{len(receipts)} replayed, {total} still failed")
     still = [receipt for receipt in receipts if receipt.outcome is Outcome.FAILED]
     return FAILED if still or (event_id is None and left) else OK
-
-
-def _write(report: Report, counted: Totals, arguments: argparse.Namespace) -> None:
-    """Render the report to standard output, or whole to a file or not at all."""
-    render = {"json": as_json.write, "text": as_text.write}[arguments.format]
-    if arguments.output is None:
-        try:
-            render(report, counted, sys.stdout)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Else the interpreter tries once more at exit, and makes the exit status 120.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise
-        return
-    target = Path(arguments.output).resolve()
-    if target.exists() and not target.is_file():
-        # A device or a pipe: replacing it would put a file in its place.
-        with target.open("w", encoding="utf-8") as stream:
-            render(report, counted, stream)
-        return
-    # Private, as temporary files are: the report holds what customers are called.
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
-    ) as stream:
-        try:
-            render(report, counted, stream)
-            if target.exists():
-                Path(stream.name).chmod(target.stat().st_mode & 0o777)
-            Path(stream.name).replace(target)
-        except BaseException:
-            Path(stream.name).unlink(missing_ok=True)
-            raise

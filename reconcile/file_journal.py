@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from itertools import chain, islice
 from typing import IO
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from reconcile.drift import drift, settled, tallied
 from reconcile.inspected import Inspected
 from reconcile.journal import add, mark_done
+from reconcile.sorted_spool import SortedSpool
 from shared.repository import drifts
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.runs import Progress
@@ -27,6 +28,8 @@ class FileJournal:
         self.progress = Progress(done={}, counts={})
         self._access = access
         self._spool: IO[bytes] = _spool()
+        self._sorted: SortedSpool | None = None
+        self._in_hand: list[DriftRow] = []
         self._later: dict[tuple[str, str], DriftRow | None] = {}
         self._decoder = msgspec.json.Decoder(DriftRow)
 
@@ -56,34 +59,50 @@ class FileJournal:
         return set()
 
     def pending(self) -> Iterator[list[DriftRow]]:
-        """Yield what waits; amendments are kept beside and take its place at the end."""
+        """Yield what waits; amendments are kept beside and take its place at the end.
+
+        What a run that stops half-way has not amended is reported as it was found.
+        """
         before, self._spool = self._spool, _spool()
         before.seek(0)
         rows = self._waiting(before)
-        while batch := list(islice(rows, drifts.BATCH)):
-            yield batch
-        self._later.clear()
-        before.close()
+        try:
+            while batch := list(islice(rows, drifts.BATCH)):
+                self._in_hand = batch
+                yield batch
+        finally:
+            for row in chain(self._in_hand, rows):
+                self._append(self._spool, row)
+            self._in_hand = []
+            self._later.clear()
+            before.close()
 
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:  # noqa: ARG002
         """Spool what is now said of a batch."""
+        self._in_hand = []
         for row in after:
             self._append(self._spool, row)
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
-        """Yield every difference; what still waits is reported as it stands."""
-        self._spool.seek(0)
-        for row in self._found(self._spool):
-            if consequence is None or row.consequence == consequence:
-                yield settled(row, "reported") if row.action == "pending" else row
+        """Yield every difference in order; what still waits is reported as it stands."""
+        if self._sorted is None:
+            self._spool.seek(0)
+            self._sorted = SortedSpool(
+                settled(row, "reported") if row.action == "pending" else row
+                for row in self._found(self._spool)
+            )
+            self._spool.close()
+        yield from self._sorted.read(consequence)
 
     def tallies(self) -> list[Tally]:
         """Count every difference."""
         return tallied(self.all())
 
     def close(self) -> None:
-        """Remove the spool."""
+        """Remove the spools."""
         self._spool.close()
+        if self._sorted is not None:
+            self._sorted.close()
 
     def _waiting(self, spool: IO[bytes]) -> Iterator[DriftRow]:
         """Yield what waits; what is settled goes on into the next spool."""

@@ -11,7 +11,7 @@ from reconcile.gate import Limit
 class Order:
     """What a run is asked to do. `deadline` on time.monotonic(), None for none; seconds else.
 
-    `every_field`: recognise nothing by its fingerprint.
+    `every_field`: recognise nothing by its fingerprint. `flags`: the arguments as they were typed.
     """
 
     writes: bool
@@ -23,3 +23,4 @@ class Order:
     payload_days: int
     access: frozenset[str]
     every_field: bool = False
+    flags: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from reconcile.lease import hold
 from reconcile.missed import Events
 from reconcile.order import Order
 from reconcile.progress import Display
-from reconcile.report.model import Report, RunFacts, RunOutcome
+from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome
 from reconcile.run_journal import RunJournal
 from reconcile.stages import Stages
 from reconcile.time_left import TimeLeft
@@ -30,6 +30,7 @@ from shared.migrate import require_current
 from shared.repository import ledger, runs
 from shared.repository.account import Account
 from shared.stripe_api import StripeApi
+from shared.version import version
 
 _MOST_FAILED = 100
 """Failed events that the report names; it counts them all."""
@@ -114,6 +115,12 @@ class Run:
             events=stages.events,
             failed=failed[0],
             failures=failed[1],
+            conditions=Conditions(
+                version=version(),
+                flags=self._order.flags,
+                grace_seconds=self._order.grace,
+                access_statuses=tuple(sorted(self._order.access)),
+            ),
         )
 
     def _attempt(self, stages: Stages, journal: Journal) -> tuple[RunOutcome, str | None]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 import threading
@@ -82,7 +83,8 @@ def run(arguments: argparse.Namespace, settings: ReconcileSettings, stop: thread
         access=settings.access_statuses,
         flags=arguments.typed,
     )
-    display = Display(sys.stderr, is_bar=not settings.no_progress)
+    # None where whoever started us has closed it.
+    display = Display(sys.stderr or io.StringIO(), is_bar=not settings.no_progress)
     try:
         report = Run(database, stripe, order, stop, display).execute()
         display.close()

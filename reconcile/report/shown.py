@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from decimal import Decimal, DecimalException
+from decimal import Context, Decimal, DecimalException
 from math import floor
 from typing import Any
 
 _MOST_CHARACTERS = 200
+_MOST_DIGITS = 60
+_EXACT = Context(prec=2 * _MOST_DIGITS)
 
 _WITHOUT_DECIMALS = frozenset(
     [
@@ -53,7 +55,7 @@ def as_text(value: Any) -> str:
 def money(minor: int | Decimal, currency: str) -> str:
     """Show minor units as people write the amount; a price may have more decimals than that."""
     decimals = 0 if currency in _WITHOUT_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
-    amount = Decimal(minor).scaleb(-decimals)
+    amount = Decimal(minor).scaleb(-decimals, _EXACT)
     exponent = amount.as_tuple().exponent
     shown = max(decimals, -exponent if isinstance(exponent, int) else 0)
     return f"{amount:,.{shown}f} {harmless(currency.upper())}"
@@ -69,7 +71,8 @@ def unit_amount(value: Any, currency: str | None) -> str:
     if value is None:
         return "none"
     try:
-        if currency is None or not (number := Decimal(str(value))).is_finite():
+        number = Decimal(str(value))
+        if currency is None or not number.is_finite() or len(str(value)) > _MOST_DIGITS:
             return f"{as_text(value)} in minor units"
         return money(number, currency)
     except (DecimalException, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import chain, islice
 from typing import IO
@@ -15,7 +15,7 @@ from reconcile.inspected import Inspected
 from reconcile.journal import add, mark_done
 from reconcile.sorted_spool import SortedSpool
 from shared.repository import drifts
-from shared.repository.drifts import DriftRow, Tally
+from shared.repository.drifts import Customer, DriftRow, Tally
 from shared.repository.runs import Progress
 
 _IN_MEMORY = 1 << 20
@@ -24,9 +24,13 @@ _IN_MEMORY = 1 << 20
 class FileJournal:
     """The journal of a report: writes nothing but an unnamed temporary file."""
 
-    def __init__(self, access: frozenset[str]) -> None:
+    def __init__(
+        self, access: frozenset[str], who: Callable[[list[str]], dict[str, Customer]]
+    ) -> None:
+        """`who` returns those of some customers that the database knows, by id."""
         self.progress = Progress(done={}, counts={})
         self._access = access
+        self._who = who
         self._spool: IO[bytes] = _spool()
         self._sorted: SortedSpool | None = None
         self._in_hand: list[DriftRow] = []
@@ -85,24 +89,34 @@ class FileJournal:
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
         """Yield every difference in order; what still waits is reported as it stands."""
-        if self._sorted is None:
-            self._spool.seek(0)
-            self._sorted = SortedSpool(
-                settled(row, "reported") if row.action == "pending" else row
-                for row in self._found(self._spool)
-            )
-            self._spool.close()
-        yield from self._sorted.read(consequence)
+        yield from self._in_order().read(consequence)
 
     def tallies(self) -> list[Tally]:
         """Count every difference."""
-        return tallied(self.all())
+        return tallied(self._in_order().unsorted())
 
     def close(self) -> None:
         """Remove the spools."""
         self._spool.close()
         if self._sorted is not None:
             self._sorted.close()
+
+    def _in_order(self) -> SortedSpool:
+        """Return what was found, sorted once: nothing is added after the first question."""
+        if self._sorted is None:
+            self._spool.seek(0)
+            self._sorted = SortedSpool(self._named(self._found(self._spool)))
+            self._spool.close()
+        return self._sorted
+
+    def _named(self, found: Iterator[DriftRow]) -> Iterator[DriftRow]:
+        """Yield each with its last word and its customer, as the database has it if it does."""
+        while rows := list(islice(found, drifts.BATCH)):
+            known = self._who(list({row.customer.id for row in rows if row.customer is not None}))
+            for row in rows:
+                last = settled(row, "reported") if row.action == "pending" else row
+                customer = known.get(row.customer.id) if row.customer is not None else None
+                yield msgspec.structs.replace(last, customer=customer or row.customer)
 
     def _waiting(self, spool: IO[bytes]) -> Iterator[DriftRow]:
         """Yield what waits; what is settled goes on into the next spool."""

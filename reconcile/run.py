@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -17,8 +18,10 @@ from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome
 from reconcile.run_journal import RunJournal
 from reconcile.stages import Stages
 from reconcile.time_left import TimeLeft
+from shared import log
 from shared.database import Database
 from shared.errors import (
+    DatabaseUnavailable,
     DeadlineReached,
     Interrupted,
     LeaseLost,
@@ -27,10 +30,12 @@ from shared.errors import (
     SubscriptionSyncError,
 )
 from shared.migrate import require_current
-from shared.repository import ledger, runs
+from shared.repository import drifts, ledger, runs
 from shared.repository.account import Account
 from shared.stripe_api import StripeApi
 from shared.version import version
+
+_log = logging.getLogger(__name__)
 
 _MOST_FAILED = 100
 """Failed events that the report names; it counts them all."""
@@ -65,7 +70,7 @@ class Run:
         account = require_same_account(self._database, self._stripe, claim=self._order.writes)
         run_id = str(uuid.uuid4())
         if not self._order.writes:
-            journal = FileJournal(self._order.access)
+            journal = FileJournal(self._order.access, self._who)
             return self._carry_out(run_id, account, journal, int(time.time()))
         scope = self._order.subscription or runs.EVERYTHING
         with hold(self._database, run_id, scope, self._order.lease_seconds) as started:
@@ -122,6 +127,14 @@ class Run:
                 access_statuses=tuple(sorted(self._order.access)),
             ),
         )
+
+    def _who(self, ids: list[str]) -> dict[str, drifts.Customer]:
+        """Return customers by id; none where the database is gone: the report is told anyway."""
+        try:
+            return self._database.read(lambda connection: drifts.customers(connection, ids))
+        except DatabaseUnavailable as error:
+            log.event(_log, "report.unnamed", level=logging.WARNING, error=str(error))
+            return {}
 
     def _attempt(self, stages: Stages, journal: Journal) -> tuple[RunOutcome, str | None]:
         """Go through all of it and say how it ended."""

@@ -268,6 +268,14 @@ def count(connection: Connection[Any], run_id: str) -> list[Tally]:
     ]
 
 
+def customers(connection: Connection[Any], ids: Sequence[str]) -> dict[str, Customer]:
+    """Return the customers of these that the database knows, by id."""
+    rows = connection.execute(
+        "SELECT id, email, name FROM stripe.customers WHERE id = ANY(%(ids)s)", {"ids": list(ids)}
+    )
+    return {row[0]: Customer(id=row[0], email=row[1], name=row[2]) for row in rows}
+
+
 def waiting(
     connection: Connection[Any], run_id: str, objects: Sequence[str], ids: Sequence[str]
 ) -> set[tuple[str, str]]:

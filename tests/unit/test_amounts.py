@@ -45,6 +45,13 @@ def decoded(body: Body) -> Any:
     return one
 
 
+UNKNOWN: tuple[Any, ...] = (
+    *({}, {"divide_by": 0, "round": "up"}, {"divide_by": -1, "round": "up"}),
+    *({"divide_by": 10}, {"divide_by": 10, "round": "half"}, {"round": "up"}),
+    *({"divide_by": "10", "round": "up"}, {"divide_by": True, "round": "up"}, [], 5, "x"),
+)
+"""What `transform_quantity` may never be."""
+
 PRICES: list[tuple[Body, dict[str, int] | str]] = [
     (of_price(), {"eur": 900}),
     (of_price(7), {"eur": 6_300}),
@@ -101,14 +108,7 @@ PRICES: list[tuple[Body, dict[str, int] | str]] = [
             (12, 1, "up", 12),
         )
     ),
-    *(
-        (of_price(12, transform_quantity=odd), "transform_quantity")
-        for odd in (
-            *({}, {"divide_by": 0, "round": "up"}, {"divide_by": -1, "round": "up"}),
-            *({"divide_by": 10}, {"divide_by": 10, "round": "half"}, {"round": "up"}),
-            *({"divide_by": "10", "round": "up"}, {"divide_by": True, "round": "up"}, [], 5, "x"),
-        )
-    ),
+    *((of_price(12, transform_quantity=odd), "transform_quantity") for odd in UNKNOWN),
     (of_price(1, currency="jpy"), {"jpy": 900}),
     (of_price(1, currency="kwd"), {"kwd": 900}),
     # A price in several currencies shows the amount in its default one.

@@ -179,8 +179,8 @@ def whole(mirrored: MirroredObject) -> Iterator[tuple[str, DriftRow]]:
     )
     none = tuple(None for _ in columns.names[1:])
     for one, other in combinations(((), many[:1], many, odd, (("si_0", *none),)), 2):
-        for here, there in ((one, other), (other, one)):
-            row = difference(mirrored, (state[0], here), (state[0], there))
+        for old, new in ((one, other), (other, one)):
+            row = difference(mirrored, (state[0], old), (state[0], new))
             assert row is not None
             yield "items", row
 

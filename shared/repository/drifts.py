@@ -149,9 +149,10 @@ _COLUMNS = """d.object, d.object_id, d.kind, d.consequence, d.fields, d.monthly_
                     d.monthly_before, d.monthly_after, d.not_computed, d.ends_access, d.action,
                     translate(encode(d.spooled, 'base64'), E'\\n', '') AS spooled,
                     extract(epoch FROM d.found_at)::bigint AS found_at,
-                    CASE WHEN d.customer_id IS NOT NULL THEN json_build_object(
-                        'id', d.customer_id, 'email', c.email, 'name', c.name
-                    ) END AS customer"""
+                    d.customer_id"""
+
+
+_UNNAMED = """CASE WHEN d.customer_id IS NOT NULL THEN json_build_object('id', d.customer_id) END"""
 
 
 def pending(connection: Connection[Any], run_id: str) -> Iterator[list[DriftRow]]:
@@ -161,17 +162,16 @@ def pending(connection: Connection[Any], run_id: str) -> Iterator[list[DriftRow]
         rows = _read(
             connection,
             f"""
-            SELECT json_agg(d ORDER BY object, object_id)::text
+            SELECT json_agg(r ORDER BY object, object_id)::text
             FROM (
-                SELECT {_COLUMNS}
+                SELECT {_COLUMNS}, {_UNNAMED} AS customer
                 FROM stripe.drifts AS d
-                LEFT JOIN stripe.customers AS c ON c.id = d.customer_id
                 WHERE d.run_id = %(run_id)s
                     AND (d.object, d.object_id) > (%(object)s, %(object_id)s)
                     AND d.action = 'pending'
                 ORDER BY d.object, d.object_id
                 LIMIT %(batch)s
-            ) AS d
+            ) AS r
             """,  # noqa: S608 (columns of this module's own)
             {"run_id": run_id, "object": after[0], "object_id": after[1], "batch": BATCH},
         )
@@ -189,7 +189,8 @@ def after(
 ) -> list[DriftRow]:
     """Return a run's next differences after the place of one, as a report lists them.
 
-    `consequence`: those of this one only. Each batch is a statement of its own, which may run
+    `consequence`: those of this one only. LIMIT 1 makes the planner look each customer up: else it
+    may read the whole table for each batch. Each batch is a statement of its own, which may run
     twice: whoever reads a report may take a long time over it.
     """
     first, object_, object_id = last or ("", "", "")
@@ -198,19 +199,27 @@ def after(
         connection,
         f"""
         SELECT json_agg(
-            d ORDER BY sorted_at, object COLLATE "C", object_id COLLATE "C"
+            r ORDER BY sorted_at, object COLLATE "C", object_id COLLATE "C"
         )::text
         FROM (
-            SELECT {_COLUMNS}, d.place AS sorted_at
-            FROM stripe.drifts AS d
-            LEFT JOIN stripe.customers AS c ON c.id = d.customer_id
-            WHERE d.run_id = %(run_id)s
-                AND (d.place, d.object COLLATE "C", d.object_id COLLATE "C")
-                    > (%(place)s::text, %(object)s::text, %(object_id)s::text)
-                AND d.place < %(end)s::text
-            ORDER BY d.place, d.object COLLATE "C", d.object_id COLLATE "C"
-            LIMIT %(batch)s
-        ) AS d
+            SELECT d.*, coalesce(c.customer, {_UNNAMED}) AS customer
+            FROM (
+                SELECT {_COLUMNS}, d.place AS sorted_at
+                FROM stripe.drifts AS d
+                WHERE d.run_id = %(run_id)s
+                    AND (d.place, d.object COLLATE "C", d.object_id COLLATE "C")
+                        > (%(place)s::text, %(object)s::text, %(object_id)s::text)
+                    AND d.place < %(end)s::text
+                ORDER BY d.place, d.object COLLATE "C", d.object_id COLLATE "C"
+                LIMIT %(batch)s
+            ) AS d
+            LEFT JOIN LATERAL (
+                SELECT json_build_object('id', c.id, 'email', c.email, 'name', c.name) AS customer
+                FROM stripe.customers AS c
+                WHERE c.id = d.customer_id
+                LIMIT 1
+            ) AS c ON true
+        ) AS r
         """,  # noqa: S608 (columns of this module's own)
         {
             "run_id": run_id,

@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
-import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from pathlib import Path
 
 from reconcile import replay as by_hand
 from reconcile.ending import FAILED, OK
@@ -22,8 +20,8 @@ from reconcile.identity import require_same_account
 from reconcile.memory import share_arenas
 from reconcile.order import Order
 from reconcile.progress import Display
-from reconcile.report import as_json, as_text
-from reconcile.report.model import CONSEQUENCES, Report, Totals, totals
+from reconcile.report import output
+from reconcile.report.model import Report, Totals, totals
 from reconcile.report.verdict import verdict
 from reconcile.run import Run
 from reconcile.time_left import interruptible
@@ -34,6 +32,7 @@ from shared.migrate import require_current
 from shared.mirror import Mirror, Outcome
 from shared.rate_limit import RateLimit
 from shared.repository import ledger, runs
+from shared.repository.drifts import CONSEQUENCES
 from shared.settings import ReconcileSettings
 from shared.stripe_api import StripeApi
 from shared.stripe_http import RUN_PATIENCE, StripeHttp
@@ -101,14 +100,15 @@ def run(
         is_strict=arguments.exit_code,
         flags=tuple(flags),
     )
-    display = Display(sys.stderr, is_bar=not settings.no_progress)
+    # None where whoever started us has closed it.
+    display = Display(sys.stderr or io.StringIO(), is_bar=not settings.no_progress)
     try:
         report = Run(database, stripe, order, stop, display).execute()
         display.close()
         with closing(report):
             counted = totals(report)
             try:
-                _write(report, counted, arguments)
+                output.write(report, counted, arguments.format, arguments.output)
             except BaseException:
                 _note_failure(database, report)
                 raise
@@ -209,35 +209,3 @@ def replay(
     print(f"{len(receipts)} replayed, {total} still failed")
     still = [receipt for receipt in receipts if receipt.outcome is Outcome.FAILED]
     return FAILED if still or (event_id is None and left) else OK
-
-
-def _write(report: Report, counted: Totals, arguments: argparse.Namespace) -> None:
-    """Render the report to standard output, or whole to a file or not at all."""
-    render = {"json": as_json.write, "text": as_text.write}[arguments.format]
-    if arguments.output is None:
-        try:
-            render(report, counted, sys.stdout)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Else the interpreter tries once more at exit, and makes the exit status 120.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise
-        return
-    target = Path(arguments.output).resolve()
-    if target.exists() and not target.is_file():
-        # A device or a pipe: replacing it would put a file in its place.
-        with target.open("w", encoding="utf-8") as stream:
-            render(report, counted, stream)
-        return
-    # Private, as temporary files are: the report holds what customers are called.
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
-    ) as stream:
-        try:
-            render(report, counted, stream)
-            if target.exists():
-                Path(stream.name).chmod(target.stat().st_mode & 0o777)
-            Path(stream.name).replace(target)
-        except BaseException:
-            Path(stream.name).unlink(missing_ok=True)
-            raise

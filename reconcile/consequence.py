@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Literal
 
+from reconcile.amounts import NOTHING, Amounts, Side, between, of_decoded
 from reconcile.compare import Difference
-from shared.columns import Concern, Row, Value
-from shared.mirrored import Content, Held, MirroredObject
+from shared.columns import Concern, Row
+from shared.differences import named
+from shared.mirrored import Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 
 Consequence = Literal["leak", "lockout", "money", "cosmetic"]
-
-_MOST = 2**63 - 1
-"""Where an absurd amount is cut, so that every reader of the report can hold it."""
-
-_MONTHS = {
-    "day": Fraction(12, 365),
-    "week": Fraction(12 * 7, 365),
-    "month": Fraction(1),
-    "year": Fraction(12),
-}
-"""Length of a billing interval in months."""
 
 
 def consequence(
@@ -48,23 +38,14 @@ def consequence(
 
 def of_missing(
     mirrored: MirroredObject, one: Any, access_statuses: Collection[str]
-) -> tuple[Consequence, dict[str, int]]:
-    """Return consequence and monthly amount of a decoded object that the database lacks.
+) -> tuple[Consequence, Amounts]:
+    """Return consequence and monthly amounts of a decoded object that the database lacks.
 
     The same as of its difference, at a tenth of the price: a first run has one for every object.
     """
     if mirrored is not SUBSCRIPTION or one.status not in access_statuses:
-        return "cosmetic", {}
-    totals: dict[str, Fraction | int] = {}
-    for item in one.items.data:
-        price = item.price
-        every = price.recurring
-        interval, count = (every.interval, every.interval_count) if every else (None, None)
-        amount = _a_month(
-            price.unit_amount_decimal, price.unit_amount, item.quantity, interval, count
-        )
-        totals[price.currency] = totals.get(price.currency, 0) + amount
-    return "lockout", _told(totals)
+        return "cosmetic", NOTHING
+    return "lockout", of_decoded(one)
 
 
 def grants(held: Held, access_statuses: Collection[str]) -> bool:
@@ -77,27 +58,29 @@ def ends_access(meaning: Consequence) -> bool:
     return meaning == "leak"
 
 
-def monthly_amount(
+def monthly_amounts(
     mirrored: MirroredObject, difference: Difference, meaning: Consequence
-) -> dict[str, int]:
-    """Return the amount a month that is concerned, in minor units by currency.
+) -> Amounts:
+    """Return what is at stake a month.
 
-    The side that has the subscription says it: of a leak the database (what is given away), of
-    everything else Stripe (what is paid, or billed). Discounts, taxes and metered usage are not
-    in it; amounts are rounded half up.
+    Of a leak or a lockout it is the whole subscription on the side that lets the customer in. Else
+    it is what the items differ by; a side that has ended bills nothing. A trial or a pause counts
+    by what its prices say, as it is billed once it is over.
     """
     if mirrored is not SUBSCRIPTION or meaning == "cosmetic":
-        return {}
-    if (meaning == "leak" or difference.content is None) and difference.held is not None:
-        items = difference.held.items
-    else:
-        content: Content | None = difference.content
-        items = (content.items or ()) if content is not None else ()
-    totals: dict[str, Fraction | int] = {}
-    for item in items:
-        currency, amount = _monthly(item)
-        totals[currency] = totals.get(currency, 0) + amount
-    return _told(totals)
+        return NOTHING
+    held, content = difference.held, difference.content
+    here = Side(held.row, held.items) if held is not None else None
+    there = Side(content.row, content.items or ()) if content is not None else None
+    if meaning == "leak":
+        return between(here, None)
+    if meaning == "lockout":
+        return between(None, there)
+    return between(_going_on(here), _going_on(there))
+
+
+def _going_on(side: Side | None) -> Side | None:
+    return None if side is None or SUBSCRIPTION.is_terminal(side.row) else side
 
 
 def _stripe_grants(row: Row, access_statuses: Collection[str]) -> bool:
@@ -106,14 +89,12 @@ def _stripe_grants(row: Row, access_statuses: Collection[str]) -> bool:
 
 def _touches_money(mirrored: MirroredObject, difference: Difference) -> bool:
     concern, item_concern = _concerns(mirrored)
-    for name in difference.fields:
-        if name.startswith("items."):
-            parts = name.rsplit(".", 1)
-            # A whole item is `items.<id>`, and ids have no dots.
-            whole = name.count(".") == 1
-            if whole or item_concern.get(parts[1]) is not Concern.COSMETIC:
-                return True
-        elif concern.get(name, Concern.COSMETIC) is not Concern.COSMETIC:
+    for name, pair in difference.fields.items():
+        item, column = named(name, pair)
+        if column is None:
+            return True
+        decides = concern if item is None else item_concern
+        if decides.get(column, Concern.COSMETIC) is not Concern.COSMETIC:
             return True
     return False
 
@@ -126,47 +107,3 @@ def _concerns(mirrored: MirroredObject) -> tuple[dict[str, Concern], dict[str, C
         {column.name: column.concern for column in mirrored.columns},
         {column.name: column.concern for column in items},
     )
-
-
-def _monthly(item: Row) -> tuple[str, Fraction | int]:
-    assert SUBSCRIPTION.items is not None
-    index = SUBSCRIPTION.items.decoded.index
-    amount = _a_month(*(item[index[name]] for name in _DECIDING))
-    return str(item[index["currency"]]), amount
-
-
-_DECIDING = ("unit_amount_decimal", "unit_amount", "quantity", "interval", "interval_count")
-
-
-@lru_cache(maxsize=4096)
-def _a_month(
-    decimal: Value, whole: Value, quantity: Value, interval: Value, interval_count: Value
-) -> Fraction | int:
-    """Return an item's amount a month; an account has few prices and many items of them."""
-    count = int(interval_count or 1)
-    each = _exact(decimal) if decimal is not None else int(whole or 0)
-    months = _MONTHS.get(str(interval))
-    if months is None or count <= 0:
-        return 0
-    if count == 1 and months == 1:
-        return each * int(quantity or 0)
-    return each * int(quantity or 0) / (months * count)
-
-
-def _exact(decimal: Value) -> Fraction | int:
-    text = str(decimal)
-    if text.isdecimal():
-        return int(text)
-    try:
-        return Fraction(text)
-    except ValueError:  # NaN, which only somebody else can have put into the row
-        return 0
-
-
-def _told(totals: dict[str, Fraction | int]) -> dict[str, int]:
-    return {currency: _rounded(total) for currency, total in sorted(totals.items()) if total}
-
-
-def _rounded(amount: Fraction | int) -> int:
-    rounded = (2 * amount.numerator + amount.denominator) // (2 * amount.denominator)
-    return max(-_MOST, min(rounded, _MOST))

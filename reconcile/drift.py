@@ -15,7 +15,7 @@ from shared.columns import Row
 from shared.differences import Fields
 from shared.mirrored import Content, MirroredObject
 from shared.objects import MIRRORED
-from shared.repository.drifts import DriftRow, Tally
+from shared.repository.drifts import Customer, DriftRow, Tally
 from shared.repository.mirror_rows import Write
 from shared.repository.missing_rows import Missing
 from shared.truth import Interval
@@ -63,6 +63,7 @@ def drift(
     held, content = difference.held, difference.content
     spooled: bytes | None = None
     fields = difference.fields
+    amounts = consequence.monthly_amounts(mirrored, difference, meaning)
     if action == "pending":
         spooled = _encoder.encode(
             Spooled(
@@ -81,7 +82,11 @@ def drift(
         kind=difference.kind,
         consequence=meaning,
         fields=fields,
-        monthly_amount=consequence.monthly_amount(mirrored, difference, meaning),
+        customer=_customer(mirrored, difference),
+        monthly_amount=amounts.at_stake,
+        monthly_before=amounts.before,
+        monthly_after=amounts.after,
+        not_computed=amounts.not_computed,
         ends_access=consequence.ends_access(meaning),
         action=action,
         spooled=spooled,
@@ -89,10 +94,31 @@ def drift(
     )
 
 
+def _customer(mirrored: MirroredObject, difference: Difference) -> Customer | None:
+    """Return whose object it is, by the row here, or where there is none by Stripe's."""
+    side = difference.held or difference.content
+    if mirrored.customer is None or side is None:
+        return None
+    said = dict(zip(mirrored.decoded.names, side.row, strict=True))
+    email, name = (said[key] if mirrored.customer == "id" else None for key in ("email", "name"))
+    return Customer(
+        id=str(said[mirrored.customer]),
+        email=None if email is None else str(email),
+        name=None if name is None else str(name),
+    )
+
+
 def missing(mirrored: MirroredObject, unheld: Unheld, access: frozenset[str]) -> Missing:
     """Return what inserts an object that the database lacks, and keeps it as a difference."""
-    meaning, amount = consequence.of_missing(mirrored, unheld.one, access)
-    return Missing(one=unheld.one, as_of=unheld.as_of, consequence=meaning, monthly_amount=amount)
+    meaning, amounts = consequence.of_missing(mirrored, unheld.one, access)
+    return Missing(
+        one=unheld.one,
+        as_of=unheld.as_of,
+        consequence=meaning,
+        monthly_amount=amounts.at_stake,
+        monthly_after=amounts.after,
+        not_computed=amounts.not_computed,
+    )
 
 
 def settled(row: DriftRow, action: str) -> DriftRow:
@@ -109,12 +135,17 @@ def _briefly(fields: Fields) -> Fields:
 def tallied(rows: Iterable[DriftRow]) -> list[Tally]:
     """Count differences by object, kind, action and consequence."""
     counts: Counter[tuple[str, str, str, str]] = Counter()
+    partial: Counter[tuple[str, str, str, str]] = Counter()
     amounts: dict[tuple[str, str, str, str], Counter[str]] = {}
     for row in rows:
         group = (row.object, row.kind, row.action, row.consequence)
         counts[group] += 1
+        partial[group] += bool(row.not_computed)
         amounts.setdefault(group, Counter()).update(row.monthly_amount)
-    return [Tally(*group, counts[group], dict(amounts[group])) for group in sorted(counts)]
+    return [
+        Tally(*group, counts[group], dict(amounts[group]), partial[group])
+        for group in sorted(counts)
+    ]
 
 
 def spooled(row: DriftRow) -> Spooled:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from itertools import chain, islice
 from typing import IO
 
 import msgspec
@@ -13,8 +13,9 @@ import msgspec
 from reconcile.drift import drift, settled, tallied
 from reconcile.inspected import Inspected
 from reconcile.journal import add, mark_done
+from reconcile.sorted_spool import SortedSpool
 from shared.repository import drifts
-from shared.repository.drifts import DriftRow, Tally
+from shared.repository.drifts import Customer, DriftRow, Tally
 from shared.repository.runs import Progress
 
 _IN_MEMORY = 1 << 20
@@ -23,10 +24,16 @@ _IN_MEMORY = 1 << 20
 class FileJournal:
     """The journal of a report: writes nothing but an unnamed temporary file."""
 
-    def __init__(self, access: frozenset[str]) -> None:
+    def __init__(
+        self, access: frozenset[str], who: Callable[[list[str]], dict[str, Customer]]
+    ) -> None:
+        """`who` returns those of some customers that the database knows, by id."""
         self.progress = Progress(done={}, counts={})
         self._access = access
+        self._who = who
         self._spool: IO[bytes] = _spool()
+        self._sorted: SortedSpool | None = None
+        self._in_hand: list[DriftRow] = []
         self._later: dict[tuple[str, str], DriftRow | None] = {}
         self._decoder = msgspec.json.Decoder(DriftRow)
 
@@ -56,34 +63,60 @@ class FileJournal:
         return set()
 
     def pending(self) -> Iterator[list[DriftRow]]:
-        """Yield what waits; amendments are kept beside and take its place at the end."""
+        """Yield what waits; amendments are kept beside and take its place at the end.
+
+        What a run that stops half-way has not amended is reported as it was found.
+        """
         before, self._spool = self._spool, _spool()
         before.seek(0)
         rows = self._waiting(before)
-        while batch := list(islice(rows, drifts.BATCH)):
-            yield batch
-        self._later.clear()
-        before.close()
+        try:
+            while batch := list(islice(rows, drifts.BATCH)):
+                self._in_hand = batch
+                yield batch
+        finally:
+            for row in chain(self._in_hand, rows):
+                self._append(self._spool, row)
+            self._in_hand = []
+            self._later.clear()
+            before.close()
 
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:  # noqa: ARG002
         """Spool what is now said of a batch."""
+        self._in_hand = []
         for row in after:
             self._append(self._spool, row)
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
-        """Yield every difference; what still waits is reported as it stands."""
-        self._spool.seek(0)
-        for row in self._found(self._spool):
-            if consequence is None or row.consequence == consequence:
-                yield settled(row, "reported") if row.action == "pending" else row
+        """Yield every difference in order; what still waits is reported as it stands."""
+        yield from self._in_order().read(consequence)
 
     def tallies(self) -> list[Tally]:
         """Count every difference."""
-        return tallied(self.all())
+        return tallied(self._in_order().unsorted())
 
     def close(self) -> None:
-        """Remove the spool."""
+        """Remove the spools."""
         self._spool.close()
+        if self._sorted is not None:
+            self._sorted.close()
+
+    def _in_order(self) -> SortedSpool:
+        """Return what was found, sorted once: nothing is added after the first question."""
+        if self._sorted is None:
+            self._spool.seek(0)
+            self._sorted = SortedSpool(self._named(self._found(self._spool)))
+            self._spool.close()
+        return self._sorted
+
+    def _named(self, found: Iterator[DriftRow]) -> Iterator[DriftRow]:
+        """Yield each with its last word and its customer, as the database has it if it does."""
+        while rows := list(islice(found, drifts.BATCH)):
+            known = self._who(list({row.customer.id for row in rows if row.customer is not None}))
+            for row in rows:
+                last = settled(row, "reported") if row.action == "pending" else row
+                customer = known.get(row.customer.id) if row.customer is not None else None
+                yield msgspec.structs.replace(last, customer=customer or row.customer)
 
     def _waiting(self, spool: IO[bytes]) -> Iterator[DriftRow]:
         """Yield what waits; what is settled goes on into the next spool."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -19,12 +20,14 @@ from reconcile.lease import hold
 from reconcile.missed import Events
 from reconcile.order import Order
 from reconcile.progress import Display
-from reconcile.report.model import Report, RunFacts, Totals, totals
+from reconcile.report.model import Conditions, Report, RunFacts, Totals, totals
 from reconcile.run_journal import RunJournal
 from reconcile.stages import Stages
 from reconcile.time_left import TimeLeft
+from shared import log
 from shared.database import Database
 from shared.errors import (
+    DatabaseUnavailable,
     DeadlineReached,
     Interrupted,
     LeaseLost,
@@ -33,11 +36,13 @@ from shared.errors import (
     SubscriptionSyncError,
 )
 from shared.migrate import require_current
-from shared.repository import ledger, runs
+from shared.repository import drifts, ledger, runs
 from shared.repository.account import Account
 from shared.stripe_api import StripeApi
 from shared.version import version
 from shared.wording import counted
+
+_log = logging.getLogger(__name__)
 
 _MOST_FAILED = 100
 """Failed events that the report names; it counts them all."""
@@ -72,7 +77,7 @@ class Run:
         account = require_same_account(self._database, self._stripe, claim=self._order.writes)
         run_id = str(uuid.uuid4())
         if not self._order.writes:
-            journal = FileJournal(self._order.access)
+            journal = FileJournal(self._order.access, self._who)
             return self._carry_out(account, journal, {"id": run_id, "started_at": int(time.time())})
         scope = self._order.subscription or runs.EVERYTHING
         asked = runs.Asked(version(), self._order.flags)
@@ -122,6 +127,12 @@ class Run:
             events=stages.events,
             failed=failed[0],
             failures=failed[1],
+            conditions=Conditions(
+                version=version(),
+                flags=self._order.flags,
+                grace_seconds=self._order.grace,
+                access_statuses=tuple(sorted(self._order.access)),
+            ),
         )
         return self._settled(report, ended, journal)
 
@@ -168,6 +179,14 @@ class Run:
         if not self._order.writes:
             return Mode.REPORT
         return Mode.ALL if self._order.subscription is None else Mode.ONE
+
+    def _who(self, ids: list[str]) -> dict[str, drifts.Customer]:
+        """Return customers by id; none where the database is gone: the report is told anyway."""
+        try:
+            return self._database.read(lambda connection: drifts.customers(connection, ids))
+        except DatabaseUnavailable as error:
+            log.event(_log, "report.unnamed", level=logging.WARNING, error=str(error))
+            return {}
 
     def _attempt(self, stages: Stages, journal: Journal) -> Ended:
         """Go through all of it and say how it ended."""

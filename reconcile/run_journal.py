@@ -122,7 +122,7 @@ class RunJournal:
     def pending(self) -> Iterator[list[DriftRow]]:
         """Yield what waits for repair, in batches."""
         with self._database.connection() as connection:
-            yield from drifts.read(connection, self._story, pending_only=True)
+            yield from drifts.pending(connection, self._story)
 
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:
         """Replace what was said of a batch."""
@@ -200,10 +200,13 @@ class RunJournal:
             runs.finish(connection, self._run_id, ending)
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
-        """Yield every difference of this run, or those of one consequence."""
-        with self._database.connection() as connection:
-            for batch in drifts.read(connection, self._story, consequence=consequence):
-                yield from batch
+        """Yield every difference of this run, or those of one consequence, in their order."""
+        last: tuple[str, str, str] | None = None
+        while batch := self._database.read(
+            lambda connection, last=last: drifts.after(connection, self._story, last, consequence)  # type: ignore[misc]
+        ):
+            yield from batch
+            last = batch[-1].place
 
     def tallies(self) -> list[Tally]:
         """Count every difference of this run."""

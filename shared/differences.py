@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from math import isfinite
+from typing import Any, NamedTuple
 
 from shared.columns import AS_JSON, Column, Columns, Row, Type, Value
 
 Fields = dict[str, tuple[Any, Any]]
 """Differences by field: (before, after), or (in the database, in Stripe)."""
+
+
+class Field(NamedTuple):
+    """What a key of `Fields` names: no `item` is the object itself, no `column` a whole item."""
+
+    item: str | None
+    column: str | None
+
+
+def named(key: str, pair: Sequence[Any]) -> Field:
+    """Read a key of `Fields`; somebody else may have put dots into an item's id."""
+    if not key.startswith(_ITEMS):
+        return Field(None, key)
+    name = key.removeprefix(_ITEMS)
+    if None in pair and any(isinstance(one, dict) and one.get("id") == name for one in pair):
+        return Field(name, None)
+    item, _, column = name.rpartition(".")
+    return Field(item, column) if item else Field(name, None)
+
+
+_ITEMS = "items."
 
 
 def initial(columns: Columns, row: Row) -> Fields:
@@ -71,7 +94,24 @@ def _presented(column: Column, value: Value) -> Any:
 
 def _read(text: str) -> Any:
     """Return what JSON says; its null, which is not the column's, stays a word."""
-    return text if text == "null" else json.loads(text)
+    return text if text == "null" else _DECODER.decode(text)
+
+
+def _whole_number(digits: str) -> int | str:
+    """Return a whole number, or of what is too long for one its digits: jsonb has no limit."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _number(digits: str) -> float | str:
+    """Return a number, or of what is too large for one its digits."""
+    number = float(digits)
+    return number if isfinite(number) else digits
+
+
+_MOST_DIGITS = 4_000
+"""The interpreter refuses to read more than 4,300."""
+
+_DECODER = json.JSONDecoder(parse_int=_whole_number, parse_float=_number)
 
 
 def _value(column: Column, value: Value) -> Any:
@@ -85,7 +125,7 @@ def _value(column: Column, value: Value) -> Any:
         return value
     if column.type is Type.DECIMAL:
         return Decimal(str(value))
-    return _JSON, _exact(json.loads(str(value), parse_float=Decimal))
+    return _JSON, _exact(json.loads(str(value), parse_float=Decimal, parse_int=Decimal))
 
 
 _JSON, _TRUE, _FALSE = object(), object(), object()

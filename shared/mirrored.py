@@ -89,7 +89,8 @@ class MirroredObject:
     of a row whether Stripe never changes its state again. `settle` brings a decoded object and its
     items (None where not all are embedded) to one shape in place, again and again with one result
     (fields that moved between API versions). `extra`: further fields that `settle` needs decoded.
-    `list_parameters`: what makes the API's list complete.
+    `list_parameters`: what makes the API's list complete. `customer`: the column that names the
+    customer whose object it is, None where it is nobody's.
     """
 
     name: str
@@ -97,6 +98,7 @@ class MirroredObject:
     path: str
     columns: tuple[Column, ...]
     items: Items | None = None
+    customer: str | None = None
     terminal: Callable[[Row, Columns], bool] = _never
     settle: Callable[[Any, list[Any] | None], None] = _as_read
     extra: Sequence[tuple[str, Any, Any]] = ()

@@ -33,6 +33,7 @@ _ITEM_COLUMNS = (
     Column("interval", Type.TEXT, "price.recurring.interval", concern=Concern.MONEY),
     Column("interval_count", Type.INTEGER, "price.recurring.interval_count", concern=Concern.MONEY),
     Column("usage_type", Type.TEXT, "price.recurring.usage_type", concern=Concern.MONEY),
+    Column("transform_quantity", Type.JSON, "price.transform_quantity", concern=Concern.MONEY),
     Column("current_period_start", Type.TIMESTAMP, concern=Concern.MONEY),
     Column("current_period_end", Type.TIMESTAMP, concern=Concern.MONEY),
     Column("created", Type.TIMESTAMP),
@@ -102,6 +103,7 @@ SUBSCRIPTION = MirroredObject(
     table="subscriptions",
     path="/v1/subscriptions",
     columns=_SUBSCRIPTION_COLUMNS,
+    customer="customer_id",
     items=Items(
         table="subscription_items",
         parent="subscription_id",
@@ -163,6 +165,7 @@ CUSTOMER = MirroredObject(
     table="customers",
     path="/v1/customers",
     columns=_CUSTOMER_COLUMNS,
+    customer="id",
     terminal=_is_deleted,
     settle=_settle_customer,
 )

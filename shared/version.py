@@ -1,11 +1,15 @@
-"""Which version of the product this is."""
+"""The product's version, as it was installed."""
 
-from importlib import metadata
+from __future__ import annotations
 
 
 def version() -> str:
-    """Return the installed version; "unknown" where the product runs without being installed."""
+    """Return it, "unknown" where the product runs from a folder."""
+    # Here, since few commands ask and reading it is a tenth of a start.
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
     try:
-        return metadata.version("subscription-sync")
-    except metadata.PackageNotFoundError:
+        return installed("subscription-sync")
+    except PackageNotFoundError:
         return "unknown"

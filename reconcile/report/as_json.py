@@ -6,14 +6,22 @@ import json
 from datetime import UTC, datetime
 from typing import IO, Any
 
-from reconcile.report.model import Report, Totals
+from reconcile.report.model import Report, Totals, in_order
 from reconcile.report.verdict import verdict
-from shared.repository.drifts import DriftRow
+from shared.repository.drifts import CONSEQUENCES, DriftRow
+
+FORMAT = 2
+"""Of the object's shape. 2: `monthly_amount` is what the sides differ by."""
 
 
 def write(report: Report, totals: Totals, stream: IO[str]) -> None:
     """Write the object, one difference a line, without holding the differences in memory."""
     head = {
+        "format": FORMAT,
+        "version": report.conditions.version,
+        "flags": report.conditions.flags,
+        "grace_seconds": report.conditions.grace_seconds,
+        "access_statuses": report.conditions.access_statuses,
         "run": {
             "id": report.run.id,
             "attempt": report.run.attempt or report.run.id,
@@ -39,6 +47,14 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
             "repaired": totals.repaired,
             "stripe_requests": totals.stripe_requests,
             "by_object": totals.by_object,
+        },
+        "totals": {
+            name: {
+                "count": totals.by_consequence.get(name, 0),
+                "monthly_amount": totals.monthly_amount.get(name, {}),
+                "not_wholly_computed": totals.partial.get(name, 0),
+            }
+            for name in CONSEQUENCES
         },
     }
     stream.write("{\n")
@@ -87,10 +103,23 @@ def _drift(row: DriftRow) -> dict[str, Any]:
         "id": row.object_id,
         "kind": row.kind,
         "consequence": row.consequence,
-        "fields": row.fields,
-        "monthly_amount": row.monthly_amount,
+        "customer": row.customer
+        and {
+            "id": row.customer.id,
+            "email": row.customer.email,
+            "name": row.customer.name,
+        },
+        "fields": dict(in_order(row)),
+        "monthly_amount": _sorted(row.monthly_amount),
+        "monthly_before": _sorted(row.monthly_before),
+        "monthly_after": _sorted(row.monthly_after),
+        "not_computed": row.not_computed,
         "action": row.action,
     }
+
+
+def _sorted(amounts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(amounts.items()))
 
 
 def _time(epoch: int | None) -> str | None:

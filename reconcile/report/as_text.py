@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
-from decimal import Decimal
+from collections.abc import Callable
 from itertools import islice
-from math import floor
 from typing import IO, Any
 
 from reconcile.drift import OBJECTS
-from reconcile.report.model import Report, Totals
+from reconcile.report.model import MISSING, Report, Totals, in_order
+from reconcile.report.shown import Printable, amounts, as_text, harmless, time, unit_amount
 from reconcile.report.verdict import is_fill, verdict
 from shared.columns import Type
+from shared.differences import named
 from shared.repository.drifts import DriftRow
 from shared.wording import counted
 
 _MOST_ROWS = 25
 _MOST_FIELDS = 12
-
-_WITHOUT_DECIMALS = frozenset(
-    [
-        "bif",
-        "clp",
-        "djf",
-        "gnf",
-        "jpy",
-        "kmf",
-        "krw",
-        "mga",
-        "pyg",
-        "rwf",
-        "vnd",
-        "vuv",
-        "xaf",
-        "xof",
-        "xpf",
-    ]
-)
-_THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 _MEANING = {
     "leak": "let in, though Stripe does not",
@@ -46,6 +24,21 @@ _MEANING = {
     "money": "amounts or billing dates differ",
     "cosmetic": "nothing that decides access or money",
 }
+_NOT_COMPUTED = {
+    "metered": "usage of metered prices",
+    "no_unit_amount": "tiers, or an amount that is no number",
+    "contradiction": "unit_amount and unit_amount_decimal contradict each other",
+    "currency_options": "a price in another currency than its subscription",
+    "quantity": "no quantity",
+    "transform_quantity": "an unknown transform_quantity",
+    "interval": "an unknown interval",
+    "usage_type": "an unknown usage_type",
+    "discounts": "discounts",
+    "pause_collection": "collection is paused",
+    "status": "when it is billed again",
+    "too_large": "an amount too large to be true",
+}
+_UNIT_AMOUNTS = ("unit_amount_decimal", "unit_amount")
 _KIND = {
     "missing_in_database": "missing in the database",
     "missing_in_stripe": "missing in Stripe",
@@ -53,12 +46,13 @@ _KIND = {
 }
 
 
-def write(report: Report, totals: Totals, stream: IO[str]) -> None:
+def write(report: Report, totals: Totals, output: IO[str]) -> None:
     """Write the report; with very many differences it shows the first and says so."""
+    stream = Printable(output)
     run = report.run
     mode = "live" if run.livemode else "test"
     stream.write(
-        f"subscription-sync {run.mode}  {_time(run.started_at)}"
+        f"subscription-sync {run.mode}  {time(run.started_at)}"
         f"  account {run.account or '(unknown)'} ({mode})\n\n"
     )
     stream.write(
@@ -80,17 +74,21 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
     stream.write(f"\n{_spent(report, totals)}\n{verdict(report, totals)}\n")
 
 
-def _write_consequences(report: Report, totals: Totals, stream: IO[str]) -> None:
+def _write_consequences(report: Report, totals: Totals, stream: Printable) -> None:
     for name, meaning in _MEANING.items():
         count = totals.by_consequence.get(name, 0)
         if count:
-            amount = _amounts(totals.monthly_amount.get(name, {}))
+            amount = _at_stake(totals.monthly_amount.get(name, {}))
+            if partial := totals.partial.get(name):
+                amount += f", {partial:,} not or not wholly computed"
             stream.write(f"{name:<9}{count:>7,}  {meaning}{amount}\n")
+    if any(totals.monthly_amount.values()):
+        stream.write("\namounts are the prices' own, before discounts and taxes\n")
     for name, count in totals.listed.items():
         _write_rows(report, name, count, stream)
 
 
-def _write_events(report: Report, stream: IO[str]) -> None:
+def _write_events(report: Report, stream: Printable) -> None:
     events = report.events
     if events.listed is not None:
         entered = ", now entered" if report.run.mode == "repair" and events.missed else ""
@@ -104,37 +102,52 @@ def _write_events(report: Report, stream: IO[str]) -> None:
             )
         for title, counts in (("type", events.by_type), ("day", events.by_day)):
             for name, count in sorted(counts.items())[:_MOST_ROWS]:
-                stream.write(f"    {title} {name}: {count:,}\n")
+                stream.write(f"    {title} {harmless(name)}: {count:,}\n")
     if report.failed:
         what = counted(report.failed, "event")
         stream.write(f"\n{what} could not be applied so far:\n")
         for failed in report.failures[:_MOST_ROWS]:
             stream.write(
-                f"    {failed.event_id}  {failed.type}, received {_time(failed.received_at)}\n"
-                f"        attempt {failed.attempts}: {failed.error}\n"
+                f"    {harmless(failed.event_id)}  {harmless(failed.type)},"
+                f" received {time(failed.received_at)}\n"
+                f"        attempt {failed.attempts}: {as_text(failed.error)}\n"
             )
         them = "it" if report.failed == 1 else "them"
         stream.write(f"    `reconcile --replay` tries {them} again\n")
 
 
-def _write_rows(report: Report, consequence: str, count: int, stream: IO[str]) -> None:
+def _write_rows(report: Report, consequence: str, count: int, stream: Printable) -> None:
     for row in islice(report.drift(consequence), min(count, _MOST_ROWS)):
         stream.write(
-            f"\n{row.consequence.upper()}  {row.object} {row.object_id}"
-            f"  {_KIND[row.kind]}{_amounts(row.monthly_amount)}  [{row.action}]\n"
+            f"\n{row.consequence.upper()}  {row.object} {harmless(row.object_id)}"
+            f"  {_KIND[row.kind]}{_at_stake(row.monthly_amount)}  [{row.action}]\n"
         )
+        _write_circumstances(row, stream)
+        fields = in_order(row)
         if row.kind == "missing_in_database":
-            shown = {name: row.fields[name] for name in ("status",) if name in row.fields}
-        else:
-            shown = row.fields
-        for name, (here, there) in list(shown.items())[:_MOST_FIELDS]:
-            stream.write(f"    {name}: {_value(row, name, here)} -> {_value(row, name, there)}\n")
-        if len(shown) > _MOST_FIELDS:
-            more = counted(len(shown) - _MOST_FIELDS, "field")
+            fields = [one for one in fields if one[0] == "status"]
+        for name, pair in fields[:_MOST_FIELDS]:
+            stream.write(f"    {_difference(row, name, pair)}\n")
+        if len(fields) > _MOST_FIELDS:
+            more = counted(len(fields) - _MOST_FIELDS, "field")
             stream.write(f"    and {more} more\n")
     if count > _MOST_ROWS:
         left = count - _MOST_ROWS
         stream.write(f"\nand {left:,} {consequence} more: --format json lists them all\n")
+
+
+def _write_circumstances(row: DriftRow, stream: Printable) -> None:
+    """Write whose it is, and what the amount at stake is made of."""
+    if row.customer is not None:
+        known = [harmless(row.customer.name)] if row.customer.name else []
+        known += [f"<{harmless(row.customer.email)}>"] if row.customer.email else []
+        stream.write(f"    customer: {'  '.join([harmless(row.customer.id), *known])}\n")
+    if row.consequence == "money" and (row.monthly_before or row.monthly_after):
+        here, there = (amounts(of) or "nothing" for of in (row.monthly_before, row.monthly_after))
+        stream.write(f"    a month: {here} -> {there}\n")
+    if row.not_computed:
+        reasons = "; ".join(_NOT_COMPUTED.get(name, name) for name in row.not_computed)
+        stream.write(f"    not computed: {reasons}\n")
 
 
 def _spent(report: Report, totals: Totals) -> str:
@@ -142,70 +155,55 @@ def _spent(report: Report, totals: Totals) -> str:
     requests = counted(totals.stripe_requests, "request")
     spent = f"{requests} to Stripe, {run.finished_at - run.started_at} s; run {run.id}"
     if run.compared_since is not None:
-        spent += f"; part of it was compared by an earlier run, since {_time(run.compared_since)}"
+        spent += f"; part of it was compared by an earlier run, since {time(run.compared_since)}"
     return spent
 
 
-def _amounts(amounts: dict[str, int]) -> str:
-    if not amounts:
-        return ""
-    return ", " + ", ".join(f"{money(value, name)} a month" for name, value in amounts.items())
+def _at_stake(of: dict[str, int]) -> str:
+    return f", {amounts(of)} a month at stake" if of else ""
 
 
-def money(minor: int, currency: str) -> str:
-    """Show minor units as people write the amount (docs.stripe.com/currencies)."""
-    decimals = 0 if currency in _WITHOUT_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
-    return f"{Decimal(minor).scaleb(-decimals):,.{decimals}f} {currency.upper()}"
+def _difference(row: DriftRow, name: str, pair: tuple[Any, Any]) -> str:
+    """Say how a field differs: what the database says, then what Stripe says."""
+    here, there = pair
+    if name == MISSING:
+        if here is None:
+            return "Stripe does not know it"
+        return f"Stripe knows it, though it is marked as missing since {time(here)}"
+    shown = _shower(row, name, pair)
+    return f"{harmless(name)}: {shown(here)} -> {shown(there)}"
 
 
-def _value(row: DriftRow, name: str, value: Any) -> str:
-    """Show a value; times, which are epoch seconds, as dates."""
-    if isinstance(value, int) and not isinstance(value, bool) and _is_time(row, name):
-        return _time(value)
-    if isinstance(value, str) and _is_time(row, name):
-        return _fraction(value)
-    if isinstance(value, dict) and name.startswith("items.") and name.count(".") == 1:
-        return _item(value)
-    if isinstance(value, str):
-        return _harmless(value)
-    return _harmless(json.dumps(value, ensure_ascii=False))
-
-
-def _harmless(text: str) -> str:
-    """Return text that a customer may have chosen so that it cannot steer a terminal."""
-    return text if text.isprintable() else json.dumps(text)
+def _shower(row: DriftRow, name: str, pair: tuple[Any, Any]) -> Callable[[Any], str]:
+    """Return how a field's values are shown."""
+    field = named(name, pair)
+    if field.column is None:
+        return lambda value: _item(value) if isinstance(value, dict) else as_text(value)
+    mirrored = OBJECTS.get(row.object)
+    columns = mirrored.columns if mirrored is not None else ()
+    if field.item is not None:
+        columns = mirrored.items.columns if mirrored is not None and mirrored.items else ()
+    types = {column.name: column.type for column in columns}
+    if types.get(field.column) is Type.TIMESTAMP:
+        return lambda value: as_text(value) if value is None else time(value)
+    if field.column in _UNIT_AMOUNTS:
+        currencies = row.monthly_before.keys() | row.monthly_after.keys()
+        currency = next(iter(currencies)) if len(currencies) == 1 else None
+        return lambda value: unit_amount(value, currency)
+    return as_text
 
 
 def _item(item: dict[str, Any]) -> str:
-    """Show a whole item in short: what it is, how many, at what price."""
-    quantity = item.get("quantity")
-    amount = item.get("unit_amount_decimal", "metered or tiered")
-    every = f"{item.get('interval_count', 1)} {item.get('interval', '?')}"
-    count = f"{quantity} x " if quantity is not None else ""
-    return f"{count}{item['price_id']} at {amount} {item['currency']} every {every}"
+    """Show a whole item in short: what it is, how many, at what price.
 
-
-def _is_time(row: DriftRow, name: str) -> bool:
-    mirrored = OBJECTS[row.object]
-    columns = list(mirrored.columns)
-    if name.startswith("items.") and mirrored.items is not None:
-        columns, name = list(mirrored.items.columns), name.rsplit(".", 1)[1]
-    times = {column.name for column in columns if column.type is Type.TIMESTAMP}
-    return name in times or name == "missing_in_stripe_since"
-
-
-def _fraction(seconds: str) -> str:
-    """Show a time that is not of whole seconds, which only somebody else can have written."""
-    whole = floor(Decimal(seconds))
-    date, utc, _ = _time(whole).partition(" UTC")
-    fraction = f"{Decimal(seconds) - whole:f}".lstrip("0")
-    return f"{date}{fraction}{utc}" if utc else seconds
-
-
-def _time(epoch: int | None) -> str:
-    if epoch is None:
-        return "-"
-    try:
-        return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError, OSError):
-        return str(epoch)  # beyond the year 9999
+    Nothing is taken for granted: what it is made of is declared elsewhere, and may be missing.
+    """
+    quantity, currency = item.get("quantity"), item.get("currency")
+    amount = next((item[name] for name in _UNIT_AMOUNTS if item.get(name) is not None), None)
+    count = f"{as_text(quantity)} x " if quantity is not None else ""
+    what = as_text(item.get("price_id", item.get("id", "an item")))
+    price = "a metered or tiered price"
+    if amount is not None:
+        price = unit_amount(amount, currency if isinstance(currency, str) else None)
+    every = f"{as_text(item.get('interval_count', 1))} {as_text(item.get('interval', '?'))}"
+    return f"{count}{what} at {price} every {every}"

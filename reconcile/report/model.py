@@ -9,9 +9,14 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from reconcile.drift import OBJECTS
 from reconcile.missed import Events
-from shared.repository.drifts import DriftRow, Tally
+from shared.differences import named
+from shared.repository.drifts import CONSEQUENCES, DriftRow, Tally
 from shared.repository.ledger import Failed
+
+MISSING = "missing_in_stripe_since"
+"""The field of a row's mark, which is none of Stripe's."""
 
 
 class RunOutcome(enum.StrEnum):
@@ -55,6 +60,15 @@ class Differences(Protocol):
         """Begin anew."""
 
 
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """Under what a report came about: `flags` as they were typed, settings that decide in it."""
+
+    version: str = "unknown"
+    flags: tuple[str, ...] = ()
+    grace_seconds: int = 0
+    access_statuses: tuple[str, ...] = ()
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run has to say.
 
@@ -72,13 +86,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     events: Events
     failed: int
     failures: list[Failed]
+    conditions: Conditions = Conditions()
     close: Callable[[], None] = lambda: None
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """A report's counts over both objects, and by object.
 
-    `listed`: by consequence, what the report lists, in flight or not.
+    `listed`: by consequence, what the report lists, in flight or not. `monthly_amount`: by
+    consequence and currency, the sum of what is at stake; `partial`: of how many differences that
+    is not the whole truth.
     `drift` are the differences that are none of the webhook's work in flight; those among them
     that this run has put right are `repaired`: rows that were `inserted` or `changed`. `missing`
     are those of rows that the database lacked.
@@ -98,6 +115,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     by_consequence: dict[str, int]
     listed: dict[str, int]
     monthly_amount: dict[str, dict[str, int]]
+    partial: dict[str, int]
 
     @property
     def kept(self) -> dict[str, dict[str, Any]]:
@@ -107,9 +125,6 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
             for name, count in self.by_consequence.items()
         }
 
-
-CONSEQUENCES = ("leak", "lockout", "money", "cosmetic")
-"""What a difference may do to a customer, the gravest first."""
 
 _NAMES = ("stripe", "database", "in_sync", "in_flight", "drift", "repaired")
 
@@ -123,7 +138,8 @@ def totals(report: Report) -> Totals:
     by_consequence: Counter[str] = Counter()
     listed = dict.fromkeys(CONSEQUENCES, 0)
     amounts: dict[str, Counter[str]] = {}
-    for name, kind, action, consequence, count, monthly_amount in report.tallies():
+    not_computed: Counter[str] = Counter()
+    for name, kind, action, consequence, count, monthly_amount, partial in report.tallies():
         mine = by_object.setdefault(name, Counter())
         listed[consequence] += count
         if action == "in_flight":
@@ -136,6 +152,7 @@ def totals(report: Report) -> Totals:
             mine["repaired"] += count
             mine["inserted" if is_missing else "changed"] += count
         by_consequence[consequence] += count
+        not_computed[consequence] += partial
         amounts.setdefault(consequence, Counter()).update(monthly_amount)
     whole: Counter[str] = Counter()
     for mine in by_object.values():
@@ -154,5 +171,22 @@ def totals(report: Report) -> Totals:
         by_object={name: {key: mine[key] for key in _NAMES} for name, mine in by_object.items()},
         by_consequence=dict(by_consequence),
         listed=listed,
-        monthly_amount={name: dict(sums) for name, sums in amounts.items()},
+        monthly_amount={name: dict(sorted(sums.items())) for name, sums in amounts.items()},
+        partial=dict(not_computed),
     )
+
+
+def in_order(row: DriftRow) -> list[tuple[str, tuple[Any, Any]]]:
+    """Return a difference's fields as they are declared; then items by id, as they are declared."""
+    mirrored = OBJECTS.get(row.object)
+    own = list(mirrored.decoded.names) if mirrored is not None else []
+    items = list(mirrored.items.decoded.names) if mirrored is not None and mirrored.items else []
+
+    def place(entry: tuple[str, tuple[Any, Any]]) -> tuple[str, int, str]:
+        field = named(*entry)
+        names = own if field.item is None else items
+        column = field.column
+        number = names.index(column) if column in names else -1 if column == MISSING else len(names)
+        return field.item or "", number, entry[0]
+
+    return sorted(row.fields.items(), key=place)

@@ -17,7 +17,12 @@ ON CONFLICT (run_id, object, object_id) DO UPDATE SET
     kind = EXCLUDED.kind,
     consequence = EXCLUDED.consequence,
     fields = EXCLUDED.fields,
+    customer_id = EXCLUDED.customer_id,
     monthly_amount = EXCLUDED.monthly_amount,
+    monthly_before = EXCLUDED.monthly_before,
+    monthly_after = EXCLUDED.monthly_after,
+    not_computed = EXCLUDED.not_computed,
+    place = EXCLUDED.place,
     ends_access = EXCLUDED.ends_access,
     action = EXCLUDED.action,
     spooled = EXCLUDED.spooled,
@@ -26,26 +31,74 @@ ON CONFLICT (run_id, object, object_id) DO UPDATE SET
 """How an INSERT of differences replaces what was said of the same object before."""
 
 
+CONSEQUENCES: Final = ("leak", "lockout", "money", "cosmetic")
+"""What a difference may do to a customer, the gravest first."""
+
+LARGEST: Final = 2**63 - 1
+"""No amount is larger."""
+
+_MOST_OF_A_CURRENCY = 40
+
+
+def place(consequence: str, monthly_amount: dict[str, int]) -> str:
+    """Return where in a report a difference stands: before all whose place is a larger text.
+
+    The gravest come first, then currency by currency (of several the first by name counts: there
+    are no exchange rates here) the largest amount, then what has none; those of one place by id.
+    """
+    rank = CONSEQUENCES.index(consequence)
+    if not monthly_amount:
+        return f"{rank} ~"
+    currency = min(monthly_amount)
+    # An index entry cannot be long, and only somebody else writes such a currency.
+    return f"{rank} {currency[:_MOST_OF_A_CURRENCY]} {LARGEST - monthly_amount[currency]:019d}"
+
+
+class Customer(msgspec.Struct, kw_only=True, frozen=True):
+    """Whose object it is; e-mail and name None where nobody has them."""
+
+    id: str
+    email: str | None = None
+    name: str | None = None
+
+
 class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
-    """One difference as it is kept. `spooled` is opaque here; `found_at` in epoch seconds."""
+    """One difference as it is kept. `spooled` is opaque here; `found_at` in epoch seconds.
+
+    Amounts a month in minor units by currency: `monthly_amount` is what is at stake, `before` what
+    the database says of what differs, `after` what Stripe says; `not_computed`: what is not in
+    them.
+    """
 
     object: str
     object_id: str
     kind: str
     consequence: str
     fields: Fields
+    customer: Customer | None = None
     monthly_amount: dict[str, int]
+    monthly_before: dict[str, int] = {}
+    monthly_after: dict[str, int] = {}
+    not_computed: list[str] = []
     ends_access: bool
     action: str
     spooled: bytes | None
     found_at: int
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where it stands in a report; no two of one run have the same."""
+        return place(self.consequence, self.monthly_amount), self.object, self.object_id
 
 
 _decoder = msgspec.json.Decoder(list[DriftRow])
 
 
 class Tally(NamedTuple):
-    """So many differences of one kind, action and consequence; `monthly_amount` by currency."""
+    """So many differences of one kind, action and consequence; `monthly_amount` by currency.
+
+    `partial`: of how many the amount is not the whole truth.
+    """
 
     object: str
     kind: str
@@ -53,6 +106,7 @@ class Tally(NamedTuple):
     consequence: str
     differences: int
     monthly_amount: dict[str, int]
+    partial: int = 0
 
 
 def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -> None:
@@ -62,67 +116,128 @@ def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -
     connection.execute(
         """
         INSERT INTO stripe.drifts (
-            run_id, object, object_id, kind, consequence, fields, monthly_amount, ends_access,
-            action, spooled, found_at
+            run_id, object, object_id, kind, consequence, fields, customer_id, monthly_amount,
+            monthly_before, monthly_after, not_computed, place, ends_access, action, spooled,
+            found_at
         )
         SELECT
-            %(run_id)s, r.object, r.object_id, r.kind, r.consequence, r.fields, r.monthly_amount,
+            %(run_id)s, r.object, r.object_id, r.kind, r.consequence, r.fields, r.customer ->> 'id',
+            r.monthly_amount, r.monthly_before, r.monthly_after, r.not_computed, r.place,
             r.ends_access, r.action, decode(r.spooled, 'base64'), to_timestamp(r.found_at)
-        FROM json_to_recordset(%(rows)s::json) AS r(
-            object text, object_id text, kind text, consequence text, fields jsonb,
-            monthly_amount jsonb, ends_access boolean, action text, spooled text, found_at bigint
+        FROM ROWS FROM (
+            json_to_recordset(%(rows)s::json) AS (
+                object text, object_id text, kind text, consequence text, fields jsonb,
+                customer json, monthly_amount jsonb, monthly_before jsonb, monthly_after jsonb,
+                not_computed jsonb, ends_access boolean, action text, spooled text,
+                found_at bigint
+            ),
+            json_array_elements_text(%(places)s::json)
+        ) AS r(
+            object, object_id, kind, consequence, fields, customer, monthly_amount, monthly_before,
+            monthly_after, not_computed, ends_access, action, spooled, found_at, place
         )
         """
         + LAST_WORD,
-        {"run_id": run_id, "rows": msgspec.json.encode(rows).decode()},
+        {
+            "run_id": run_id,
+            "rows": msgspec.json.encode(rows).decode(),
+            "places": msgspec.json.encode([row.place[0] for row in rows]).decode(),
+        },
     )
 
 
-def read(
-    connection: Connection[Any],
-    run_id: str,
-    *,
-    pending_only: bool = False,
-    consequence: str | None = None,
-) -> Iterator[list[DriftRow]]:
-    """Yield a run's differences in batches, each in a statement of its own, in stable order.
+_COLUMNS = """d.object, d.object_id, d.kind, d.consequence, d.fields, d.monthly_amount,
+                    d.monthly_before, d.monthly_after, d.not_computed, d.ends_access, d.action,
+                    translate(encode(d.spooled, 'base64'), E'\\n', '') AS spooled,
+                    extract(epoch FROM d.found_at)::bigint AS found_at,
+                    d.customer_id"""
 
-    `consequence`: those of this one only.
-    """
+
+_UNNAMED = """CASE WHEN d.customer_id IS NOT NULL THEN json_build_object('id', d.customer_id) END"""
+
+
+def pending(connection: Connection[Any], run_id: str) -> Iterator[list[DriftRow]]:
+    """Yield what waits, in batches, each in a statement of its own, in stable order."""
     after = ("", "")
     while True:
-        found = connection.execute(
-            """
-            SELECT json_agg(d ORDER BY object, object_id)::text
+        rows = _read(
+            connection,
+            f"""
+            SELECT json_agg(r ORDER BY object, object_id)::text
             FROM (
-                SELECT object, object_id, kind, consequence, fields, monthly_amount, ends_access,
-                    action, translate(encode(spooled, 'base64'), E'\\n', '') AS spooled,
-                    extract(epoch FROM found_at)::bigint AS found_at
-                FROM stripe.drifts
-                WHERE run_id = %(run_id)s
-                    AND (object, object_id) > (%(object)s, %(object_id)s)
-                    AND (action = 'pending' OR NOT %(pending_only)s)
-                    AND (consequence = %(consequence)s OR %(consequence)s::text IS NULL)
-                ORDER BY object, object_id
+                SELECT {_COLUMNS}, {_UNNAMED} AS customer
+                FROM stripe.drifts AS d
+                WHERE d.run_id = %(run_id)s
+                    AND (d.object, d.object_id) > (%(object)s, %(object_id)s)
+                    AND d.action = 'pending'
+                ORDER BY d.object, d.object_id
                 LIMIT %(batch)s
-            ) AS d
-            """,
-            {
-                "run_id": run_id,
-                "object": after[0],
-                "object_id": after[1],
-                "pending_only": pending_only,
-                "consequence": consequence,
-                "batch": BATCH,
-            },
-        ).fetchone()
-        assert found is not None
-        if found[0] is None:
+            ) AS r
+            """,  # noqa: S608 (columns of this module's own)
+            {"run_id": run_id, "object": after[0], "object_id": after[1], "batch": BATCH},
+        )
+        if not rows:
             return
-        # One text for all: a row of columns each, through psycopg, takes four times as long.
-        rows = _decoder.decode(found[0])
         after = (rows[-1].object, rows[-1].object_id)
         yield rows
+
+
+def after(
+    connection: Connection[Any],
+    run_id: str,
+    last: tuple[str, str, str] | None,
+    consequence: str | None = None,
+) -> list[DriftRow]:
+    """Return a run's next differences after the place of one, as a report lists them.
+
+    `consequence`: those of this one only. LIMIT 1 makes the planner look each customer up: else it
+    may read the whole table for each batch. Each batch is a statement of its own, which may run
+    twice: whoever reads a report may take a long time over it.
+    """
+    first, object_, object_id = last or ("", "", "")
+    ranks = range(len(CONSEQUENCES)) if consequence is None else [CONSEQUENCES.index(consequence)]
+    return _read(
+        connection,
+        f"""
+        SELECT json_agg(
+            r ORDER BY sorted_at, object COLLATE "C", object_id COLLATE "C"
+        )::text
+        FROM (
+            SELECT d.*, coalesce(c.customer, {_UNNAMED}) AS customer
+            FROM (
+                SELECT {_COLUMNS}, d.place AS sorted_at
+                FROM stripe.drifts AS d
+                WHERE d.run_id = %(run_id)s
+                    AND (d.place, d.object COLLATE "C", d.object_id COLLATE "C")
+                        > (%(place)s::text, %(object)s::text, %(object_id)s::text)
+                    AND d.place < %(end)s::text
+                ORDER BY d.place, d.object COLLATE "C", d.object_id COLLATE "C"
+                LIMIT %(batch)s
+            ) AS d
+            LEFT JOIN LATERAL (
+                SELECT json_build_object('id', c.id, 'email', c.email, 'name', c.name) AS customer
+                FROM stripe.customers AS c
+                WHERE c.id = d.customer_id
+                LIMIT 1
+            ) AS c ON true
+        ) AS r
+        """,  # noqa: S608 (columns of this module's own)
+        {
+            "run_id": run_id,
+            "place": first or str(ranks[0]),
+            "object": object_,
+            "object_id": object_id,
+            "end": str(ranks[-1] + 1),
+            "batch": BATCH,
+        },
+    )
+
+
+def _read(connection: Connection[Any], text: str, parameters: dict[str, Any]) -> list[DriftRow]:
+    found = connection.execute(text.encode(), parameters).fetchone()
+    assert found is not None
+    # One text for all: a row of columns each, through psycopg, takes four times as long.
+    return [] if found[0] is None else _decoder.decode(found[0])
 
 
 def count(connection: Connection[Any], run_id: str) -> list[Tally]:
@@ -141,7 +256,8 @@ def count(connection: Connection[Any], run_id: str) -> list[Tally]:
         amounts.setdefault(tuple(group), {})[currency] = int(amount)
     rows = connection.execute(
         """
-        SELECT object, kind, action, consequence, count(*)
+        SELECT object, kind, action, consequence, count(*),
+            count(*) FILTER (WHERE not_computed <> '[]')
         FROM stripe.drifts
         WHERE run_id = %(run_id)s
         GROUP BY object, kind, action, consequence
@@ -150,9 +266,25 @@ def count(connection: Connection[Any], run_id: str) -> list[Tally]:
         {"run_id": run_id},
     )
     return [
-        Tally(name, kind, action, meaning, number, amounts.get((name, kind, action, meaning), {}))
-        for name, kind, action, meaning, number in rows
+        Tally(
+            name,
+            kind,
+            action,
+            meaning,
+            number,
+            amounts.get((name, kind, action, meaning), {}),
+            partial,
+        )
+        for name, kind, action, meaning, number, partial in rows
     ]
+
+
+def customers(connection: Connection[Any], ids: Sequence[str]) -> dict[str, Customer]:
+    """Return the customers of these that the database knows, by id."""
+    rows = connection.execute(
+        "SELECT id, email, name FROM stripe.customers WHERE id = ANY(%(ids)s)", {"ids": list(ids)}
+    )
+    return {row[0]: Customer(id=row[0], email=row[1], name=row[2]) for row in rows}
 
 
 def waiting(

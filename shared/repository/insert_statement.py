@@ -12,7 +12,8 @@ from shared.repository import column_sql as sql
 from shared.repository.drifts import LAST_WORD
 
 _BESIDE = (
-    "as_of_lower bigint, as_of_upper bigint, drift_consequence text, drift_monthly_amount jsonb"
+    "as_of_lower bigint, as_of_upper bigint, drift_consequence text, drift_monthly_amount jsonb,"
+    " drift_monthly_after jsonb, drift_not_computed jsonb, drift_place text"
 )
 
 
@@ -30,12 +31,14 @@ def insert_text(mirrored: MirroredObject) -> str:
         r."items" -> 'data' AS items"""
     has_status = any(column.name == "status" for column in columns)
     status = "jsonb_build_object('status', jsonb_build_array(NULL, w.status))"
+    customer = f'w."{mirrored.customer}"' if mirrored.customer is not None else "NULL"
     initial = [sql.initial(column, "w") for column in columns]
     return f"""
 WITH incoming AS MATERIALIZED (
     SELECT
         {_values(columns, values)},
-        r.as_of_lower, r.as_of_upper, r.drift_consequence, r.drift_monthly_amount{items}
+        r.as_of_lower, r.as_of_upper, r.drift_consequence, r.drift_monthly_amount,
+        r.drift_monthly_after, r.drift_not_computed, r.drift_place{items}
     FROM ROWS FROM (
         json_to_recordset(%(rows)s::json) AS ({members}),
         json_to_recordset(%(beside)s::json) AS ({_BESIDE})
@@ -68,13 +71,14 @@ written AS MATERIALIZED (
 ),
 told AS (
     INSERT INTO stripe.drifts AS d (
-        run_id, object, object_id, kind, consequence, fields, monthly_amount, ends_access, action,
-        spooled, found_at
+        run_id, object, object_id, kind, consequence, fields, customer_id, monthly_amount,
+        monthly_after, not_computed, place, ends_access, action, spooled, found_at
     )
     SELECT
         %(run_id)s::uuid, '{mirrored.name}', w.id, 'missing_in_database', w.drift_consequence,
-        {status if has_status else "jsonb_build_object()"}, w.drift_monthly_amount, false,
-        'repaired', NULL, to_timestamp(%(found_at)s::bigint)
+        {status if has_status else "jsonb_build_object()"}, {customer}, w.drift_monthly_amount,
+        w.drift_monthly_after, w.drift_not_computed, w.drift_place, false, 'repaired', NULL,
+        to_timestamp(%(found_at)s::bigint)
     FROM written AS w
 {LAST_WORD})
 SELECT id FROM incoming EXCEPT ALL SELECT id FROM inserted

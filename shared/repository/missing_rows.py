@@ -12,6 +12,7 @@ import msgspec
 from psycopg import Connection
 
 from shared.mirrored import MirroredObject
+from shared.repository.drifts import place
 from shared.repository.statements import statements
 
 
@@ -19,13 +20,16 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     """One row to insert, and what the report says of it.
 
     `one`: the object in Stripe's own shape, as `shape.prepare` leaves it. `as_of`: the interval in
-    which it was true. `monthly_amount` in minor units by currency.
+    which it was true. Amounts in minor units by currency: what is at stake, and what Stripe says;
+    `not_computed`: what is not in them.
     """
 
     one: Any
     as_of: tuple[int, int]
     consequence: str
     monthly_amount: dict[str, int]
+    monthly_after: dict[str, int]
+    not_computed: list[str]
 
 
 class _Beside(msgspec.Struct):
@@ -33,6 +37,9 @@ class _Beside(msgspec.Struct):
     as_of_upper: int
     drift_consequence: str
     drift_monthly_amount: dict[str, int]
+    drift_monthly_after: dict[str, int]
+    drift_not_computed: list[str]
+    drift_place: str
 
 
 def insert(
@@ -49,7 +56,17 @@ def insert(
     seconds. Returns the ids that somebody else has inserted since: of these nothing is written or
     kept. Raises psycopg.DataError or IntegrityError where one breaks a rule of the database.
     """
-    beside = [_Beside(*one.as_of, one.consequence, one.monthly_amount) for one in missing]
+    beside = [
+        _Beside(
+            *one.as_of,
+            one.consequence,
+            one.monthly_amount,
+            one.monthly_after,
+            one.not_computed,
+            place(one.consequence, one.monthly_amount),
+        )
+        for one in missing
+    ]
     parameters = {
         "rows": msgspec.json.encode([one.one for one in missing]).decode(),
         "beside": msgspec.json.encode(beside).decode(),

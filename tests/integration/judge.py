@@ -73,6 +73,7 @@ def _item(item: dict[str, Any]) -> Picture:
             "interval": recurring.get("interval"),
             "interval_count": recurring.get("interval_count"),
             "usage_type": recurring.get("usage_type"),
+            "transform_quantity": price.get("transform_quantity"),
             "created": item["created"],
             "metadata": item["metadata"],
             **{name: item[name] for name in _PERIOD},

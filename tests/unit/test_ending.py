@@ -34,6 +34,7 @@ def sums(*, inserted: int = 0, changed: int = 0) -> Totals:
         by_consequence={},
         listed={},
         monthly_amount={},
+        partial={},
     )
 
 

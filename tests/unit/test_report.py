@@ -2,15 +2,17 @@
 
 import io
 import json
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from reconcile.drift import tallied
 from reconcile.missed import Events
-from reconcile.report import as_json, as_text
-from reconcile.report.model import Report, RunFacts, RunOutcome, totals
-from shared.repository.drifts import DriftRow
+from reconcile.report import as_json, as_text, shown
+from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, totals
+from shared.repository.drifts import Customer, DriftRow
 from shared.repository.ledger import Failed
 
 
@@ -59,6 +61,12 @@ def report(*rows: DriftRow, failures: int = 0, **facts: Any) -> Report:
         events=Events(listed=9, missed=1),
         failed=failures,
         failures=failed,
+        conditions=Conditions(
+            version="1.2.3",
+            flags=("--grace", "5"),
+            grace_seconds=5,
+            access_statuses=("active",),
+        ),
     )
 
 
@@ -79,6 +87,7 @@ def test_json_has_the_keys_that_others_build_on() -> None:
     found = in_json(report(drift(), failures=1))
     assert {"run", "counts", "drift", "events"} <= found.keys()
     for part, names in {
+        "totals": "leak lockout money cosmetic",
         "run": "id mode started_at finished_at account livemode outcome",
         "counts": "stripe database in_sync in_flight drift repaired stripe_requests",
         "events": "listed missed not_entered refused failed oldest_unprocessed",
@@ -90,10 +99,21 @@ def test_json_has_the_keys_that_others_build_on() -> None:
         "id": "sub_1",
         "kind": "differs",
         "consequence": "leak",
+        "customer": None,
         "fields": {"status": ["active", "canceled"], "ended_at": [None, 1_790_000_000]},
         "monthly_amount": {"eur": 1234567},
+        "monthly_before": {},
+        "monthly_after": {},
+        "not_computed": [],
         "action": "repaired",
     }
+    assert found["totals"]["leak"] == {
+        "count": 1,
+        "monthly_amount": {"eur": 1234567},
+        "not_wholly_computed": 0,
+    }
+    assert (found["format"], found["version"], found["flags"]) == (2, "1.2.3", ["--grace", "5"])
+    assert (found["grace_seconds"], found["access_statuses"]) == (5, ["active"])
     assert found["run"]["started_at"] == "2026-09-21T14:13:20Z"
     assert found["events"]["oldest_unprocessed"] == "2026-09-21T14:13:20Z"
 
@@ -161,15 +181,28 @@ def test_text_says_what_it_leaves_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "minor, currency, shown",
-    [(63_000, "eur", "630.00 EUR"), (1_500, "jpy", "1,500 JPY"), (12_345, "kwd", "12.345 KWD")],
+    "minor, currency, expected",
+    [
+        (63_000, "eur", "630.00 EUR"),
+        (123_450, "usd", "1,234.50 USD"),
+        (0, "eur", "0.00 EUR"),
+        (-5, "eur", "-0.05 EUR"),
+        (1_500, "jpy", "1,500 JPY"),
+        (12_345, "kwd", "12.345 KWD"),
+        (500, "isk", "5.00 ISK"),
+        (Decimal("0.25"), "eur", "0.0025 EUR"),
+        (Decimal("0.000000000001"), "jpy", "0.000000000001 JPY"),
+        (2**63 - 1, "eur", "92,233,720,368,547,758.07 EUR"),
+    ],
 )
-def test_amounts_are_shown_as_people_write_them(minor: int, currency: str, shown: str) -> None:
-    assert as_text.money(minor, currency) == shown
+def test_amounts_are_shown_as_people_write_them(
+    minor: int | Decimal, currency: str, expected: str
+) -> None:
+    assert shown.money(minor, currency) == expected
 
 
 @pytest.mark.parametrize(
-    "value, shown",
+    "value, expected",
     [
         (1_790_000_000, "2026-09-21 14:13:20 UTC"),
         ("1790000000.2", "2026-09-21 14:13:20.2 UTC"),
@@ -177,35 +210,113 @@ def test_amounts_are_shown_as_people_write_them(minor: int, currency: str, shown
         ("-0.5", "1969-12-31 23:59:59.5 UTC"),
         ("-63600000000.5", "-63600000000.5"),
         (2**63 - 1, "9223372036854775807"),
+        (None, "null"),
     ],
 )
-def test_time_is_shown_to_its_fraction(value: int | str, shown: str) -> None:
-    row = DriftRow(
-        object="subscription",
-        object_id="sub_1",
-        kind="differs",
-        consequence="money",
-        fields={"cancel_at": (value, None)},
-        monthly_amount={},
-        ends_access=False,
-        action="reported",
-        spooled=None,
-        found_at=0,
-    )
-    assert as_text._value(row, "cancel_at", value) == shown
+def test_time_is_shown_to_its_fraction(value: int | str | None, expected: str) -> None:
+    text = in_text(report(drift(fields={"cancel_at": (value, 0)})))
+    assert f"cancel_at: {expected} -> 1970-01-01 00:00:00 UTC" in text
 
 
-def test_metadata_of_an_item_is_shown_as_it_is() -> None:
-    row = DriftRow(
-        object="subscription",
-        object_id="sub_1",
-        kind="differs",
-        consequence="cosmetic",
-        fields={"items.si_1.metadata": ({"a": "b"}, {})},
-        monthly_amount={},
-        ends_access=False,
-        action="reported",
-        spooled=None,
-        found_at=0,
+@pytest.mark.parametrize(
+    "fields, expected",
+    [
+        ({"items.si_1.metadata": ({"a": "b"}, {})}, 'items.si_1.metadata: {"a": "b"} -> {}'),
+        ({"missing_in_stripe_since": (None, 1_790_000_000)}, "Stripe does not know it"),
+        (
+            {"missing_in_stripe_since": (1_790_000_000, None)},
+            "Stripe knows it, though it is marked as missing since 2026-09-21 14:13:20 UTC",
+        ),
+        (
+            {"items.si_1.unit_amount": (123_450, None)},
+            "items.si_1.unit_amount: 1,234.50 EUR -> none",
+        ),
+        (
+            {"items.si_1.unit_amount_decimal": ("0.25", "1")},
+            "items.si_1.unit_amount_decimal: 0.0025 EUR -> 0.01 EUR",
+        ),
+        (
+            {
+                "items.si_1": (
+                    None,
+                    {
+                        "id": "si_1",
+                        "price_id": "price_1",
+                        "quantity": 5,
+                        "currency": "kwd",
+                        "unit_amount": 1_500,
+                        "interval": "month",
+                        "interval_count": 3,
+                    },
+                )
+            },
+            "items.si_1: null -> 5 x price_1 at 1.500 KWD every 3 month",
+        ),
+    ],
+)
+def test_field_is_said_as_a_person_would(fields: Any, expected: str) -> None:
+    text = in_text(report(drift(consequence="money", fields=fields, monthly_before={"eur": 900})))
+    assert f"\n    {expected}\n" in text
+
+
+def test_money_says_before_after_and_what_is_at_stake() -> None:
+    text = in_text(
+        report(
+            drift(
+                consequence="money",
+                fields={"items.si_1.quantity": (12, 5)},
+                monthly_amount={"eur": 6_300},
+                monthly_before={"eur": 10_800},
+                monthly_after={"eur": 4_500},
+                not_computed=["discounts", "metered"],
+            )
+        )
     )
-    assert as_text._value(row, "items.si_1.metadata", {"a": "b"}) == '{"a": "b"}'
+    for words in (
+        "money          1  amounts or billing dates differ, 63.00 EUR a month at stake, 1 not",
+        "MONEY  subscription sub_1  differs, 63.00 EUR a month at stake  [repaired]",
+        "    a month: 108.00 EUR -> 45.00 EUR\n",
+        "    not computed: discounts; usage of metered prices\n",
+        "before discounts and taxes",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    "customer, expected",
+    [
+        (Customer(id="cus_1"), "    customer: cus_1\n"),
+        (
+            Customer(id="cus_1", email="ada@example.com", name="Ada"),
+            "    customer: cus_1  Ada  <ada@example.com>\n",
+        ),
+        (None, "[repaired]\n    status"),
+    ],
+)
+def test_difference_names_its_customer(customer: Customer | None, expected: str) -> None:
+    of = report(drift(customer=customer))
+    assert expected in in_text(of)
+    (row,) = in_json(of)["drift"]
+    assert row["customer"] == (customer and msgspec.to_builtins(customer))
+
+
+def test_fields_amounts_and_totals_stand_in_one_order() -> None:
+    fields = {
+        "items.si_2.quantity": (1, 2),
+        "metadata": ({}, {"a": "b"}),
+        "status": ("a", "b"),
+        "items.si_1.unit_amount": (1, 2),
+        "items.si_1.quantity": (1, 2),
+        "nobody_knows": (1, 2),
+        "missing_in_stripe_since": (1, None),
+    }
+    amounts = {"usd": 1, "eur": 2}
+    found = in_json(report(drift(fields=fields, monthly_amount=amounts, monthly_after=amounts)))
+    (row,) = found["drift"]
+    assert list(row["fields"]) == [
+        *("missing_in_stripe_since", "status", "metadata", "nobody_knows"),
+        *("items.si_1.quantity", "items.si_1.unit_amount", "items.si_2.quantity"),
+    ]
+    assert list(row["monthly_amount"]) == list(row["monthly_after"]) == ["eur", "usd"]
+    assert list(found["totals"]) == ["leak", "lockout", "money", "cosmetic"]
+    assert list(found["totals"]["leak"]["monthly_amount"]) == ["eur", "usd"]

@@ -8,25 +8,29 @@ from shared.objects import MIRRORED
 from shared.repository import mirror_rows
 from shared.repository.account import Account, claim_account, read_account
 from shared.stripe_api import StripeApi
+from shared.whose import mode
 
 _PROBES = 5
+
+_ACCOUNT_SECONDS = 5.0
+"""What the account's id, which a run can do without, may cost of its time."""
 
 
 def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) -> Account:
     """Return the account that both sides belong to. Raises WrongAccount.
 
     The mode is told by the key itself. The account's id needs a permission that a restricted key
-    may lack, so rows of the database vouch for it too: a subscription never vanishes from Stripe,
-    and a key that knows none of the newest ones is another account's. `claim`: enter whose
-    database this is, where that is not known yet.
+    may lack, and Stripe may answer anything else in its place. So rows of the database vouch for
+    it too: a subscription never vanishes from Stripe, and a key that knows none of the newest ones
+    is another account's. `claim`: enter whose database this is, where that is not known yet.
     """
     held = database.read(read_account)
     if held is not None and held.livemode != stripe.livemode:
         raise WrongAccount(
-            f"the key is of {_mode(stripe.livemode)} mode, the database mirrors"
-            f" {_mode(held.livemode)} mode: set STRIPE_SECRET_KEY or DATABASE_URL to match"
+            f"the key is of {mode(stripe.livemode)} mode, the database mirrors"
+            f" {mode(held.livemode)} mode: set STRIPE_SECRET_KEY or DATABASE_URL to match"
         )
-    account_id = stripe.account_id()
+    account_id = stripe.account_id(_ACCOUNT_SECONDS)
     known = held.id if held else None
     if known is not None and account_id is not None and known != account_id:
         raise WrongAccount(f"the key is of account {account_id}, the database mirrors {known}")
@@ -61,7 +65,3 @@ def _probe(database: Database, stripe: StripeApi) -> None:
                 " it is the key of another account, or that account's data was deleted:"
                 " then begin with an empty database"
             )
-
-
-def _mode(livemode: bool) -> str:
-    return "live" if livemode else "test"

@@ -9,19 +9,21 @@ again; no lock is held while Stripe is asked.
 from __future__ import annotations
 
 import enum
+import logging
 import time
 from typing import TypeVar
 
 import msgspec
 import psycopg
 
-from shared import truth
+from shared import log, truth
 from shared.database import Database, describe
 from shared.errors import (
     DatabaseUnavailable,
     ObjectMissing,
     UnreadableObject,
     WrongAccount,
+    WrongKey,
 )
 from shared.event import LAST_SECOND, Event
 from shared.mirrored import Content, Held, MirroredObject
@@ -32,8 +34,14 @@ from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Found, Write
 from shared.stripe_api import StripeApi
 from shared.truth import Verdict
+from shared.whose import Whose, whose
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_ACCOUNT_SECONDS = 1.5
+"""What the question for our account's id may take of the time for an event's answer."""
 
 
 class Outcome(enum.StrEnum):
@@ -74,49 +82,42 @@ class Mirror:
         self._stripe = stripe
         self._source = source
         self._account: Account | None = None
+        self._id_of_key: str | None = None
+        self._is_key_asked = False
 
     def apply_event(self, event: Event, payload: bytes, deadline: float) -> Receipt:
         """Apply an event once and return what became of it, committed.
 
-        An object that cannot be read, or that breaks a rule of the database, ends as FAILED in the
-        ledger, with its payload. Raises WrongAccount; DatabaseUnavailable and StripeUnavailable
-        (also past `deadline`, on time.monotonic()), after which nothing was written.
+        An object that neither its event nor Stripe's answer lets us read and write ends as FAILED
+        in the ledger, with its payload, and so does one that Stripe has no more. Raises
+        WrongAccount; DatabaseUnavailable and StripeUnavailable (also past `deadline`, on
+        time.monotonic()), WrongKey among these, after which nothing was written.
         """
-        self._require_our_account(event, deadline)
+        is_told = self._whose(event, deadline) is Whose.OURS
         mirrored = event.mirrored
         if mirrored is None:
             return Receipt(outcome=Outcome.IGNORED, event_id=event.id, event_type=event.type)
         work = _Work(self._database, self._stripe, event, mirrored, payload, deadline, self._source)
-        try:
-            return work.apply()
-        except UnreadableObject as error:
-            return work.fail(str(error))
-        except ObjectMissing as error:
-            return work.fail(str(error))
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            return work.fail(describe(error))
+        return work.apply(is_told=is_told)
 
-    def _require_our_account(self, event: Event, deadline: float) -> None:
-        """Refuse an event of another mode or account; claim a database that is nobody's yet."""
-        if self._account is None:
-            wanted = Account(None, self._stripe.livemode)
-            self._account = self._database.read(lambda c: claim_account(c, wanted), deadline)
+    def _whose(self, event: Event, deadline: float) -> Whose:
+        """Say whose it is, by what the database says by now, and claim one that is nobody's yet."""
         ours = self._account
-        if event.account is not None and ours.id is None:
-            # A nightly run may have entered the account's id in the meantime.
-            ours = self._account = self._database.read(read_account, deadline) or ours
-        require_ours(event, ours)
-
-
-def require_ours(event: Event, ours: Account) -> None:
-    """Raise WrongAccount for an event of another mode or account than the database mirrors."""
-    if event.livemode != ours.livemode:
-        raise WrongAccount(
-            f"the event is of {_mode(event.livemode)} mode,"
-            f" the database mirrors {_mode(ours.livemode)} mode"
-        )
-    if event.account is not None and event.account != ours.id:
-        raise WrongAccount("the event is of another (connected) account")
+        if ours is not None and (told := whose(event, ours)) is Whose.OURS:
+            return told
+        # A nightly run may have entered the account's id in the meantime.
+        nobodys = Account(None, self._stripe.livemode)
+        held = self._account = self._database.read(read_account, deadline)
+        told = whose(event, held or nobodys)
+        if told is Whose.OURS and held is None:
+            self._account = self._database.read(lambda c: claim_account(c, nobodys), deadline)
+        if told is Whose.NOT_TOLD and (held is None or held.id is None):
+            # Asked once, and not entered: the key may turn out to be another account's.
+            if not self._is_key_asked:
+                self._id_of_key = self._stripe.account_id(_ACCOUNT_SECONDS)
+                self._is_key_asked = True
+            told = whose(event, (held or nobodys)._replace(id=self._id_of_key))
+        return told
 
 
 class _Work:
@@ -143,9 +144,54 @@ class _Work:
         self._asked = 0
         self._retries = 0
 
-    def apply(self) -> Receipt:
+    def apply(self, *, is_told: bool) -> Receipt:
+        """Bring the row to what Stripe has, by the first of these that does.
+
+        1. Of an event that is told to be ours: by its snapshot.
+        2. Where that cannot be read or written, and where it is not told whose it is: by Stripe's
+           answer about its object.
+        3. Where there is none, or nothing can be made of it either, it fails: if Stripe has the
+           event. If not, the event is another account's, or the key is.
+        """
+        reasons: list[str] = []
+        steps = [self._event.subject]
+        if is_told:
+            steps.insert(0, lambda: self._event.content(self._mirrored))
+        for content in steps:
+            try:
+                receipt = self._settle(content())
+            except _UNFIT as error:
+                reasons.append(_words(error))
+                if self._asked:
+                    break
+            except ObjectMissing as error:
+                self._require_known(is_told=is_told)
+                reasons.append(str(error))
+                break
+            else:
+                if reasons:
+                    log.event(_log, "snapshot.unfit", event_id=self._event.id, reason=reasons[0])
+                return receipt
+        if not (is_told or self._asked):
+            self._require_known(is_told=False)
+        return self._fail(", and ".join(reasons))
+
+    def _require_known(self, *, is_told: bool) -> None:
+        """Raise unless our key's account has the event: then its object is gone indeed.
+
+        Also of one that is too old to be asked for where it is told to be ours.
+        """
+        known = self._stripe.knows(self._event, self._deadline)
+        if known or (known is None and is_told):
+            return
+        if is_told:
+            raise WrongKey(self._event.id)
+        raise WrongAccount(
+            "the event names an account, and the key of ours knows neither the event nor its object"
+        )
+
+    def _settle(self, content: Content) -> Receipt:
         """Read, decide and write until one write holds."""
-        content = self._event.content(self._mirrored)
         self._object_id = content.id
         while True:
             attempt = self._attempt(content)
@@ -161,7 +207,7 @@ class _Work:
             if time.monotonic() >= self._deadline:
                 raise DatabaseUnavailable(f"lost {self._retries} races for one row")
 
-    def fail(self, error: str) -> Receipt:
+    def _fail(self, error: str) -> Receipt:
         """Keep the event in the ledger with its payload and why it could not be applied."""
         if not self._enter(Outcome.FAILED, error):
             return self._receipt(Outcome.DUPLICATE)
@@ -287,5 +333,9 @@ def _unless_done(error: psycopg.errors.UniqueViolation, lost: T) -> T:
     return lost
 
 
-def _mode(livemode: bool) -> str:
-    return "live" if livemode else "test"
+_UNFIT = (UnreadableObject, psycopg.DataError, psycopg.IntegrityError)
+"""What says that a content can be read by nobody, or that the database cannot hold it."""
+
+
+def _words(error: Exception) -> str:
+    return describe(error) if isinstance(error, psycopg.Error) else str(error)

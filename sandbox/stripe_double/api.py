@@ -8,6 +8,7 @@ from msgspec import Struct
 from sandbox.stripe_double.calls import Call, answer_one
 from sandbox.stripe_double.customer_routes import list_customers, retrieve_customer
 from sandbox.stripe_double.event_routes import list_events, retrieve_event
+from sandbox.stripe_double.events import KEPT_SECONDS, thin_body
 from sandbox.stripe_double.refusals import Refusal, forbidden
 from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.subscription_routes import (
@@ -38,6 +39,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 def find_endpoint(request: Request) -> tuple[Endpoint, str]:
     """The endpoint of a request and the id in its path, or the refusal of an unknown one."""
+    if request.path.startswith(_THIN_EVENTS) and request.method == "GET":
+        return _THIN_EVENT, request.path.removeprefix(_THIN_EVENTS)
     prefix, _, rest = request.path.removeprefix("/v1/").partition("/")
     endpoint = _ENDPOINTS.get((prefix, bool(rest)))
     if not request.path.startswith("/v1/") or endpoint is None or request.method != "GET":
@@ -72,6 +75,23 @@ def _retrieve_account(call: Call) -> Answer:
     }
     return answer_one(body, call)
 
+
+def _retrieve_thin_event(call: Call) -> Answer:
+    """The second API has an error code of its own for what it has not."""
+    realm = call.realm
+    with realm.lock:
+        number = realm.events.thin_ids.number(call.name)
+        events = realm.events.all()
+        oldest = realm.clock.now() - KEPT_SECONDS
+    if number is None or number >= len(events) or events[number].created < oldest:
+        raise Refusal(404, f"No such event: '{call.name}'", code="not_found")
+    return answer_one(thin_body(events[number], realm.events.thin_ids), call)
+
+
+_THIN_EVENTS = "/v2/core/events/"
+_THIN_EVENT = Endpoint(
+    name="thin_events.retrieve", permission="events", answer=_retrieve_thin_event
+)
 
 _ENDPOINTS = {
     (resource, single): Endpoint(name=f"{resource}.{verb}", permission=permission, answer=answer)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Any process of any version must take the same lock, so the number is fixed for good.
 _LOCK_TIMEOUT = "55P03"
 _LOCK = 7_306_095_128_417_266
-_NAME = re.compile(r"^\d{4}_[a-z0-9_]+\.sql$")
+_NAME = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def migrations() -> tuple[Migration, ...]:
     ]
     found.sort(key=lambda migration: migration.name)
     numbers = [migration.name[:4] for migration in found]
-    bad = [m.name for m in found if not _NAME.match(m.name) or numbers.count(m.name[:4]) > 1]
+    bad = [m.name for m in found if not _NAME.fullmatch(m.name) or numbers.count(m.name[:4]) > 1]
     if bad:
         raise SchemaMismatch(f"migrations named badly or numbered twice: {', '.join(bad)}")
     return tuple(found)

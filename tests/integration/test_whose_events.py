@@ -1,7 +1,7 @@
 """Whose an event is, end to end: nothing of a stranger is stored, and nothing of ours is lost."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -14,7 +14,7 @@ from tests.integration.witness import count, one
 KEYS = ["sk_test_double", "rk_test_double"]
 """One that may read its account, and one that may not."""
 
-NAMES = {
+NAMES: dict[str, Callable[[str], dict[str, object]]] = {
     "account": lambda account: {"account": account},
     "context": lambda account: {"context": account},
     "both": lambda account: {"account": account, "context": account},
@@ -22,7 +22,10 @@ NAMES = {
     "path and account": lambda account: {"account": account, "context": f"org_1Group/{account}"},
     "connected": lambda account: {"account": account, "context": f"acct_1Platform/{account}"},
 }
-ODD = {"organization": {"context": "org_1Group"}, "nothing": {"context": ""}}
+ODD: dict[str, dict[str, object]] = {
+    "organization": {"context": "org_1Group"},
+    "nothing": {"context": ""},
+}
 
 TABLES = ("customers", "subscriptions", "subscription_items", "events", "changes")
 

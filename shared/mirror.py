@@ -26,6 +26,7 @@ from shared.errors import (
     WrongKey,
 )
 from shared.event import LAST_SECOND, Event
+from shared.left_out import left_out, would_empty
 from shared.mirrored import Content, Held, MirroredObject
 from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account, claim_account, read_account
@@ -141,6 +142,7 @@ class _Work:
         self._payload = payload
         self._deadline = deadline
         self._object_id: str | None = None
+        self._unsaid: frozenset[str] = frozenset()
         self._asked = 0
         self._retries = 0
 
@@ -156,7 +158,7 @@ class _Work:
         reasons: list[str] = []
         steps = [self._event.subject]
         if is_told:
-            steps.insert(0, lambda: self._event.content(self._mirrored))
+            steps.insert(0, self._snapshot)
         for content in steps:
             try:
                 receipt = self._settle(content())
@@ -175,6 +177,12 @@ class _Work:
         if not (is_told or self._asked):
             self._require_known(is_told=False)
         return self._fail(", and ".join(reasons))
+
+    def _snapshot(self) -> Content:
+        content = self._event.content(self._mirrored)
+        if self._event.carried is not None:
+            self._unsaid = left_out(self._mirrored, self._event.carried, content)
+        return content
 
     def _require_known(self, *, is_told: bool) -> None:
         """Raise unless our key's account has the event: then its object is gone indeed.
@@ -215,7 +223,7 @@ class _Work:
 
     def _attempt(self, content: Content) -> Attempt:
         """Apply what is simply newer in one statement, or return what a decision needs."""
-        if content.items is None or self._source == "reconcile":
+        if content.items is None or self._unsaid or self._source == "reconcile":
             return self._look()
         entry = self._entry(Outcome.APPLIED)
         try:
@@ -257,19 +265,25 @@ class _Work:
         return self._write(content, held, as_of, ended)
 
     def _decide(self, content: Content, found: Found, incoming: truth.Interval) -> Verdict:
-        """Apply the rule; a snapshot that is not whole may be old, but is never the answer."""
+        """Apply the rule; a snapshot that is not whole may be old, but is never the answer.
+
+        Nor is one that would empty what it does not speak of.
+        """
         held = found.held
         if content.items is None:
             is_old = held is not None and incoming.upper <= held.as_of.lower
             return Verdict.STALE if is_old else Verdict.ASK
-        return truth.decide(
+        fields = self._mirrored.differences(held, content)
+        verdict = truth.decide(
             held.as_of if held else None,
             incoming,
-            equal=held is not None and not self._mirrored.differences(held, content),
+            equal=held is not None and not fields,
             held_is_terminal=held is not None and self._mirrored.is_terminal(held.row),
             incoming_is_terminal=self._mirrored.is_terminal(content.row),
             compared=LAST_SECOND if self._source == "reconcile" else found.compared,
         )
+        is_doubtful = verdict is Verdict.REPLACE and would_empty(fields, self._unsaid)
+        return Verdict.ASK if is_doubtful else verdict
 
     def _write(
         self, content: Content, held: Held | None, as_of: truth.Interval, ended: int | None

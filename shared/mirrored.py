@@ -88,7 +88,8 @@ class MirroredObject:
     of a row whether Stripe never changes its state again. `settle` brings a decoded object and its
     items (None where not all are embedded) to one shape in place, again and again with one result
     (fields that moved between API versions). `extra`: further fields that `settle` needs decoded.
-    `list_parameters`: what makes the API's list complete.
+    `list_parameters`: what makes the API's list complete. `also_as`: columns by the names that
+    older API versions have for them.
     """
 
     name: str
@@ -100,6 +101,7 @@ class MirroredObject:
     settle: Callable[[Any, list[Any] | None], None] = _as_read
     extra: Sequence[tuple[str, Any, Any]] = ()
     list_parameters: Mapping[str, str] = field(default_factory=dict)
+    also_as: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def decoded(self) -> Columns:

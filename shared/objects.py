@@ -126,6 +126,7 @@ SUBSCRIPTION = MirroredObject(
     extra=(("discount", Expanded | None, None),),
     # Else canceled subscriptions are left out (docs.stripe.com/api/subscriptions/list).
     list_parameters={"status": "all"},
+    also_as={"discounts": "discount"},
 )
 
 _CUSTOMER_COLUMNS = (

@@ -37,8 +37,8 @@ def left_out(mirrored: MirroredObject, body: msgspec.Raw, content: Content) -> f
 
 
 def would_empty(fields: Fields, unsaid: frozenset[str]) -> bool:
-    """Return whether a change would empty a field that the body leaves out."""
-    return any(name in unsaid for name in fields)
+    """Return whether a change would take a value from a field that the body leaves out."""
+    return any(before is not None and name in unsaid for name, (before, _) in fields.items())
 
 
 def _of(

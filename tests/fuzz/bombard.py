@@ -1,8 +1,8 @@
 """100,000 mutated bodies against the running webhook: `python -m tests.fuzz.bombard`.
 
 A third is not validly signed. The others are, and carry objects that no mutation makes readable:
-so no row of any object may come of them, only kept failures, and no answer but 200, 400, 413, and 503
-where Stripe knows neither the event nor its object.
+so no row of any object may come of them, only kept failures, and no answer but 200, 400, 413,
+and 503 where Stripe knows neither the event nor its object.
 """
 
 # ruff: noqa: T201 - a command speaks to a person

@@ -51,6 +51,7 @@ def _connect(
         settings.database_url.reveal(),
         application_name="subscription-sync reconcile",
         read_only=arguments.report,
+        schema=settings.stripe_schema,
     )
     http = StripeHttp(
         settings.stripe_api_base,

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
+from shared import schema as naming
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ _LOOK_SECONDS = 0.1
 """How long a caller waits for a connection before it looks why there is none."""
 
 
-class Connection(psycopg.Connection[Any]):
+class Connection(naming.Connection):
     """A connection on which no single wait is longer than `seconds`, nor past `deadline`.
 
     The server's statement_timeout does not help against a server that hangs. A connection whose
@@ -62,13 +63,16 @@ class Database:
         application_name: str = "subscription-sync",
         read_only: bool = False,
         plan_once: bool = False,
+        schema: str = naming.DEFAULT,
     ) -> None:
         """Prepare the pool without touching the network; the first use connects.
 
         `read_only`: the server itself refuses every write. `plan_once`: each prepared statement is
         planned without regard to its values; planning takes longer than all else of an event.
+        `schema`: the one in which everything lies.
         """
         self._seconds = statement_seconds
+        self._schema = schema
         self._lent: set[Connection] = set()
         # Of the pool, but not put back: to put one back and get it again takes a tenth of an event.
         # While somebody waits in the pool's line nothing is held back here.
@@ -232,6 +236,7 @@ class Database:
 
     def _configure(self, connection: Connection) -> None:
         connection.seconds = self._seconds
+        connection.schema = self._schema
 
 
 def conninfo(
@@ -278,5 +283,5 @@ def describe(error: psycopg.Error) -> str:
     rule = diagnosis.constraint_name or diagnosis.column_name
     what = f"{type(error).__name__} ({error.sqlstate or 'no answer'})"
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        what += ": the role lacks a grant, run docs/roles.sql as after each upgrade"
+        what += ": the role lacks a grant, run what `migrate --roles` prints, as after each upgrade"
     return f"{what} at {rule}" if rule else what

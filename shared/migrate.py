@@ -12,17 +12,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import psycopg
 
 from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
-
-if TYPE_CHECKING:
-    import psycopg
+from shared.schema import DEFAULT, Connection, in_schema
 
 # Any process of any version must take the same lock, so the number is fixed for good.
 _LOCK_TIMEOUT = "55P03"
 _LOCK = 7_306_095_128_417_266
-_NAME = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
+_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
+_ROLES = "roles.sql"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ def migrations() -> tuple[Migration, ...]:
     found = [
         Migration(name=entry.name, sql=entry.read_text(encoding="utf-8"))
         for entry in resources.files("shared").joinpath("migrations").iterdir()
-        if entry.name.endswith(".sql")
+        if entry.name.endswith(".sql") and entry.name != _ROLES
     ]
     found.sort(key=lambda migration: migration.name)
     numbers = [migration.name[:4] for migration in found]
@@ -60,6 +61,12 @@ def migrations() -> tuple[Migration, ...]:
     if bad:
         raise SchemaMismatch(f"migrations named badly or numbered twice: {', '.join(bad)}")
     return tuple(found)
+
+
+def roles(schema: str = DEFAULT) -> str:
+    """Return the SQL that makes the programs' roles in that schema, for psql and an owner of it."""
+    text = resources.files("shared").joinpath("migrations", _ROLES).read_text(encoding="utf-8")
+    return in_schema(text, schema)
 
 
 def schema_state(
@@ -96,16 +103,16 @@ def require_current(connection: psycopg.Connection[Any]) -> None:
         )
 
 
-def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ...]:
+def migrate(
+    url: str, files: Sequence[Migration] | None = None, *, schema: str = DEFAULT
+) -> tuple[str, ...]:
     """Apply all pending migrations in one transaction and return their names.
 
     Two at once: the second waits and finds nothing to do. Raises SchemaMismatch when an applied
     file was edited or is unknown here; psycopg.Error when a file fails. Nothing is half applied.
     """
-    import psycopg
-
     files = migrations() if files is None else files
-    with psycopg.connect(url, connect_timeout=10) as connection:
+    with _connect(url, schema) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         # Whoever waits for a table makes everybody wait behind it, the webhook above all.
         connection.execute("SET LOCAL lock_timeout = '3s'")
@@ -142,27 +149,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command `migrate`: 0 done, 1 failed or (with --check) something pending, 2 usage."""
     parser = argparse.ArgumentParser(
         prog="migrate",
-        description="Bring the schema `stripe` of DATABASE_URL to this version.",
+        description="Bring the schema of DATABASE_URL to this version: `stripe`, or the one"
+        " that STRIPE_SCHEMA names.",
         epilog="Environment: DATABASE_URL or DATABASE_URL_FILE. Exit status: 0 done or current,"
         " 1 failed or pending, 2 wrong usage or settings.",
     )
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 when something is pending"
     )
+    parser.add_argument(
+        "--roles",
+        action="store_true",
+        help="print the SQL that gives each program a role with exactly what it needs; change"
+        " nothing",
+    )
     arguments = parser.parse_args(argv)
-    import psycopg
-
     from shared import settings
     from shared.database import describe
 
     try:
-        url = settings.load_migrate(os.environ).database_url.reveal()
+        if arguments.roles:
+            print(roles(settings.load_schema(os.environ).stripe_schema), end="")
+            return 0
+        given = settings.load_migrate(os.environ)
+        url, schema = given.database_url.reveal(), given.stripe_schema
         if arguments.check:
-            with psycopg.connect(url, connect_timeout=10) as connection:
+            with _connect(url, schema) as connection:
                 require_current(connection)
             print("the schema is current")
             return 0
-        applied = migrate(url)
+        applied = migrate(url, schema=schema)
     except SettingsError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return 2
@@ -178,6 +194,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"applied {name}")
     print("the schema is current")
     return 0
+
+
+def _connect(url: str, schema: str) -> Connection:
+    connection = Connection.connect(url, connect_timeout=10)
+    connection.schema = schema
+    return connection
 
 
 def _explain(error: psycopg.Error) -> str | None:

@@ -117,9 +117,10 @@ class StripeApi:
             # is the same before and after, there was a moment at which both were true.
             items = self._all_items(mirrored, object_id, deadline)
             again = self._object(mirrored, object_id, deadline)
-            whole = mirrored.decode(answer.body, items)
-            if mirrored.decode(again.body, items) == whole:
-                return Retrieved(whole, Interval(answer.as_of.lower, again.as_of.upper))
+            if items is not None:
+                whole = mirrored.decode(answer.body, items)
+                if mirrored.decode(again.body, items) == whole:
+                    return Retrieved(whole, Interval(answer.as_of.lower, again.as_of.upper))
             answer = again
         raise StripeUnavailable(f"GET {mirrored.path}/:id: it changes while its items are read")
 
@@ -133,12 +134,18 @@ class StripeApi:
 
     def _all_items(
         self, mirrored: MirroredObject, object_id: str, deadline: float | None
-    ) -> list[Any]:
+    ) -> list[Any] | None:
+        """Return the items page by page, None where the cursor's item has gone meanwhile."""
         assert mirrored.items is not None
         items: list[Any] = []
         parameters: dict[str, str | int] = {mirrored.name: object_id, "limit": PAGE}
         for _ in range(_MOST_ITEM_PAGES):
-            answer = self._http.get(mirrored.items.path, parameters, deadline=deadline)
+            try:
+                answer = self._http.get(mirrored.items.path, parameters, deadline=deadline)
+            except (StripeUnreadable, ObjectMissing):
+                if "starting_after" in parameters:
+                    return None
+                raise
             page, has_more = mirrored.decode_items(answer.body)
             items.extend(page)
             if not has_more or not page:

@@ -20,6 +20,8 @@ As a process: `python -m sandbox.stripe_double --port 12111 --seed-subscriptions
 - what was asked: requests, request_counts, clear_requests;
 - realm: the same for another account or for live mode.
 
+What it holds of Stripe, and from where that is known, is tests/integration/stripe_facts.py.
+
 From other processes, JSON over HTTP: `POST /_control/call` with `{"method", "args", "keywords",
 "realm": {"account", "livemode"}}` answers `{"result"}` (400 `{"error"}`) for each of these but
 hold and hook; `POST /_control/hold` (a number), `GET /_control/hold/N/reached?timeout=`,

@@ -9,7 +9,8 @@ from sandbox.stripe_double.calls import Call, answer_one
 from sandbox.stripe_double.customer_routes import list_customers, retrieve_customer
 from sandbox.stripe_double.event_routes import list_events, retrieve_event
 from sandbox.stripe_double.events import KEPT_SECONDS, thin_body
-from sandbox.stripe_double.refusals import Refusal, forbidden
+from sandbox.stripe_double.parameters import check_parameters
+from sandbox.stripe_double.refusals import Refusal, forbidden, troubled, unknown_url
 from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.subscription_routes import (
     list_items,
@@ -44,21 +45,23 @@ def find_endpoint(request: Request) -> tuple[Endpoint, str]:
     prefix, _, rest = request.path.removeprefix("/v1/").partition("/")
     endpoint = _ENDPOINTS.get((prefix, bool(rest)))
     if not request.path.startswith("/v1/") or endpoint is None or request.method != "GET":
-        raise Refusal(
-            404,
-            f"Unrecognized request URL ({request.method}: {request.path}). Please see "
-            "https://stripe.com/docs or we can help at https://support.stripe.com/.",
-        )
+        raise unknown_url(request.method, request.path)
     return endpoint, rest
 
 
 def answer_call(endpoint: Endpoint, call: Call) -> Answer:
     if endpoint.permission not in call.key.permissions:
         raise forbidden(call.key, _PERMISSION_NAMES[endpoint.permission])
+    check_parameters(call.request, endpoint.name)
     return endpoint.answer(call)
 
 
 def _retrieve_account(call: Call) -> Answer:
+    status = call.realm.switches.account_status
+    if status == 404:
+        raise unknown_url(call.request.method, call.request.path)
+    if status != 200:
+        return troubled(status, None, None)
     body: JsonObject = {
         "id": call.realm.account,
         "object": "account",
@@ -85,7 +88,8 @@ def _retrieve_thin_event(call: Call) -> Answer:
         oldest = realm.clock.now() - KEPT_SECONDS
     if number is None or number >= len(events) or events[number].created < oldest:
         raise Refusal(404, f"No such event: '{call.name}'", code="not_found")
-    return answer_one(thin_body(events[number], realm.events.thin_ids), call)
+    context = realm.switches.event_context
+    return answer_one(thin_body(events[number], realm.events.thin_ids, context=context), call)
 
 
 _THIN_EVENTS = "/v2/core/events/"

@@ -8,9 +8,9 @@ from msgspec import Struct
 from sandbox.stripe_double.bodies import render
 from sandbox.stripe_double.encoding import to_json
 from sandbox.stripe_double.keys import Key
-from sandbox.stripe_double.listing import ListQuery, Page, cut_page, envelope
+from sandbox.stripe_double.listing import ListQuery, Page, cut_page, envelope, find_cursors
 from sandbox.stripe_double.realm import Realm
-from sandbox.stripe_double.refusals import Refusal, missing
+from sandbox.stripe_double.refusals import Refusal
 from sandbox.stripe_double.shelf import LATEST, S, Shelf, Sketch
 from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.stencils import in_list
@@ -39,7 +39,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
     @property
     def style(self) -> Style:
-        wanted = {"customer", "data.customer"}.intersection(self.request.values("expand[]"))
+        wanted = {"customer", "data.customer"}.intersection(self.request.listed("expand"))
         expand = bool(wanted) or self.realm.switches.expand_customer
         return Style(
             version=self.version,
@@ -81,31 +81,33 @@ def find_page(
     wanted: Callable[[S | Sketch[S]], bool],
     kind: str,
     call: Call,
+    *,
+    is_cursor: Callable[[S | Sketch[S]], bool] | None = None,
 ) -> Page[S | Sketch[S]]:
-    """A page in Stripe's order, newest first, with Stripe's traps for cursors."""
+    """A page in Stripe's order, newest first, with Stripe's traps for cursors.
+
+    A cursor may be any object that ever was, deleted ones too, but for those that `is_cursor`
+    refuses: what has left a filter by status is as good as unknown.
+    """
     at = call.past(call.realm.switches.lag)
     quirk = call.realm.switches.cursor_in_range
     first, last = shelf.span(query.lower, query.upper)
-    for param, cursor in (
-        ("starting_after", query.starting_after),
-        ("ending_before", query.ending_before),
-    ):
-        if cursor is None:
-            continue
-        number = shelf.number(cursor)
-        state = None if number is None else shelf.state(number)
-        # An object that has left the filter is as good as none.
-        if number is None or state is None or not wanted(state):
-            raise missing(kind, cursor, param)
-        older, newer = shelf.place(number), shelf.place(number) + 1
-        if query.ranged and query.lower <= state.created < query.upper and quirk != "works":
+
+    def locate(name: str) -> int | None:
+        number = shelf.number(name)
+        state = None if number is None else shelf.look(number)
+        return number if state is not None and (is_cursor is None or is_cursor(state)) else None
+
+    after, before = find_cursors(query, kind, locate)
+    cursor = before if after is None else after
+    if cursor is not None:
+        older, newer = shelf.place(cursor), shelf.place(cursor) + 1
+        created = shelf.created(cursor)
+        if query.ranged and query.lower <= created < query.upper and quirk != "works":
             if quirk == "empty":
                 return Page([], False)
-            older, newer = shelf.span(state.created, state.created + 1)
-        if param == "starting_after":
-            last = min(last, older)
-        else:
-            first = max(first, newer)
+            older, newer = shelf.span(created, created + 1)
+        first, last = (first, min(last, older)) if before is None else (max(first, newer), last)
 
     def read(place: int) -> S | Sketch[S] | None:
         state = shelf.look(shelf.number_at(place), at)

@@ -129,8 +129,9 @@ class Churn(Changes):
     def _give_up(self, state: Subscription, _: random.Random, times: int) -> None:
         self.update_subscription(state.id, status="unpaid", events=times)
 
-    def _cancel_later(self, state: Subscription, _: random.Random, times: int) -> None:
-        self.cancel(state.id, at_period_end=True, events=times)
+    def _cancel_later(self, state: Subscription, chance: random.Random, times: int) -> None:
+        in_portal = chance.random() < 0.5
+        self.cancel(state.id, at_period_end=True, in_portal=in_portal, events=times)
 
     def _cancel(self, state: Subscription, _: random.Random, times: int) -> None:
         self.cancel(state.id, events=times)

@@ -58,6 +58,7 @@ class Control(Churn, Mail, Truth):
         account: str = MAIN_ACCOUNT,
     ) -> None:
         """A key for an account; its mode is that of its prefix (`sk_live_`, `rk_test_`)."""
+        self._world().revoked.discard(secret)
         self._world().keys[secret] = Key(
             secret=secret,
             account=account,
@@ -66,7 +67,7 @@ class Control(Churn, Mail, Truth):
         )
 
     def revoke_key(self, secret: str) -> None:
-        self._world().keys.pop(secret, None)
+        self._world().revoked.add(secret)
 
     # Single requests
 

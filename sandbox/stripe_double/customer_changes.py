@@ -32,6 +32,9 @@ class CustomerChanges(RealmPart):
             known, extra = split_fields(Customer, {**given, **fields})
             known.setdefault("created", realm.second())
             known.setdefault("invoice_prefix", f"INV{number:05d}")
+            if realm.switches.accounts_v2 != "off":
+                known.setdefault("customer_account", realm.other_id("acct_"))
+                known.setdefault("account_only", realm.switches.accounts_v2 == "instead")
             state = Customer(
                 id=id or realm.customers.name(number), livemode=realm.livemode, extra=extra, **known
             )

@@ -27,6 +27,11 @@ def list_customers(call: Call) -> Answer:
             return False
         return email is None or state.email == email
 
+    goes_on = call.realm.switches.deleted_cursor == "goes_on"
+
+    def is_cursor(state: Customer | Sketch[Customer]) -> bool:
+        return goes_on or not state.deleted
+
     with call.realm.lock:
-        page = find_page(call.realm.customers, query, wanted, "customer", call)
+        page = find_page(call.realm.customers, query, wanted, "customer", call, is_cursor=is_cursor)
     return answer_page(page, call)

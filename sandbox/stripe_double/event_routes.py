@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from sandbox.stripe_double.calls import Call, answer_many, answer_one
 from sandbox.stripe_double.events import KEPT_SECONDS, Event, event_body
-from sandbox.stripe_double.listing import cut_page, read_query
+from sandbox.stripe_double.listing import cut_page, find_cursors, read_query
+from sandbox.stripe_double.parameters import read_boolean
 from sandbox.stripe_double.realm import Realm
 from sandbox.stripe_double.refusals import Refusal, missing
 from sandbox.stripe_double.shelf import LATEST
@@ -18,7 +19,7 @@ def retrieve_event(call: Call) -> Answer:
     with realm.lock:
         event = realm.events.find(call.name)
         oldest = realm.clock.now() - KEPT_SECONDS
-    if event is None or event.created < oldest:
+    if event is None or event.thin_only or event.created < oldest:
         raise missing("event", call.name)
     return answer_one(listed_event(event, realm), call)
 
@@ -26,33 +27,25 @@ def retrieve_event(call: Call) -> Answer:
 def list_events(call: Call) -> Answer:
     realm, query = call.realm, read_query(call.request, fractions=call.realm.switches.fractions)
     kinds = _wanted_types(call.request)
-    delivered = call.request.value("delivery_success")
+    delivered = read_boolean(call.request, "delivery_success")
     log = realm.events
     with realm.lock:
         now = realm.clock.now()
         first, last = log.span(max(query.lower, int(now) - KEPT_SECONDS), query.upper)
         newest = now - realm.switches.lag_events if realm.switches.lag_events else LATEST
-        for param, cursor in (
-            ("starting_after", query.starting_after),
-            ("ending_before", query.ending_before),
-        ):
-            if cursor is None:
-                continue
-            known = log.find(cursor)
-            if known is None:
-                raise missing("event", cursor, param)
-            if param == "starting_after":
-                last = min(last, known.number)
-            else:
-                first = max(first, known.number + 1)
+        after, before = find_cursors(query, "event", log.find)
+        if after is not None:
+            last = min(last, after.number)
+        if before is not None:
+            first = max(first, before.number + 1)
 
         def read(place: int) -> Event | None:
             event = log.at(place)
-            if event.at > newest or log.shown_from.get(event.id, now) > now:
+            if event.thin_only or event.at > newest or log.shown_from.get(event.id, now) > now:
                 return None
             if kinds is not None and not kinds(event.type):
                 return None
-            if delivered is not None and (event.id in log.unaccepted) == (delivered == "true"):
+            if delivered is not None and (event.id in log.unaccepted) == delivered:
                 return None
             return event
 
@@ -70,12 +63,13 @@ def listed_event(event: Event, realm: Realm) -> JsonObject:
         Style(version=event.account_version, embedded=switches.embedded_items),
         pending=1 if event.id in realm.events.unaccepted else 0,
         drop_items=switches.paused_without_items,
+        context=switches.event_context,
     )
 
 
 def _wanted_types(request: Request) -> Callable[[str], bool] | None:
     """None for every type. A type may end in `*`."""
-    one, many = request.value("type"), request.values("types[]")
+    one, many = request.value("type"), request.listed("types")
     if one is not None and many:
         raise Refusal(400, "You may only specify one of these parameters: type, types.")
     if len(many) > 20:

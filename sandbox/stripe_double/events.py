@@ -16,7 +16,8 @@ KEPT_SECONDS = 30 * 86_400
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One Event object. `account_version`: the account's API version when it happened.
 
-    Its object is a state, rendered for whoever reads, or a body given as it is.
+    Its object is a state, rendered for whoever reads, or a body given as it is. `thin_only`: it is
+    of Stripe's second API, which tells what changed and shows nothing of it.
     """
 
     id: str
@@ -32,9 +33,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     before: State | None = None
     body: JsonObject | None = None
     extra: JsonObject = {}
+    thin_only: bool = False
 
 
-def event_body(event: Event, style: Style, *, pending: int, drop_items: bool) -> JsonObject:
+def event_body(
+    event: Event, style: Style, *, pending: int, drop_items: bool, context: str | None = None
+) -> JsonObject:
     """An event as its endpoint or the event list shows it; `pending`: endpoints still to answer."""
     data: JsonObject = {"object": event.body if event.state is None else render(event.state, style)}
     if drop_items and event.type.endswith((".paused", ".resumed")):
@@ -47,6 +51,7 @@ def event_body(event: Event, style: Style, *, pending: int, drop_items: bool) ->
         "id": event.id,
         "object": "event",
         "api_version": style.version,
+        **({} if context is None else {"context": context}),
         "created": event.created,
         "data": data,
         "livemode": event.livemode,
@@ -72,26 +77,31 @@ def _previous(before: JsonObject, after: JsonObject) -> JsonObject:
     return dict(sorted(changed.items()))
 
 
-def thin_body(event: Event, ids: IdScheme) -> JsonObject:
-    """The thin twin of a snapshot event: an object of Stripe's second API, without the object."""
+def thin_body(event: Event, ids: IdScheme, *, context: str | None = None) -> JsonObject:
+    """An event of Stripe's second API: the thin twin of a snapshot event, or one without a twin."""
     moment = datetime.fromtimestamp(event.at, tz=UTC).isoformat(timespec="milliseconds")
-    kind = event.type.removeprefix("customer.").split(".")[0]
-    path = "subscriptions" if kind == "subscription" else "customers"
-    return {
+    asked = {"id": event.request_id, "idempotency_key": ""}
+    body: JsonObject = {
         "id": ids.make(event.number),
         "object": "v2.core.event",
-        "type": f"v1.{event.type}",
+        "type": event.type if event.thin_only else f"v1.{event.type}",
         "livemode": event.livemode,
         "created": moment.replace("+00:00", "Z"),
-        "context": None,
-        "reason": {"type": "request", "request": {"id": event.request_id, "idempotency_key": ""}},
-        "related_object": {
-            "id": event.object_id,
-            "type": "subscription" if path == "subscriptions" else "customer",
-            "url": f"/v1/{path}/{event.object_id}",
-        },
-        "snapshot_event": event.id,
+        "context": context,
+        "reason": None if event.request_id is None else {"type": "request", "request": asked},
+        "related_object": _related(event),
     }
+    return body if event.thin_only else {**body, "snapshot_event": event.id}
+
+
+def _related(event: Event) -> JsonObject:
+    if event.thin_only:
+        kind, path = "v2.core.account", "/v2/core/accounts"
+    elif event.type.startswith("customer.subscription."):
+        kind, path = "subscription", "/v1/subscriptions"
+    else:
+        kind, path = "customer", "/v1/customers"
+    return {"id": event.object_id, "type": kind, "url": f"{path}/{event.object_id}"}
 
 
 class EventLog:

@@ -30,8 +30,18 @@ class Lifecycle(SubscriptionChanges):
         pause = {"behavior": behavior, "resumes_at": resumes_at}
         return self.update_subscription(subscription, pause_collection=pause, events=events)
 
-    def cancel(self, subscription: str, *, at_period_end: bool = False, events: int = 1) -> str:
-        """Now, or when its period ends; nothing happens to one that has ended."""
+    def cancel(
+        self,
+        subscription: str,
+        *,
+        at_period_end: bool = False,
+        in_portal: bool = False,
+        events: int = 1,
+    ) -> str:
+        """Now, or when its period ends; nothing happens to one that has ended.
+
+        In the customer portal a flexible one gets `cancel_at`, and no `cancel_at_period_end`.
+        """
         realm = self._realm
         with realm.lock:
             now = realm.second()
@@ -42,7 +52,7 @@ class Lifecycle(SubscriptionChanges):
             if at_period_end:
                 return self.update_subscription(
                     subscription,
-                    cancel_at_period_end=True,
+                    cancel_at_period_end=not (in_portal and before.billing_mode == "flexible"),
                     cancel_at=max((item.current_period_end for item in before.items), default=now),
                     canceled_at=now,
                     cancellation_reason=reason,
@@ -62,12 +72,12 @@ class Lifecycle(SubscriptionChanges):
 
     def expire(self, subscription: str, *, events: int = 1) -> str:
         """An incomplete one whose first payment never came."""
-        return self.update_subscription(
-            subscription,
-            status="incomplete_expired",
-            ended_at=self._realm.second(),
-            events=events,
-        )
+        realm = self._realm
+        with realm.lock:
+            before = self._subscription(subscription)
+            ended = realm.second()
+            state = structs.replace(before, status="incomplete_expired", ended_at=ended)
+            return self._become(before, state, events, asked=False)
 
     def renew(self, subscription: str, *, events: int = 1) -> str:
         """Every item goes into the period that follows its present one."""
@@ -76,7 +86,7 @@ class Lifecycle(SubscriptionChanges):
             before = self._subscription(subscription)
             items = tuple(_renewed(item) for item in before.items)
             state = structs.replace(before, items=items, latest_invoice=realm.other_id("in_"))
-            return self._become(before, state, events)
+            return self._become(before, state, events, asked=False)
 
     def delete_customer(self, customer: str, *, events: int = 1) -> str:
         """Cancels the customer's subscriptions first, as Stripe does."""

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from sandbox.stripe_double.refusals import Refusal, missing
+from sandbox.stripe_double.refusals import both_cursors, invalid_integer, missing
 from sandbox.stripe_double.wire import Answer, Request
 
 T = TypeVar("T")
@@ -23,6 +23,10 @@ class ListQuery(Struct, frozen=True, kw_only=True):
     starting_after: str | None
     ending_before: str | None
 
+    @property
+    def has_cursor(self) -> bool:
+        return self.starting_after is not None or self.ending_before is not None
+
 
 class Page(Struct, Generic[T], frozen=True):
     items: list[T]
@@ -30,15 +34,11 @@ class Page(Struct, Generic[T], frozen=True):
 
 
 def read_query(request: Request, *, fractions: bool = False) -> ListQuery:
-    """`fractions`: everything was created some time after its second began, and counts as that."""
-    limit = _integer(request, "limit", 10)
-    if not 1 <= limit <= 100:
-        raise Refusal(
-            400,
-            "This value must be less than or equal to 100 and greater than or equal to 1.",
-            code="parameter_invalid_integer",
-            param="limit",
-        )
+    """`fractions`: everything was created some time after its second began, and counts as that.
+
+    A `limit` out of 1 to 100 is taken for the nearest that is not.
+    """
+    limit = min(max(_integer(request, "limit", 10), 1), 100)
     lower, upper = -_FAR, _FAR
     ranged = False
     whole = 0 if fractions else 1
@@ -57,16 +57,13 @@ def read_query(request: Request, *, fractions: bool = False) -> ListQuery:
             lower = max(lower, second + (0 if side == "both" else shift))
         if side in {"upper", "both"}:
             upper = min(upper, second + shift)
-    after, before = request.value("starting_after"), request.value("ending_before")
-    if after is not None and before is not None:
-        raise Refusal(400, "You cannot parameterize starting_after and ending_before together.")
     return ListQuery(
         limit=limit,
         lower=lower,
         upper=max(lower, upper),
         ranged=ranged,
-        starting_after=after,
-        ending_before=before,
+        starting_after=request.value("starting_after"),
+        ending_before=request.value("ending_before"),
     )
 
 
@@ -77,9 +74,27 @@ def _integer(request: Request, name: str, default: int) -> int:
     try:
         return int(value)
     except ValueError:
-        raise Refusal(
-            400, f"Invalid integer: {value}", code="parameter_invalid_integer", param=name
-        ) from None
+        raise invalid_integer(name, value) from None
+
+
+def find_cursors(
+    query: ListQuery, kind: str, locate: Callable[[str], T | None]
+) -> tuple[T | None, T | None]:
+    """What `starting_after` and `ending_before` name; None for one that was not sent.
+
+    An id that was never known is refused first, then two cursors at once.
+    """
+    found: list[T | None] = []
+    for param in ("starting_after", "ending_before"):
+        name: str | None = getattr(query, param)
+        place = None if name is None else locate(name)
+        if name is not None and place is None:
+            raise missing(kind, name, param)
+        found.append(place)
+    after, before = found
+    if after is not None and before is not None:
+        raise both_cursors()
+    return after, before
 
 
 def cut_page(
@@ -102,24 +117,36 @@ def cut_page(
 
 
 def cut_sequence(
-    items: Sequence[T], name: Callable[[T], str], query: ListQuery, kind: str
+    items: Sequence[T],
+    query: ListQuery,
+    kind: str,
+    locate: Callable[[str], tuple[int, int] | None],
 ) -> Page[T]:
-    """A page of a short sequence, in its own order."""
-    names = [name(item) for item in items]
-    first, last = 0, len(items)
-    for param, cursor in (
-        ("starting_after", query.starting_after),
-        ("ending_before", query.ending_before),
-    ):
-        if cursor is None:
-            continue
-        if cursor not in names:
-            raise missing(kind, cursor, param)
-        place = names.index(cursor)
-        first, last = (place + 1, last) if param == "starting_after" else (first, place)
-    if query.ending_before is not None:
+    """A page of a short sequence, in its own order.
+
+    `locate`: the places before and after an id; they are one where it stood and has gone.
+    """
+    after, before = find_cursors(query, kind, locate)
+    first = 0 if after is None else after[1]
+    last = len(items) if before is None else before[0]
+    if before is not None:
         return Page(list(items[max(first, last - query.limit) : last]), last - first > query.limit)
     return Page(list(items[first : min(last, first + query.limit)]), last - first > query.limit)
+
+
+def places_in(
+    order: Sequence[str], shown: Sequence[str]
+) -> Callable[[str], tuple[int, int] | None]:
+    """`order`: all ids that were ever in the list, as it sorts them; `shown`: those left."""
+    rank = {name: place for place, name in enumerate(order)}
+
+    def locate(name: str) -> tuple[int, int] | None:
+        if name not in rank:
+            return None
+        before = sum(rank[one] < rank[name] for one in shown)
+        return before, before + (name in shown)
+
+    return locate
 
 
 def envelope(url: str, elements: Sequence[str], *, has_more: bool, compact: bool) -> Answer:

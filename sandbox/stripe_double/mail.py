@@ -98,10 +98,15 @@ class Mail(RealmPart):
             self._realm.events.shown_from[name] = event.at + seconds
 
     def event_body(self, name: str, *, api_version: str | None = None) -> bytes:
-        """The body as an endpoint of this version gets it, by default of the account's version."""
+        """The body as an endpoint of this version gets it, by default of the account's version.
+
+        An event of Stripe's second API has only its thin body.
+        """
         realm = self._realm
         with realm.lock:
             event = self._event(name)
+            if event.thin_only:
+                return self.thin_body(name)
             version = api_version or event.account_version
             embedded = realm.switches.embedded_items
             expand = realm.customers.find if realm.switches.expand_customer else None
@@ -110,13 +115,16 @@ class Mail(RealmPart):
                 Style(version=version, embedded=embedded, customers=expand),
                 pending=1,
                 drop_items=realm.switches.paused_without_items,
+                context=realm.switches.event_context,
             )
         return to_json(body)
 
     def thin_body(self, name: str) -> bytes:
         """The body of the event's thin twin."""
-        with self._realm.lock:
-            return to_json(thin_body(self._event(name), self._realm.events.thin_ids))
+        realm = self._realm
+        with realm.lock:
+            context = realm.switches.event_context
+            return to_json(thin_body(self._event(name), realm.events.thin_ids, context=context))
 
     def _send(
         self, url: str, secrets: Sequence[str], plan: DeliveryPlan, names: Sequence[str]

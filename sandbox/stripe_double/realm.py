@@ -15,6 +15,13 @@ from sandbox.stripe_double.states import Customer, JsonObject, Price, State, Sub
 from sandbox.stripe_double.stencils import Stencils
 from sandbox.stripe_double.switches import Switches
 
+# docs.stripe.com/api/v2/core/accounts/events; the library's `events/_v2_core_account_*`.
+_ACCOUNT_EVENTS = {
+    "customer.created": "v2.core.account.created",
+    "customer.updated": "v2.core.account[configuration.customer].updated",
+    "customer.deleted": "v2.core.account.closed",
+}
+
 
 class Realm:
     """Objects of other realms are invisible from here. Whoever reads or changes holds `lock`."""
@@ -109,9 +116,19 @@ class Realm:
         before: State | None = None,
         times: int = 1,
         extra: JsonObject | None = None,
+        asked: bool = True,
     ) -> list[str]:
-        """So many Event objects for one change, all of this instant."""
-        request = self.other_id("req_")
+        """So many Event objects for one change, all of this instant.
+
+        `asked`: by a request to the API; what Stripe does by itself names none.
+        """
+        request = self.other_id("req_") if asked else None
+        if isinstance(state, Customer) and state.account_only:
+            account = str(state.customer_account)
+            return [
+                self._append(_ACCOUNT_EVENTS[kind], account, request, extra, thin_only=True)
+                for _ in range(times)
+            ]
         return [
             self._append(kind, state.id, request, extra, state=state, before=before)
             for _ in range(times)
@@ -130,6 +147,7 @@ class Realm:
         state: State | None = None,
         before: State | None = None,
         body: JsonObject | None = None,
+        thin_only: bool = False,
     ) -> str:
         event = Event(
             id=self.events.next_id(),
@@ -145,6 +163,7 @@ class Realm:
             before=before,
             body=body,
             extra=extra or {},
+            thin_only=thin_only,
         )
         self.events.append(event)
         self.outbox.pending.append(event.id)

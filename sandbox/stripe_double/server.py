@@ -19,11 +19,13 @@ from sandbox.stripe_double.limits import Limits
 from sandbox.stripe_double.realm import Realm
 from sandbox.stripe_double.refusals import (
     Refusal,
+    expired_key,
     no_key,
     rate_limited,
     troubled,
     unknown_key,
 )
+from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.switches import Switches
 from sandbox.stripe_double.wire import Answer, Break, Request
 
@@ -52,6 +54,7 @@ class World:
         self.stopping = stopping
         self.lock = threading.RLock()
         self.keys = first_keys()
+        self.revoked: set[str] = set()
         self.limits = Limits(switches)
         self.interventions = Interventions(stopping, seed)
         self.requests: list[RequestLine] = []
@@ -73,6 +76,7 @@ class World:
     def answer(self, request: Request) -> Answer:
         """Answer one request for the API."""
         name = ""
+        key = None
         try:
             key = self._key(request)
             endpoint, rest = find_endpoint(request)
@@ -87,7 +91,7 @@ class World:
         except Refusal as refusal:
             answer = refusal.answer
         moment = self.clock.now()
-        self._stamp(answer, request, moment)
+        self._stamp(answer, request, moment, key)
         silent = answer.broken is not None and answer.broken.kind in {"reset", "hang"}
         self.requests.append(
             RequestLine(
@@ -105,6 +109,8 @@ class World:
         secret = secret_of(request)
         if not secret:
             raise no_key()
+        if secret in self.revoked:
+            raise expired_key(secret)
         key = self.keys.get(secret)
         if key is None:
             raise unknown_key(secret)
@@ -144,16 +150,30 @@ class World:
         if seconds > 0:
             self.stopping.wait(seconds)
 
-    def _stamp(self, answer: Answer, request: Request, moment: float) -> None:
+    def _stamp(self, answer: Answer, request: Request, moment: float, key: Key | None) -> None:
         account = self.switches.account_version
+        name = f"req_{len(self.requests):014d}"
+        if answer.error is not None:
+            answer.body = to_json({"error": _signposted(answer.error, name, key)})
         answer.headers = {
             "Server": "nginx",
             "Date": formatdate(math.floor(moment), usegmt=True),
-            "Request-Id": f"req_{len(self.requests):014d}",
+            "Request-Id": name,
             "Stripe-Version": request.headers.get("stripe-version", account),
             "Cache-Control": "no-cache, no-store",
             **answer.headers,
         }
+
+
+def _signposted(error: JsonObject, request: str, key: Key | None) -> JsonObject:
+    """The error with where the account's owner finds the request; a wrong key has no owner."""
+    found = dict(error)
+    if key is not None:
+        mode = "" if key.livemode else "/test"
+        found["request_log_url"] = (
+            f"https://dashboard.stripe.com/{key.account}{mode}/workbench/logs?object={request}"
+        )
+    return dict(sorted(found.items()))
 
 
 def _fail(fault: Fault) -> Answer:
@@ -181,6 +201,8 @@ def _spoil(answer: Answer, fault: Fault) -> None:
         answer.broken = Break(
             kind="half_body" if fault.kind == "half_body" else "slow_body", seconds=fault.seconds
         )
+        return
+    if answer.error is not None:
         return
     page: Any = msgspec.json.decode(answer.body)
     if page.get("object") == "list":

@@ -37,7 +37,10 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class Subscription(Struct, frozen=True, kw_only=True):
-    """`extra` lies over the rendered body as it is: other fields of Stripe's, or poison."""
+    """`extra` lies over the rendered body as it is: other fields of Stripe's, or poison.
+
+    `account_only`: the body names its customer by `customer_account` alone.
+    """
 
     id: str
     customer: str
@@ -48,12 +51,15 @@ class Subscription(Struct, frozen=True, kw_only=True):
     currency: str
     livemode: bool
     billing_cycle_anchor: int
+    account_only: bool = False
+    billing_mode: str = "flexible"
     collection_method: str = "charge_automatically"
     days_until_due: int | None = None
     cancel_at: int | None = None
     cancel_at_period_end: bool = False
     canceled_at: int | None = None
     cancellation_reason: str | None = None
+    customer_account: str | None = None
     default_payment_method: str | None = None
     description: str | None = None
     discounts: tuple[str, ...] = ()
@@ -70,11 +76,13 @@ class Subscription(Struct, frozen=True, kw_only=True):
 
 
 class Customer(Struct, frozen=True, kw_only=True):
-    """`extra` as in `Subscription`."""
+    """`extra` as in `Subscription`. `account_only`: its events are those of its account."""
 
     id: str
     created: int
     livemode: bool
+    account_only: bool = False
+    customer_account: str | None = None
     email: str | None = None
     name: str | None = None
     metadata: dict[str, str] = {}

@@ -11,22 +11,23 @@ from sandbox.stripe_double.states import Customer, Item, JsonObject, Subscriptio
 # Stripe adds fields without a new version; clients must not mind. This one is invented.
 FUTURE_SUBSCRIPTION_FIELDS = frozenset({"renewal_outlook"})
 
+# What is empty here is left out of an answer: `card.mandate_options`, `billing_mode.updated_at`,
+# an item's `billed_until`.
 _METHOD_OPTIONS = {
     "acss_debit": None,
-    "bancontact": {"preferred_language": "en"},
-    "card": {"mandate_options": None, "network": None, "request_three_d_secure": "automatic"},
+    "bancontact": None,
+    "card": {"network": None, "request_three_d_secure": "automatic"},
     "customer_balance": None,
     "konbini": None,
     "payto": None,
-    "sepa_debit": {},
-    "us_bank_account": {
-        "financial_connections": {
-            "filters": {"account_subcategories": ["checking"]},
-            "permissions": ["payment_method"],
-            "prefetch": None,
-        },
-        "verification_method": "automatic",
-    },
+    "pix": None,
+    "sepa_debit": None,
+    "upi": None,
+    "us_bank_account": None,
+}
+_BILLING_MODES: dict[str, JsonObject] = {
+    "classic": {"flexible": None, "type": "classic"},
+    "flexible": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
 }
 _TAX_RATE = {
     "id": "txr_1DoubleDoubleDoubleDouble",
@@ -69,7 +70,6 @@ def item_body(item: Item, subscription: str, *, since_basil: bool) -> JsonObject
     body: JsonObject = {
         "id": item.id,
         "object": "subscription_item",
-        "billed_until": None,
         "billing_thresholds": None,
         "created": item.created,
     }
@@ -110,7 +110,7 @@ def subscription_body(state: Subscription, style: Style) -> JsonObject:
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": state.billing_cycle_anchor,
         "billing_cycle_anchor_config": None,
-        "billing_mode": {"flexible": None, "type": "classic", "updated_at": None},
+        "billing_mode": _BILLING_MODES[state.billing_mode],
         "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": state.cancel_at,
@@ -129,8 +129,8 @@ def subscription_body(state: Subscription, style: Style) -> JsonObject:
     if not style.since_basil:
         _add_periods(body, state)
     body |= {
-        "customer": _customer(state.customer, style),
-        "customer_account": None,
+        "customer": _customer(state, style),
+        "customer_account": state.customer_account,
         "days_until_due": state.days_until_due,
         "default_payment_method": state.default_payment_method,
         "default_source": None,
@@ -166,9 +166,11 @@ def subscription_body(state: Subscription, style: Style) -> JsonObject:
         "pending_setup_intent": None,
         "pending_update": None,
     }
-    if not style.since_basil and len(state.items) == 1:
-        body["plan"] = render_plan(state.items[0].price)
-        body["quantity"] = state.items[0].quantity
+    if len(state.items) == 1:
+        item = state.items[0]
+        body["plan"] = render_plan(item.price)
+        if item.quantity is not None:
+            body["quantity"] = item.quantity
     body |= {
         "renewal_outlook": {"confidence": 0.5, "model": "invented"},
         "schedule": state.schedule,
@@ -178,7 +180,12 @@ def subscription_body(state: Subscription, style: Style) -> JsonObject:
         "test_clock": state.test_clock,
         "transfer_data": None,
         "trial_end": state.trial_end,
-        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        "trial_settings": {
+            "end_behavior": {
+                "billing_cycle_anchor": None,
+                "missing_payment_method": "create_invoice",
+            }
+        },
         "trial_start": state.trial_start,
     }
     if state.extra:
@@ -204,10 +211,12 @@ def _status_details(state: Subscription) -> JsonObject | None:
     }
 
 
-def _customer(customer: str, style: Style) -> object:
-    found = style.customers(customer) if style.customers is not None else None
+def _customer(state: Subscription, style: Style) -> object:
+    if state.account_only:
+        return None
+    found = style.customers(state.customer) if style.customers is not None else None
     if found is None:
-        return customer
+        return state.customer
     return deleted_customer_body(found) if found.deleted else customer_body(found)
 
 

@@ -44,6 +44,10 @@ class SubscriptionChanges(CustomerChanges):
                 known["trial_end"] = now + trial_days * _DAY
             if customer is None:
                 customer = self.create_customer(test_clock=known.get("test_clock"), events=events)
+            owner = realm.customers.find(customer)
+            if owner is not None and owner.customer_account is not None:
+                known.setdefault("customer_account", owner.customer_account)
+                known.setdefault("account_only", owner.account_only)
             made = tuple(self._new_item(number, created, item) for item in wanted)
             known.setdefault("currency", made[0].price.currency if made else "eur")
             state = Subscription(
@@ -112,12 +116,16 @@ class SubscriptionChanges(CustomerChanges):
         if number is not None:
             self._realm.subscriptions.change(number, state, self._realm.clock.now())
 
-    def _become(self, before: Subscription, state: Subscription, events: int) -> str:
+    def _become(
+        self, before: Subscription, state: Subscription, events: int, *, asked: bool = True
+    ) -> str:
         if before.status in TERMINAL_STATUSES and state.status != before.status:
             raise ValueError(f"{before.id} is {before.status}, which is final")
         if state != before:
             self._keep(state)
-            self._realm.emit("customer.subscription.updated", state, before=before, times=events)
+            self._realm.emit(
+                "customer.subscription.updated", state, before=before, times=events, asked=asked
+            )
         return state.id
 
     def _new_item(

@@ -59,9 +59,14 @@ class Truth(RealmPart):
             return list(shelf.names())
 
     def events(self) -> list[JsonObject]:
-        """All events, oldest first, also those that Stripe's list no longer shows."""
-        with self._realm.lock:
-            return [plain(listed_event(event, self._realm)) for event in self._realm.events.all()]
+        """All events, oldest first, also those that Stripe's list no longer shows.
+
+        Those of Stripe's second API are not among them.
+        """
+        realm = self._realm
+        with realm.lock:
+            shown = [event for event in realm.events.all() if not event.thin_only]
+            return [plain(listed_event(event, realm)) for event in shown]
 
     def event_types(self) -> list[tuple[str, str]]:
         """Id and type of all events, oldest first."""

@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import parse_qsl, unquote
 
 import deflate
@@ -34,8 +34,9 @@ class Request(Struct, frozen=True, kw_only=True):
     def value(self, name: str) -> str | None:
         return next((value for key, value in self.query if key == name), None)
 
-    def values(self, name: str) -> list[str]:
-        return [value for key, value in self.query if key == name]
+    def listed(self, name: str) -> list[str]:
+        """All values of `name[]`, also where they are numbered: `name[0]`."""
+        return [value for key, value in self.query if key.startswith(f"{name}[")]
 
 
 class Break(Struct, frozen=True, kw_only=True):
@@ -46,8 +47,11 @@ class Break(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, kw_only=True):
+    """`error`: what becomes the body once the request has its id."""
+
     status: int
     body: bytes
+    error: dict[str, Any] | None = None
     content_type: str = "application/json"
     headers: dict[str, str] = {}
     broken: Break | None = None

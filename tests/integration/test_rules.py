@@ -138,6 +138,35 @@ def test_items_read_after_a_change_are_not_put_to_the_state_before_it(
     assert one(connection, "SELECT count(*) FROM stripe.subscription_items") == 10
 
 
+@pytest.mark.parametrize("deleted_cursor", ["goes_on", "missing"])
+def test_items_are_read_again_where_the_one_they_went_on_from_was_removed(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    deleted_cursor: str,
+) -> None:
+    """Stripe was seen to refuse a cursor that is deleted (stripe/stripe-go, issue 1030)."""
+    control = stripe_double.control
+    control.switch(deleted_cursor=deleted_cursor)
+    name = control.create_subscription(
+        customer=control.create_customer(events=0), items=[{"price": "basic"}] * 130
+    )
+    truth = control.truth(name)
+    assert truth is not None
+    last_of_a_page = truth["items"]["data"][99]["id"]
+    control.hook(
+        lambda: control.remove_item(name, last_of_a_page),
+        when="after_read",
+        endpoint="subscription_items.list",
+        count=1,
+    )
+    with mirror(database_url, stripe_double) as to:
+        # What is removed while its page is read, the event of its removal tells.
+        assert apply(to, control.event_body(control.events()[-1]["id"])).error is None
+        apply_all(to, control, after=len(control.events()) - 1)
+    assert one(connection, "SELECT count(*) FROM stripe.subscription_items") == 129
+
+
 def test_event_that_is_done_is_never_done_again(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:

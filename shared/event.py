@@ -163,7 +163,7 @@ def decode_event(body: bytes) -> Event:
     where it names one: the two are one event, done once.
     """
     if nesting.is_too_deep(body):
-        return _leniently(nesting.cut(body)).event(None)
+        return _leniently(nesting.cut(body))
     try:
         envelope = _decoder.decode(body)
     except msgspec.ValidationError as error:

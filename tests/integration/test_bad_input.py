@@ -248,12 +248,19 @@ DEPTHS = (10, MOST - 1, MOST, MOST + 1, MOST + 2, 300, 500, 800, 1_000, 3_000, 5
 
 
 def test_json_nested_beyond_our_own_bound_fails_the_same_on_every_interpreter(
-    endpoint: Endpoint, good: dict[str, Any], connection: psycopg.Connection
+    endpoint: Endpoint,
+    good: dict[str, Any],
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
 ) -> None:
+    """Of an object that Stripe has not: else its answer would count."""
+    gone = {"id": "sub_1Gone", "object": "subscription"}
+    good["data"]["object"]["id"] = gone["id"]
     cases = itertools.product(PLACES.values(), NESTS, DEPTHS)
     for number, ((within, name, around), (opening, levels, closing), depth) in enumerate(cases):
         body = deepcopy(good)
-        body.update(id=f"evt_{number}", created=good["created"] + number)
+        name_of_event = stripe_double.control.emit_object("customer.subscription.updated", gone)
+        body.update(id=name_of_event, created=good["created"] + number)
         within(body)[name] = "\0"
         times = (depth - around) // levels
         nested = opening * times + "null" + closing * times

@@ -13,16 +13,20 @@ from shared.errors import (
     WrongAccount,
 )
 from shared.event import Event, decode_event
-from shared.mirror import Outcome, require_ours
+from shared.mirror import Outcome
 from shared.mirrored import MirroredObject
 from shared.repository.account import Account
 from shared.repository.ledger import Entry, Kept
 from shared.stripe_api import ListedEvent
 from shared.truth import Interval
+from shared.whose import whose
 
 WAITS = "its row waits: what differs from Stripe is not repaired yet"
 """Why an event is no history yet: a run that is refused or stopped must not keep Stripe's own
 repetition of it from the row."""
+
+NOWHERE = UnreadableObject("$.data.object", "neither Stripe nor the database has such an object")
+"""What a look says of an object that is gone on both sides: no more than its event can be read."""
 
 _LONGEST_WORD = 255
 
@@ -54,7 +58,8 @@ class Judged(NamedTuple):
 class Told(NamedTuple):
     """An event and what it tells of: `subject` is None, with the reason, where nobody can say.
 
-    `created`: that of the object, None where no list names it.
+    `error` beside a subject: why its snapshot cannot be read. `created`: that of the object, None
+    where no list names it.
     """
 
     sent: Sent
@@ -65,19 +70,22 @@ class Told(NamedTuple):
 
     @classmethod
     def read(cls, sent: Sent, account: Account) -> Told:
-        """Read an event: whose it is, and of which object."""
+        """Read an event: whose it is, and of which object.
+
+        Where it is not told whose it is, the look at the object tells: its snapshot writes no row.
+        """
         try:
             event = decode_event(sent.body)
-            require_ours(event, account)
+            whose(event, account)
         except (NotAnEvent, WrongAccount) as error:
             return cls(sent, None, None, error)
         if event.mirrored is None:
             return cls(sent, event, None, UnreadableObject("$.type", "not mirrored"))
-        try:
-            content = event.content(event.mirrored)
-        except UnreadableObject as error:
-            return cls(sent, event, None, error)
         mirrored, created = event.mirrored, None
+        try:
+            content = event.content(mirrored)
+        except UnreadableObject as error:
+            return cls(sent, event, _named(event, mirrored), error)
         if content.row and mirrored.is_listed(content.row):
             created = mirrored.created(content.row)
         return cls(sent, event, (mirrored, content.id), None, created)
@@ -99,7 +107,11 @@ class Told(NamedTuple):
         """
         if self.subject is not None and (self.subject[0].name, self.subject[1]) in waiting:
             return Judged(self.sent, self._entry(Outcome.FAILED, WAITS), None)
-        error = self.error or looked.get(self.subject, Outcome.STALE)
+        found = looked.get(self.subject, Outcome.STALE)
+        if found is NOWHERE and self.error is None:
+            # Both sides agree, so an event that can be read is done.
+            found = Outcome.UNCHANGED
+        error = self.error if self.error and (self.subject is None or found is NOWHERE) else found
         if isinstance(error, Outcome):
             return Judged(self.sent, self._entry(error, None), None)
         if self._is_kept_as_failed(error):
@@ -126,6 +138,14 @@ class Told(NamedTuple):
             error=error,
             payload=self.sent.body,
         )
+
+
+def _named(event: Event, mirrored: MirroredObject) -> Subject | None:
+    """Return the object of an event whose snapshot cannot be read, if that much can."""
+    try:
+        return mirrored, event.subject().id
+    except UnreadableObject:
+        return None
 
 
 def _is_word(text: str) -> bool:

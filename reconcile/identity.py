@@ -12,19 +12,22 @@ from shared.stripe_api import StripeApi
 
 _PROBES = 5
 
+_ACCOUNT_SECONDS = 5.0
+"""What the account's id, which a run can do without, may cost of its time."""
+
 
 def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) -> Account:
     """Return the account that both sides belong to. Raises WrongAccount.
 
     The mode is told by the key itself. The account's id needs a permission that a restricted key
-    may lack, so rows of the database vouch for it too: a subscription never vanishes from Stripe,
-    and a key that knows none of the newest ones is another account's. `claim`: enter whose
-    database this is, where that is not known yet.
+    may lack, and Stripe may answer anything else in its place. So rows of the database vouch for
+    it too: a subscription never vanishes from Stripe, and a key that knows none of the newest ones
+    is another account's. `claim`: enter whose database this is, where that is not known yet.
     """
     held = database.read(read_account)
     if held is not None:
         require_same_mode(held, stripe)
-    account_id = stripe.account_id()
+    account_id = stripe.account_id(_ACCOUNT_SECONDS)
     known = held.id if held else None
     if held is not None:
         require_same_id(held, account_id)

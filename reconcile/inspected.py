@@ -30,7 +30,8 @@ class Inspected:
     way. `confirmed`: rows that say what Stripe answered, to take the answer's time. `equal`: what
     was found equal and is to be recognised from now on. `counts`: stripe, database, in_sync,
     recognised, granting, left_out, unreadable. `unreadable`: objects that cannot be read, and why,
-    still to be told. `again`: the one object of which this is a further look.
+    still to be told. `again`: the one object of which this is a further look; `is_nowhere`: neither
+    side has it.
     """
 
     mirrored: MirroredObject
@@ -43,6 +44,7 @@ class Inspected:
     counts: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
     again: str | None = None
+    is_nowhere: bool = False
 
     @property
     def differences(self) -> int:

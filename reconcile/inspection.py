@@ -330,10 +330,10 @@ class Inspector:
         UnreadableObject besides what `window` raises.
         """
         found = Inspected(mirrored=mirrored, window=Window(0, 0), again=object_id)
-        difference = self.one(mirrored, object_id).difference
+        held, content, _, difference = self.one(mirrored, object_id)
+        found.is_nowhere = held is None and content is None
         if difference is not None and difference.held is None:
             found.missing.append(difference)
-            content = difference.content
             # What lists name is counted in its window.
             found.counts["stripe"] = int(content is None or not mirrored.is_listed(content.row))
         elif difference is not None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from reconcile.history import WAITS, Judged, Sent, Subject, Told, words
+from reconcile.history import NOWHERE, WAITS, Judged, Sent, Subject, Told, words
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
 from reconcile.journal import EVENTS, Journal
@@ -334,6 +334,8 @@ class Deliveries:
         except (UnreadableObject, StripeUnavailable, StripeUnreadable) as error:
             return error
         self._keep(found)
+        if found.is_nowhere:
+            return NOWHERE
         if found.counts["unwritable"]:
             return UnreadableObject("$", "it breaks a rule of the database; the log says which")
         if found.missing:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from reconcile import gate
 from reconcile.compare import compare_one
-from reconcile.drift import OBJECTS, drift, settled, spooled
+from reconcile.drift import OBJECTS, drift, fills, settled, spooled
 from reconcile.gate import Limit, Tally
 from reconcile.inspection import Inspector
 from reconcile.journal import Journal
@@ -66,7 +66,7 @@ class Plan:
         )
 
     def _count(self, row: DriftRow, times: int) -> None:
-        if row.action == "pending" and row.kind != "missing_in_database":
+        if row.action == "pending" and row.kind != "missing_in_database" and not fills(row):
             self._changes[row.object] += times
             self._ending_access[row.object] += times * row.ends_access
 

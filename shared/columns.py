@@ -59,14 +59,16 @@ class Column(NamedTuple):
     """One field of a mirrored object.
 
     `path` is where it stands in Stripe's JSON (dots go into nested objects), by default under its
-    own name. `required`: an object without it cannot be read. `keeps`: where Stripe's answer
-    leaves it out (of a deleted object), the row's own value stays.
+    own name. `required`: an object without it cannot be read; `nullable`: null will do, left out
+    will not. `keeps`: where Stripe's answer leaves it out (of a deleted object), the row's own
+    value stays.
     """
 
     name: str
     type: Type
     path: str = ""
     required: bool = False
+    nullable: bool = False
     keeps: bool = False
     concern: Concern = Concern.COSMETIC
 
@@ -254,7 +256,7 @@ def _struct(
             nested.setdefault(path[0], []).append((path[1:], column))
         elif column.required:
             wire = Identifier if column.name == "id" else _WIRE[column.type]
-            members.append((path[0], wire))
+            members.append((path[0], wire | None if column.nullable else wire))
         elif column.type is Type.JSON:
             members.append((path[0], _WIRE[column.type], NULL_JSON))
         else:

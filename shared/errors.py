@@ -64,6 +64,27 @@ class StripeRefused(StripeUnavailable):
     """
 
 
+class KeyRevoked(StripeRefused):
+    """Stop (exit 1), or answer 503: Stripe does not know the key at all (401).
+
+    Nothing is optional for it, so it is never passed over as a missing permission may be.
+    """
+
+
+class WrongKey(StripeRefused):
+    """Answer 503: the key cannot say what became of an object, for it is not the event's account's.
+
+    Stripe sends the event again, and the right key then applies it.
+    """
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"the account and mode of STRIPE_SECRET_KEY do not know the event {event_id}, which"
+            " STRIPE_WEBHOOK_SECRET signed: the key is of another account or mode. Set the key of"
+            " the account and mode in which the endpoint stands; Stripe sends the event again"
+        )
+
+
 class StripeUnreadable(StripeError):
     """Try again later (503), then report it: an answer the API does not promise (HTML, a half)."""
 

@@ -10,13 +10,14 @@ import msgspec
 
 from shared import nesting, truth
 from shared.errors import NotAnEvent, UnreadableObject
-from shared.mirrored import Content, MirroredObject
+from shared.mirrored import Content, MirroredObject, decode
 from shared.objects import EVENT_TYPES, RELATED_TYPES, as_deleted
 
 LAST_SECOND = 253402300799
 """9999-12-31T23:59:59Z, the last second that every part of the house can hold."""
 
-_Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+# Not `$`, which a line feed may follow.
+_Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]+\Z")]
 _Second = Annotated[int, msgspec.Meta(ge=1, le=LAST_SECOND)]
 
 
@@ -27,11 +28,19 @@ class Related(msgspec.Struct, frozen=True):
     type: str
 
 
+class _Named(msgspec.Struct):
+    """What is left to be read of an object that cannot be read."""
+
+    id: _Word
+
+
 class Event(msgspec.Struct, frozen=True):
     """A Stripe event; the object that it carries stays JSON until it is asked for.
 
-    `created` is in epoch seconds. `account` stands only on events of connected accounts. `carried`
-    is None where the object cannot even be found. `related`: a thin event, which carries nothing.
+    `created` is in epoch seconds. `account` and `context` name the account where Stripe names one
+    (`shared/whose.py`). `carried` is None where the object's JSON is none that can be held; `named`
+    is then its id, if that was found. `related`: a thin event, which carries nothing.
+    `address`: where Stripe keeps the event itself for 30 days.
     """
 
     id: str
@@ -39,9 +48,12 @@ class Event(msgspec.Struct, frozen=True):
     created: int
     livemode: bool
     account: str | None
+    context: str | None
     api_version: str | None
     carried: msgspec.Raw | None
     related: Related | None
+    named: str | None = None
+    address: str = "/v1/events"
 
     @property
     def mirrored(self) -> MirroredObject | None:
@@ -70,6 +82,21 @@ class Event(msgspec.Struct, frozen=True):
         content = mirrored.decode(self.carried)
         return as_deleted(content) if self.type == "customer.deleted" else content
 
+    def subject(self) -> Content:
+        """Return of which object it tells and nothing more, as if it were a thin event.
+
+        For a snapshot that cannot be read, or not be believed: the rest is to be asked for. Raises
+        UnreadableObject where not even the id can be read.
+        """
+        if self.related is not None:
+            return Content(self.related.id, (), None)
+        name = self.named
+        if self.carried is not None:
+            name = decode(_named_decoder, self.carried).id
+        if name is None:
+            raise UnreadableObject("$.data.object.id", "not readable")
+        return Content(name, (), None)
+
 
 class _Data(msgspec.Struct):
     object: msgspec.Raw = msgspec.Raw(b"")
@@ -84,10 +111,11 @@ class _Envelope(msgspec.Struct):
     livemode: bool
     object: str = "event"
     account: str | None = None
+    context: str | None = None
     api_version: _Word | None = None
     data: _Data | None = None
 
-    def event(self, carried: msgspec.Raw | None) -> Event:
+    def event(self, carried: msgspec.Raw | None, named: str | None = None) -> Event:
         if self.object != "event":
             raise NotAnEvent("not a Stripe event: its `object` says something else")
         return Event(
@@ -96,9 +124,11 @@ class _Envelope(msgspec.Struct):
             created=self.created,
             livemode=self.livemode,
             account=self.account,
+            context=self.context,
             api_version=self.api_version,
             carried=carried,
             related=None,
+            named=named,
         )
 
 
@@ -113,6 +143,7 @@ class _ThinEvent(msgspec.Struct):
     type: _Word
     created: datetime
     livemode: bool
+    account: str | None = None
     context: str | None = None
     related_object: Related | None = None
     snapshot_event: _Word | None = None
@@ -120,17 +151,19 @@ class _ThinEvent(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Envelope)
 _thin_decoder = msgspec.json.Decoder(_ThinEvent)
+_named_decoder = msgspec.json.Decoder(_Named)
 
 
 def decode_event(body: bytes) -> Event:
     """Read the envelope of an event.
 
-    Raises NotAnEvent for what is not JSON or not a Stripe event. An event whose object alone is
-    unreadable (lone surrogates, say) is an event: it can be kept and tried again. A thin event
-    takes the id of its snapshot twin where it names one: the two are one event, done once.
+    Raises NotAnEvent for what is not JSON in UTF-8 (RFC 8259: without a byte order mark, numbers
+    finite) or not a Stripe event. An event whose object alone is unreadable (lone surrogates, say)
+    is an event: it can be kept and tried again. A thin event takes the id of its snapshot twin
+    where it names one: the two are one event, done once.
     """
     if nesting.is_too_deep(body):
-        return _leniently(nesting.cut(body)).event(None)
+        return _leniently(nesting.cut(body))
     try:
         envelope = _decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -139,7 +172,7 @@ def decode_event(body: bytes) -> Event:
             raise NotAnEvent(f"not a Stripe event: {_place(error)}") from None
         return thin
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _leniently(body).event(None)
+        return _leniently(body)
     return envelope.event(envelope.data.object if envelope.data else msgspec.Raw(b""))
 
 
@@ -147,8 +180,14 @@ def _thin(body: bytes) -> Event | None:
     """Read a thin event, None for anything else."""
     try:
         thin = _thin_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except msgspec.ValidationError:
         return None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _leniently(body)
+    return _told_by(thin)
+
+
+def _told_by(thin: _ThinEvent) -> Event | None:
     if thin.created.tzinfo is None:
         return None
     return Event(
@@ -156,21 +195,40 @@ def _thin(body: bytes) -> Event | None:
         type=thin.type,
         created=int(thin.created.timestamp()),
         livemode=thin.livemode,
-        account=thin.context,
+        account=thin.account,
+        context=thin.context,
         api_version=None,
         carried=None,
         related=thin.related_object,
+        address="/v1/events" if thin.snapshot_event else "/v2/core/events",
     )
 
 
-def _leniently(body: bytes) -> _Envelope:
-    """Read the envelope of what the strict decoder refuses, lone surrogates above all."""
+def _leniently(body: bytes) -> Event:
+    """Read the envelope of JSON that the strict decoder refuses for a lone surrogate in it."""
     try:
-        whole: Any = json.loads(body)
-        names = ("id", "type", "created", "livemode", "object", "account", "api_version")
-        return msgspec.convert({name: whole[name] for name in names if name in whole}, _Envelope)
-    except (ValueError, RecursionError, TypeError, msgspec.ValidationError):
-        raise NotAnEvent("the body is not JSON") from None
+        whole: Any = json.loads(body.decode(), parse_constant=_refuse)
+        carried = whole.pop("data", None)
+        if whole.get("object") == "v2.core.event":
+            if (thin := _told_by(msgspec.convert(whole, _ThinEvent))) is not None:
+                return thin
+            raise ValueError(whole)
+        return msgspec.convert(whole, _Envelope).event(None, _name_of(carried))
+    except (ValueError, RecursionError, TypeError, AttributeError, msgspec.ValidationError):
+        raise NotAnEvent("the body is not JSON of an event") from None
+
+
+def _name_of(carried: Any) -> str | None:
+    """Return the id of the object that an event carries, None where it has none to ask for."""
+    try:
+        return msgspec.convert(carried["object"], _Named).id
+    except (KeyError, TypeError, msgspec.ValidationError):
+        return None
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and the infinities, which Python reads and JSON has not."""
+    raise ValueError(constant)
 
 
 def _place(error: msgspec.ValidationError) -> str:

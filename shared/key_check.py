@@ -10,6 +10,7 @@ from shared.errors import StripeError, StripeRefused, WrongAccount
 from shared.objects import MIRRORED
 from shared.repository.account import Account
 from shared.stripe_api import StripeApi
+from shared.whose import mode
 
 KNOWN_SECONDS: Final = 60.0
 """How long an answer is believed: a revoked key is noticed that much later."""
@@ -58,7 +59,9 @@ class KeyCheck:
         try:
             for mirrored in MIRRORED:
                 self._stripe.try_to_read(mirrored, deadline)
-            self._account_id = self._stripe.account_id(deadline) or self._account_id
+            self._account_id = (
+                self._stripe.account_id(deadline - time.monotonic()) or self._account_id
+            )
         except StripeRefused as error:
             self._refusal, self.unknown = error, None
             self._until = time.monotonic() + REFUSED_SECONDS
@@ -74,8 +77,8 @@ def require_same_mode(ours: Account, stripe: StripeApi) -> None:
     """Raise WrongAccount where the key is of another mode than the database."""
     if ours.livemode != stripe.livemode:
         raise WrongAccount(
-            f"the key is of {_mode(stripe.livemode)} mode, the database mirrors"
-            f" {_mode(ours.livemode)} mode: set STRIPE_SECRET_KEY or DATABASE_URL to match"
+            f"the key is of {mode(stripe.livemode)} mode, the database mirrors"
+            f" {mode(ours.livemode)} mode: set STRIPE_SECRET_KEY or DATABASE_URL to match"
         )
 
 
@@ -86,7 +89,3 @@ def require_same_id(ours: Account, account_id: str | None) -> None:
             f"the key is of account {account_id}, the database mirrors {ours.id}: set"
             " STRIPE_SECRET_KEY or DATABASE_URL to match"
         )
-
-
-def _mode(livemode: bool) -> str:
-    return "live" if livemode else "test"

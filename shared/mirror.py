@@ -9,13 +9,16 @@ again; no lock is held while Stripe is asked.
 from __future__ import annotations
 
 import enum
+import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 import psycopg
 
-from shared import truth
+from shared import log, truth
 from shared.database import Database
 from shared.database_fault import describe
 from shared.errors import (
@@ -23,8 +26,10 @@ from shared.errors import (
     ObjectMissing,
     UnreadableObject,
     WrongAccount,
+    WrongKey,
 )
 from shared.event import LAST_SECOND, Event
+from shared.left_out import left_out, would_empty
 from shared.mirrored import Content, Held, MirroredObject
 from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account, claim_account, read_account
@@ -33,8 +38,14 @@ from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Found, Write
 from shared.stripe_api import StripeApi
 from shared.truth import Verdict
+from shared.whose import Whose, whose
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_ACCOUNT_SECONDS = 1.5
+"""What the question for our account's id may take of the time for an event's answer."""
 
 
 class Outcome(enum.StrEnum):
@@ -75,49 +86,75 @@ class Mirror:
         self._stripe = stripe
         self._source = source
         self._account: Account | None = None
+        self._id_of_key: str | None = None
+        self._is_key_asked = False
 
     def apply_event(self, event: Event, payload: bytes, deadline: float) -> Receipt:
         """Apply an event once and return what became of it, committed.
 
-        An object that cannot be read, or that breaks a rule of the database, ends as FAILED in the
-        ledger, with its payload. Raises WrongAccount; DatabaseUnavailable and StripeUnavailable
-        (also past `deadline`, on time.monotonic()), after which nothing was written.
+        An object that neither its event nor Stripe's answer lets us read and write ends as FAILED
+        in the ledger, with its payload, and so does one that Stripe has no more. Raises
+        WrongAccount; DatabaseUnavailable and StripeUnavailable (also past `deadline`, on
+        time.monotonic()), WrongKey among these, after which nothing was written.
         """
-        self._require_our_account(event, deadline)
+        is_told = self._whose(event, deadline) is Whose.OURS
         mirrored = event.mirrored
         if mirrored is None:
             return Receipt(outcome=Outcome.IGNORED, event_id=event.id, event_type=event.type)
         work = _Work(self._database, self._stripe, event, mirrored, payload, deadline, self._source)
-        try:
-            return work.apply()
-        except UnreadableObject as error:
-            return work.fail(str(error))
-        except ObjectMissing as error:
-            return work.fail(str(error))
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            return work.fail(describe(error))
+        require_gone = partial(self._require_gone, event, deadline, is_told=is_told)
+        return work.apply(require_gone, is_told=is_told)
 
-    def _require_our_account(self, event: Event, deadline: float) -> None:
-        """Refuse an event of another mode or account; claim a database that is nobody's yet."""
-        if self._account is None:
-            wanted = Account(None, self._stripe.livemode)
-            self._account = self._database.read(lambda c: claim_account(c, wanted), deadline)
+    def _whose(self, event: Event, deadline: float) -> Whose:
+        """Say whose it is, by what the database says by now, and claim one that is nobody's yet."""
         ours = self._account
-        if event.account is not None and ours.id is None:
-            # A nightly run may have entered the account's id in the meantime.
-            ours = self._account = self._database.read(read_account, deadline) or ours
-        require_ours(event, ours)
+        if ours is not None and (told := whose(event, ours)) is Whose.OURS:
+            return told
+        # A nightly run may have entered the account's id in the meantime.
+        nobodys = Account(None, self._stripe.livemode)
+        held = self._account = self._database.read(read_account, deadline)
+        told = whose(event, held or nobodys)
+        if told is Whose.OURS and held is None:
+            self._account = self._database.read(lambda c: claim_account(c, nobodys), deadline)
+        if told is Whose.NOT_TOLD and (held is None or held.id is None):
+            told = whose(event, (held or nobodys)._replace(id=self._account_of_key()))
+        return told
 
+    def _account_of_key(self) -> str | None:
+        """Return it, as far as Stripe tells; asked once, and not entered: it may be another's."""
+        if not self._is_key_asked:
+            self._id_of_key = self._stripe.account_id(_ACCOUNT_SECONDS)
+            self._is_key_asked = True
+        return self._id_of_key
 
-def require_ours(event: Event, ours: Account) -> None:
-    """Raise WrongAccount for an event of another mode or account than the database mirrors."""
-    if event.livemode != ours.livemode:
+    def _require_gone(
+        self, event: Event, deadline: float, *, is_told: bool, is_readable: bool
+    ) -> None:
+        """Raise unless an object that Stripe does not find for our key is gone indeed.
+
+        It is where the key is of the database's account, or knows the event. Of an event that is
+        told to be ours it also counts as gone where nobody can know: the event is older than Stripe
+        keeps one, or cannot be read and it is not known yet whose the database is.
+        """
+        ours = self._account
+        if ours is not None and ours.livemode != self._stripe.livemode:
+            raise WrongKey(event.id)
+        if is_told and ours is not None and ours.id is not None:
+            of_key = self._account_of_key()
+            if of_key == ours.id:
+                return
+            if of_key is not None:
+                raise WrongKey(event.id)
+        elif is_told and not is_readable:
+            return
+        known = self._stripe.knows(event, deadline)
+        if known or (known is None and is_told):
+            return
+        if is_told:
+            raise WrongKey(event.id)
         raise WrongAccount(
-            f"the event is of {_mode(event.livemode)} mode,"
-            f" the database mirrors {_mode(ours.livemode)} mode"
+            "the event names an account, and the key of ours knows neither the event nor its object"
         )
-    if event.account is not None and event.account != ours.id:
-        raise WrongAccount("the event is of another (connected) account")
 
 
 class _Work:
@@ -141,12 +178,50 @@ class _Work:
         self._payload = payload
         self._deadline = deadline
         self._object_id: str | None = None
+        self._unsaid: frozenset[str] = frozenset()
         self._asked = 0
         self._retries = 0
 
-    def apply(self) -> Receipt:
-        """Read, decide and write until one write holds."""
+    def apply(self, require_gone: Callable[..., None], *, is_told: bool) -> Receipt:
+        """Bring the row to what Stripe has, by the first of these that does.
+
+        1. Of an event that is told to be ours: by its snapshot.
+        2. Where that cannot be read or written, and where it is not told whose it is: by Stripe's
+           answer about its object.
+        3. Where there is none, or nothing can be made of it either, it fails: if the key is of our
+           account, or Stripe has the event. If not, the event is another account's, or the key is.
+        """
+        reasons: list[str] = []
+        steps = [self._event.subject]
+        if is_told:
+            steps.insert(0, self._snapshot)
+        for content in steps:
+            try:
+                receipt = self._settle(content())
+            except _UNFIT as error:
+                reasons.append(_words(error))
+                if self._asked:
+                    break
+            except ObjectMissing as error:
+                require_gone(is_readable=not reasons)
+                reasons.append(str(error))
+                break
+            else:
+                if reasons:
+                    log.event(_log, "snapshot.unfit", event_id=self._event.id, reason=reasons[0])
+                return receipt
+        if not (is_told or self._asked):
+            require_gone(is_readable=False)
+        return self._fail(", and ".join(reasons))
+
+    def _snapshot(self) -> Content:
         content = self._event.content(self._mirrored)
+        if self._event.carried is not None:
+            self._unsaid = left_out(self._mirrored, self._event.carried, content)
+        return content
+
+    def _settle(self, content: Content) -> Receipt:
+        """Read, decide and write until one write holds."""
         self._object_id = content.id
         while True:
             attempt = self._attempt(content)
@@ -162,7 +237,7 @@ class _Work:
             if time.monotonic() >= self._deadline:
                 raise DatabaseUnavailable(f"lost {self._retries} races for one row")
 
-    def fail(self, error: str) -> Receipt:
+    def _fail(self, error: str) -> Receipt:
         """Keep the event in the ledger with its payload and why it could not be applied."""
         if not self._enter(Outcome.FAILED, error):
             return self._receipt(Outcome.DUPLICATE)
@@ -170,7 +245,7 @@ class _Work:
 
     def _attempt(self, content: Content) -> Attempt:
         """Apply what is simply newer in one statement, or return what a decision needs."""
-        if content.items is None or self._source == "reconcile":
+        if content.items is None or self._unsaid or self._source == "reconcile":
             return self._look()
         entry = self._entry(Outcome.APPLIED)
         try:
@@ -212,19 +287,25 @@ class _Work:
         return self._write(content, held, as_of, ended)
 
     def _decide(self, content: Content, found: Found, incoming: truth.Interval) -> Verdict:
-        """Apply the rule; a snapshot that is not whole may be old, but is never the answer."""
+        """Apply the rule; a snapshot that is not whole may be old, but is never the answer.
+
+        Nor is one that would empty what it does not speak of.
+        """
         held = found.held
         if content.items is None:
             is_old = held is not None and incoming.upper <= held.as_of.lower
             return Verdict.STALE if is_old else Verdict.ASK
-        return truth.decide(
+        fields = self._mirrored.differences(held, content)
+        verdict = truth.decide(
             held.as_of if held else None,
             incoming,
-            equal=held is not None and not self._mirrored.differences(held, content),
+            equal=held is not None and not fields,
             held_is_terminal=held is not None and self._mirrored.is_terminal(held.row),
             incoming_is_terminal=self._mirrored.is_terminal(content.row),
             compared=LAST_SECOND if self._source == "reconcile" else found.compared,
         )
+        is_doubtful = verdict is Verdict.REPLACE and would_empty(fields, self._unsaid)
+        return Verdict.ASK if is_doubtful else verdict
 
     def _write(
         self, content: Content, held: Held | None, as_of: truth.Interval, ended: int | None
@@ -291,5 +372,9 @@ def _unless_done(error: psycopg.errors.UniqueViolation, lost: T) -> T:
     return lost
 
 
-def _mode(livemode: bool) -> str:
-    return "live" if livemode else "test"
+_UNFIT = (UnreadableObject, psycopg.DataError, psycopg.IntegrityError)
+"""What says that a content can be read by nobody, or that the database cannot hold it."""
+
+
+def _words(error: Exception) -> str:
+    return describe(error) if isinstance(error, psycopg.Error) else str(error)

@@ -90,7 +90,8 @@ class MirroredObject:
     items (None where not all are embedded) to one shape in place, again and again with one result
     (fields that moved between API versions). `extra`: further fields that `settle` needs decoded.
     `list_parameters`: what makes the API's list complete. `customer`: the column that names the
-    customer whose object it is, None where it is nobody's.
+    customer whose object it is, None where it is nobody's. `also_as`: columns by the names
+    that older API versions have for them.
     """
 
     name: str
@@ -103,6 +104,7 @@ class MirroredObject:
     settle: Callable[[Any, list[Any] | None], None] = _as_read
     extra: Sequence[tuple[str, Any, Any]] = ()
     list_parameters: Mapping[str, str] = field(default_factory=dict)
+    also_as: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def decoded(self) -> Columns:

@@ -17,6 +17,7 @@ from shared.columns import (
     Type,
     Value,
 )
+from shared.errors import UnreadableObject
 from shared.mirrored import Content, Items, MirroredObject
 
 TERMINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
@@ -42,7 +43,16 @@ _ITEM_COLUMNS = (
 
 _SUBSCRIPTION_COLUMNS = (
     Column("id", Type.TEXT, required=True),
-    Column("customer_id", Type.REFERENCE, "customer", required=True, concern=Concern.ACCESS),
+    Column(
+        "customer_id",
+        Type.REFERENCE,
+        "customer",
+        required=True,
+        nullable=True,
+        concern=Concern.ACCESS,
+    ),
+    # The same owner as an Account of the second API, where there is one.
+    Column("customer_account", Type.REFERENCE),
     Column("status", Type.TEXT, required=True, concern=Concern.ACCESS),
     Column("currency", Type.TEXT, required=True, concern=Concern.MONEY),
     Column("collection_method", Type.TEXT, required=True, concern=Concern.MONEY),
@@ -74,8 +84,11 @@ def _settle_subscription(one: Any, items: list[Any] | None) -> None:
 
     Since then the billing period is on each item, before it was on the subscription and held for
     all items; `discount` became `discounts` (docs.stripe.com/changelog/basil). The subscription's
-    own period here is that of the item that ends last.
+    own period here is that of the item that ends last. Raises UnreadableObject for one that names
+    no owner at all: a body from before `customer_account` may leave it out.
     """
+    if one.customer is None and one.customer_account is None:
+        raise UnreadableObject("$.customer", "null, and no `customer_account` beside it")
     if one.discount is not None or one.discounts is None:
         one.discounts = one.discounts or ([one.discount] if one.discount is not None else [])
         one.discount = None
@@ -115,6 +128,7 @@ SUBSCRIPTION = MirroredObject(
     extra=(("discount", Expanded | None, None),),
     # Else canceled subscriptions are left out (docs.stripe.com/api/subscriptions/list).
     list_parameters={"status": "all"},
+    also_as={"discounts": "discount"},
 )
 
 _CUSTOMER_COLUMNS = (

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
-from shared import stripe_list, truth
+from shared import log, stripe_list, truth
 from shared.errors import (
+    KeyRevoked,
     ObjectMissing,
-    StripeRefused,
+    StripeError,
     StripeUnavailable,
     StripeUnreadable,
     UnreadableObject,
 )
+from shared.event import Event
 from shared.mirrored import Content, MirroredObject
 from shared.page import Memory, Page, decode_page
 from shared.stripe_http import Answer, StripeHttp
@@ -30,6 +34,9 @@ MOST_REPEATED = 2
 Narrowing lists them all again: one of a hundred in most accounts, but most of a page where an
 import or a campaign made dozens a second.
 """
+
+_EVENT_DAYS = 30
+"""How long Stripe keeps an event to be asked for (docs.stripe.com/api/events/retrieve)."""
 
 _MOST_ITEM_PAGES = 50
 _MOST_READS = 5
@@ -71,7 +78,10 @@ class _EventPage(NamedTuple):
 
 
 class _Account(msgspec.Struct):
-    id: str
+    id: Annotated[str, msgspec.Meta(pattern=r"^acct_[!-~]+\Z")]
+
+
+_log = logging.getLogger(__name__)
 
 
 class StripeApi:
@@ -229,15 +239,39 @@ class StripeApi:
         """
         return self._http.clock.ahead
 
-    def account_id(self, deadline: float | None = None) -> str | None:
-        """Return the account's id, None where the key may not read it."""
+    def knows(self, event: Event, deadline: float) -> bool | None:
+        """Return whether the key's account and mode have this event, None where it is too old.
+
+        Stripe keeps each event for 30 days, whatever became of its object; those of another account
+        or mode, connected ones among them, it has not. Raises StripeRefused, StripeUnavailable,
+        StripeUnreadable.
+        """
         try:
-            answer = self._http.get("/v1/account", deadline=deadline)
+            self._http.get(
+                f"{event.address}/{quote(event.id, safe='')}",
+                endpoint=f"{event.address}/:id",
+                deadline=deadline,
+            )
+        except ObjectMissing as missing:
+            is_kept = event.created > missing.as_of[0] - _EVENT_DAYS * 86400
+            return False if is_kept else None
+        return True
+
+    def account_id(self, seconds: float) -> str | None:
+        """Return the account's id, None where Stripe does not tell it within so many seconds.
+
+        Whatever it answers instead: no permission, 404, an error of its own, HTML, nothing. It can
+        be done without, but not with a key that is none: raises KeyRevoked.
+        """
+        try:
+            answer = self._http.get("/v1/account", deadline=time.monotonic() + seconds)
             return msgspec.json.decode(answer.body, type=_Account).id
-        except (StripeRefused, ObjectMissing):
+        except KeyRevoked:
+            raise
+        except (StripeError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            reason = str(error) if isinstance(error, StripeError) else "not an account"
+            log.event(_log, "account.not_told", reason=reason)
             return None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StripeUnreadable(f"GET /v1/account: {type(error).__name__}") from None
 
 
 def _event_page(body: bytes | bytearray) -> _EventPage:

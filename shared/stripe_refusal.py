@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import msgspec
 
 from shared.errors import (
+    KeyRevoked,
     ObjectMissing,
     StripeError,
     StripeRefused,
@@ -18,6 +19,9 @@ from shared.errors import (
     StripeUnreadable,
 )
 from shared.truth import Interval
+
+_MISSING = frozenset({"resource_missing", "not_found"})
+"""How the first and the second API say that they have no such object; anything else is no word."""
 
 _PASSING = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS})
 
@@ -70,11 +74,11 @@ def failure(
     """
     request = headers.get("request-id", "without id")
     what = f"GET {endpoint}: {status} (request {request})"
-    if status == HTTPStatus.NOT_FOUND and _code(body) == "resource_missing":
+    if status == HTTPStatus.NOT_FOUND and _code(body) in _MISSING:
         as_of = interval(headers.get("date"), took, endpoint)
         return Final(ObjectMissing(unquote(target.rpartition("/")[2].partition("?")[0]), as_of))
     if status == HTTPStatus.UNAUTHORIZED:
-        return Final(StripeRefused(f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"))
+        return Final(KeyRevoked(f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"))
     if status == HTTPStatus.FORBIDDEN:
         return Final(StripeRefused(f"{what}: the key lacks the permission to read {endpoint}"))
     reason = limiter(headers)

@@ -24,6 +24,7 @@ from shared.errors import (
     SchemaMismatch,
     StripeError,
     WrongAccount,
+    WrongKey,
 )
 from shared.event import Event
 from shared.mirror import Mirror
@@ -61,6 +62,7 @@ ANSWERS: Final[dict[type[Exception], tuple[int, str]]] = {
     DatabaseUnavailable: (503, "database_unavailable"),
     SchemaMismatch: (503, "schema_mismatch"),
     StripeError: (503, "stripe_unavailable"),
+    WrongKey: (503, "wrong_key"),
 }
 """Status and body by error; a subclass answers as its nearest base does."""
 

@@ -23,7 +23,7 @@ MAX_PARTS: Final = 50
 
 _COMMON = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})(?:,v0=[0-9a-f]{64})?")
 _STAMP = re.compile(r"(?:^|,)\s*t=", re.ASCII)
-_TIMESTAMP = re.compile(r"(?:^|,)t=([0-9]{1,12})(?=,|$)", re.ASCII)
+_TIMESTAMP = re.compile(r"(?:^|,)t=([0-9]{1,12})(?=,|\Z)", re.ASCII)
 
 
 def verify(

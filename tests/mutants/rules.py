@@ -295,7 +295,7 @@ MUTANTS = (
         "an event of another mode is refused",
         (
             Patch(
-                "shared/mirror.py",
+                "shared/whose.py",
                 "    if event.livemode != ours.livemode:\n",
                 "    if event.livemode != event.livemode:\n",
             ),

@@ -92,6 +92,70 @@ def test_what_is_not_json_or_no_event_is_refused(junk: bytes) -> None:
         decode_event(junk)
 
 
+WORDS = [
+    (ENVELOPE, "id"),
+    (ENVELOPE, "type"),
+    (ENVELOPE, "api_version"),
+    (THIN, "id"),
+    (THIN, "type"),
+    (THIN, "snapshot_event"),
+]
+
+
+@pytest.mark.parametrize("odd", ["\n", "\r", "\r\n", " ", "\t", "\0", "\u2028", "\x85", "\ufeff"])
+@pytest.mark.parametrize("of, name", WORDS)
+def test_word_with_a_character_that_no_id_has_is_refused_wherever_it_stands(
+    of: dict[str, Any], name: str, odd: str
+) -> None:
+    for value in (f"evt_1{odd}", f"{odd}evt_1", f"evt{odd}_1", odd):
+        with pytest.raises(NotAnEvent):
+            decode_event(body(of, **{name: value}))
+        with pytest.raises(NotAnEvent):
+            decode_event(body(of, **{name: value, "note": "\ud800"}))
+
+
+@pytest.mark.parametrize("odd", ["\n", " ", "\0", ""])
+def test_id_of_an_object_that_cannot_be_asked_for_is_none(odd: str) -> None:
+    for note in ("", "\ud800"):
+        carried = {"id": f"sub_1{odd}" if odd else "", "note": note}
+        with pytest.raises(UnreadableObject):
+            decode_event(body(data={"object": carried})).subject()
+    with pytest.raises(NotAnEvent):
+        decode_event(body(THIN, related_object={"id": f"{odd}", "type": "customer"}))
+
+
+@pytest.mark.parametrize("of", [ENVELOPE, THIN], ids=["snapshot", "thin"])
+def test_what_only_looks_like_json_in_utf_8_is_refused(
+    of: dict[str, Any], subtests: pytest.Subtests
+) -> None:
+    """Python's decoder reads most of these; kept, they would be half an event each."""
+    good = body(of)
+    text = good.decode()
+    cases = {
+        "byte order mark": b"\xef\xbb\xbf" + good,
+        "byte order mark twice": b"\xef\xbb\xbf" * 2 + good,
+        "byte order mark at the end": good + b"\xef\xbb\xbf",
+        "UTF-16": text.encode("utf-16"),
+        "UTF-16 without a mark": text.encode("utf-16-le"),
+        "UTF-32": text.encode("utf-32-be"),
+        "not a number": body(of, note=float("nan")),
+        "infinite": body(of, note=float("inf")),
+        "infinite below": body(of, data={"object": {"id": "sub_1", "x": float("-inf")}}),
+    }
+    for name, junk in cases.items():
+        with subtests.test(name), pytest.raises(NotAnEvent):
+            decode_event(junk)
+
+
+@pytest.mark.parametrize("of", [ENVELOPE, THIN], ids=["snapshot", "thin"])
+def test_lone_surrogate_anywhere_hides_neither_the_event_nor_its_object(of: dict[str, Any]) -> None:
+    for fields in ({"note": "\ud800"}, {"data": {"object": {"id": "sub_1", "x": "\udc00"}}}):
+        event = decode_event(body(of, **fields))
+        assert event.type == of["type"]
+        if "data" in fields or of is THIN:
+            assert event.subject().id == "sub_1"
+
+
 def test_object_of_another_kind_is_refused() -> None:
     with pytest.raises(NotAnEvent):
         decode_event(body(object="charge"))

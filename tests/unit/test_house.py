@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "shared": {"shared"},
     "sandbox": {"sandbox"},
 }
+REGEX = {"re", "msgspec"}
 # By import name: pyproject's dependencies, and werkzeug, which is flask's own other half.
 RUNTIME = {
     "deflate",
@@ -164,6 +165,26 @@ def test_runtime_names_match_the_declared_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = (re.match(r"[a-z0-9-]+", line) for line in project["dependencies"])
     assert {match[0].replace("-", "_") for match in found if match} | {"werkzeug"} == RUNTIME
+
+
+def test_no_pattern_ends_in_a_dollar_which_a_line_feed_may_follow() -> None:
+    """An id with a line feed behind it is another id: fullmatch, or the other sign for the end."""
+    patterns = [
+        (path.name, node.value)
+        for room in PRODUCT
+        for path in (ROOT / room).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).partition(".")[0] in REGEX
+        for node in ast.walk(call)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+    ]
+    assert len(patterns) > 10
+    loose = re.compile(r"(?<!\\)\$(\)|$)")
+    assert [one for one in patterns if loose.search(_text(one[1]))] == []
+
+
+def _text(pattern: str | bytes) -> str:
+    return pattern if isinstance(pattern, str) else pattern.decode()
 
 
 def test_both_images_are_built_from_the_same_stages() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -14,9 +16,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
+from shared import log, outage, pooler
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2
 
@@ -37,6 +42,39 @@ class Connection(psycopg.Connection[Any]):
     seconds: float = 30.0
     deadline: float | None = None
     back_by: float = 0.0
+
+    @classmethod
+    def connect(  # type: ignore[override]  # only the pool calls it
+        cls,
+        conninfo: str,
+        *,
+        note: Callable[[psycopg.Error | None], None],
+        may_leave_options: bool,
+        **kwargs: Any,
+    ) -> Self:
+        """Connect as psycopg does; `note` is told what kept it from that, or that nothing did.
+
+        `may_leave_options`: to do without them where a pooler refuses them.
+        """
+        try:
+            try:
+                connection = super().connect(conninfo, **kwargs)
+            except psycopg.OperationalError as error:
+                shorter = pooler.without_options(conninfo, error) if may_leave_options else None
+                if shorter is None:
+                    raise
+                connection = super().connect(shorter, **kwargs)
+                log.event(
+                    _log,
+                    "database.options_refused",
+                    level=logging.WARNING,
+                    advice="set them on the role, as the README says of poolers",
+                )
+        except psycopg.Error as error:
+            note(error)
+            raise
+        note(None)
+        return connection
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the server, at most as long as the connection allows."""
@@ -62,13 +100,17 @@ class Database:
         application_name: str = "subscription-sync",
         read_only: bool = False,
         plan_once: bool = False,
+        connect_seconds: int = CONNECT_SECONDS,
     ) -> None:
         """Prepare the pool without touching the network; the first use connects.
 
         `read_only`: the server itself refuses every write. `plan_once`: each prepared statement is
         planned without regard to its values; planning takes longer than all else of an event.
+        `connect_seconds`: for one connection, where `url` says nothing else.
         """
         self._seconds = statement_seconds
+        self._fault: psycopg.Error | None = None
+        self._keeps_prepared = True
         self._lent: set[Connection] = set()
         # Of the pool, but not put back: to put one back and get it again takes a tenth of an event.
         # While somebody waits in the pool's line nothing is held back here.
@@ -79,10 +121,19 @@ class Database:
         self._scout = threading.Lock()
         self._pool = ConnectionPool(
             conninfo(
-                url, statement_seconds, application_name, read_only=read_only, plan_once=plan_once
+                url,
+                statement_seconds,
+                application_name,
+                read_only=read_only,
+                plan_once=plan_once,
+                connect_seconds=connect_seconds,
             ),
             connection_class=Connection,
-            kwargs={"autocommit": True},
+            kwargs={
+                "autocommit": True,
+                "note": self._note,
+                "may_leave_options": "options" not in conninfo_to_dict(url),
+            },
             configure=self._configure,
             min_size=0,
             max_size=max_connections,
@@ -102,6 +153,8 @@ class Database:
         try:
             connection = self._take() or self._wait_in_line(deadline)
             connection.deadline = deadline
+            if not self._keeps_prepared:
+                connection.prepare_threshold = None
             try:
                 # In autocommit mode nothing is left to commit, and the pool rolls back what is.
                 yield connection
@@ -110,13 +163,23 @@ class Database:
                 self._give_back(connection)
         except PoolClosed as error:
             raise DatabaseUnavailable(f"no connection to the database: {error}") from None
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(describe(error), broken=True) from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            patience = outage.patience_in_use(error)
+            raise DatabaseUnavailable(describe(error), broken=True, patience=patience) from error
+        except (
+            psycopg.errors.InvalidSqlStatementName,
+            psycopg.errors.DuplicatePreparedStatement,
+        ) as error:
+            # A pooler that passes for the server itself: prepare nothing more.
+            self._keeps_prepared = False
+            patience = outage.BRIEFLY
+            raise DatabaseUnavailable(describe(error), broken=True, patience=patience) from error
         except (psycopg.DataError, psycopg.IntegrityError):
             raise
         except psycopg.Error as error:
             # A right that is missing, a trigger of somebody's: theirs to put right, then try again.
-            raise DatabaseUnavailable(describe(error)) from error
+            patience = outage.patience_in_use(error)
+            raise DatabaseUnavailable(describe(error), patience=patience) from error
 
     def read(self, question: Callable[[Connection], T], deadline: float | None = None) -> T:
         """Run a statement that may run twice, again if its connection had died unnoticed.
@@ -201,7 +264,7 @@ class Database:
                 if self._is_refused and not self._lent and not is_scout:
                     is_scout = self._scout.acquire(blocking=False)
                     if not is_scout:
-                        raise DatabaseUnavailable("no connection to the database: it refuses them")
+                        raise self._none("it refuses them")
                 left = until - time.monotonic()
                 # Whoever looks up leaves the queue: while some are lent, one will come back.
                 patience = left if self._lent else min(left, _LOOK_SECONDS)
@@ -211,9 +274,7 @@ class Database:
                     self._is_refused |= self._failures() > failures
                     if left <= patience:
                         reason = "it refuses them" if self._is_refused else "none came free in time"
-                        raise DatabaseUnavailable(
-                            f"no connection to the database: {reason}"
-                        ) from None
+                        raise self._none(reason) from None
                 else:
                     self._is_refused = False
                     self._lent.add(connection)
@@ -221,6 +282,20 @@ class Database:
         finally:
             if is_scout:
                 self._scout.release()
+
+    def _note(self, fault: psycopg.Error | None) -> None:
+        """Remember what kept the latest connection from being made, None if nothing did."""
+        self._fault = fault
+
+    def _none(self, reason: str) -> DatabaseUnavailable:
+        """Say why there is no connection."""
+        # While some are lent they are only all in use, whatever keeps one more from being made.
+        fault = None if self._lent else self._fault
+        known = None if fault is None else outage.of_connecting(fault)
+        return DatabaseUnavailable(
+            f"no connection to the database: {known.words if known else reason}",
+            patience=known.patience if known else math.inf,
+        )
 
     def _failures(self) -> int:
         """Return how often connecting has failed."""
@@ -232,6 +307,8 @@ class Database:
 
     def _configure(self, connection: Connection) -> None:
         connection.seconds = self._seconds
+        if not pooler.keeps_prepared(connection):
+            connection.prepare_threshold = None
 
 
 def conninfo(
@@ -241,6 +318,7 @@ def conninfo(
     *,
     read_only: bool = False,
     plan_once: bool = False,
+    connect_seconds: int = CONNECT_SECONDS,
 ) -> str:
     """Return the connection string with time-outs; what `url` sets itself wins."""
     given = conninfo_to_dict(url)
@@ -264,7 +342,7 @@ def conninfo(
     last = "-c default_transaction_read_only=on" if read_only else ""
     given["options"] = " ".join(filter(None, (time_outs, str(given.get("options") or ""), last)))
     defaults: dict[str, Any] = {
-        "connect_timeout": CONNECT_SECONDS,
+        "connect_timeout": connect_seconds,
         "application_name": application_name,
         "keepalives_idle": 30,
     }

@@ -25,11 +25,13 @@ class SettingsError(SubscriptionSyncError):
 class DatabaseUnavailable(SubscriptionSyncError):
     """Try again later (503): the database was not reached, or did not answer in time.
 
-    `broken`: a connection that had been fine broke in use; another one may do at once.
+    `broken`: a connection that had been fine broke in use; another one may do at once. `patience`:
+    seconds for which it is worth waiting that it passes, 0 where only a person can put it right.
     """
 
-    def __init__(self, message: str, *, broken: bool = False) -> None:
+    def __init__(self, message: str, *, broken: bool = False, patience: float = 0.0) -> None:
         self.broken = broken
+        self.patience = patience
         super().__init__(message)
 
 

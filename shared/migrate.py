@@ -9,15 +9,22 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
 
 if TYPE_CHECKING:
     import psycopg
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS = 10
+_PAUSE = 0.25
+_LONGEST_WAIT = 86_400
 
 # Any process of any version must take the same lock, so the number is fixed for good.
 _LOCK_TIMEOUT = "55P03"
@@ -102,10 +109,8 @@ def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ..
     Two at once: the second waits and finds nothing to do. Raises SchemaMismatch when an applied
     file was edited or is unknown here; psycopg.Error when a file fails. Nothing is half applied.
     """
-    import psycopg
-
     files = migrations() if files is None else files
-    with psycopg.connect(url, connect_timeout=10) as connection:
+    with _connect(url) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         # Whoever waits for a table makes everybody wait behind it, the webhook above all.
         connection.execute("SET LOCAL lock_timeout = '3s'")
@@ -138,6 +143,46 @@ def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ..
     return state.pending
 
 
+def check(url: str) -> tuple[str, ...]:
+    """Raise SchemaMismatch unless the schema is this version's; nothing is applied."""
+    with _connect(url) as connection:
+        require_current(connection)
+    return ()
+
+
+def waiting(work: Callable[[str], T], url: str, seconds: float) -> T:
+    """Do the work, again while the database is not there, for so many seconds.
+
+    All of it is one transaction, and what was done needs no doing again. Raises psycopg.Error.
+    """
+    import psycopg
+
+    from shared import outage
+
+    until = time.monotonic() + seconds
+    is_told = False
+    while True:
+        try:
+            return work(url)
+        except psycopg.Error as error:
+            patience = outage.patience(error)
+            if time.monotonic() >= min(until, until - seconds + patience):
+                raise
+            if not is_told:
+                is_told = True
+                print("migrate: waiting for the database", file=sys.stderr, flush=True)
+        time.sleep(_PAUSE)
+
+
+def _connect(url: str) -> psycopg.Connection[Any]:
+    """Connect, with a time-out unless `url` has its own; a pooler may lose what is prepared."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    seconds = conninfo_to_dict(url).get("connect_timeout") or _CONNECT_SECONDS
+    return psycopg.connect(url, connect_timeout=seconds, prepare_threshold=None)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command `migrate`: 0 done, 1 failed or (with --check) something pending, 2 usage."""
     parser = argparse.ArgumentParser(
@@ -149,6 +194,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 when something is pending"
     )
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="wait so long for a database that is not there yet",
+    )
     arguments = parser.parse_args(argv)
     import psycopg
 
@@ -157,12 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         url = settings.load_migrate(os.environ).database_url.reveal()
-        if arguments.check:
-            with psycopg.connect(url, connect_timeout=10) as connection:
-                require_current(connection)
-            print("the schema is current")
-            return 0
-        applied = migrate(url)
+        applied = waiting(check if arguments.check else migrate, url, arguments.wait)
     except SettingsError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return 2
@@ -178,6 +225,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"applied {name}")
     print("the schema is current")
     return 0
+
+
+def _seconds(text: str) -> float:
+    """Read a number of seconds, a day at most."""
+    seconds = float(text)
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"must be between 0 and {_LONGEST_WAIT} seconds")
+    return seconds
 
 
 def _explain(error: psycopg.Error) -> str | None:

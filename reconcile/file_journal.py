@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from itertools import chain, islice
 from typing import IO
 
 import msgspec
@@ -27,6 +27,7 @@ class FileJournal:
         self.progress = Progress(done={}, counts={})
         self._access = access
         self._spool: IO[bytes] = _spool()
+        self._unsaid: dict[tuple[str, str], DriftRow] = {}
         self._later: dict[tuple[str, str], DriftRow | None] = {}
         self._decoder = msgspec.json.Decoder(DriftRow)
 
@@ -55,19 +56,29 @@ class FileJournal:
         """Nothing waits: a report repairs nothing and enters no event."""
         return set()
 
-    def pending(self) -> Iterator[list[DriftRow]]:
-        """Yield what waits; amendments are kept beside and take its place at the end."""
+    def pending(self) -> Generator[list[DriftRow], None, None]:
+        """Yield what waits; amendments are kept beside and take its place at the end.
+
+        Closed before the end, it keeps what was not amended as it was.
+        """
         before, self._spool = self._spool, _spool()
         before.seek(0)
         rows = self._waiting(before)
-        while batch := list(islice(rows, drifts.BATCH)):
-            yield batch
-        self._later.clear()
-        before.close()
+        try:
+            while batch := list(islice(rows, drifts.BATCH)):
+                self._unsaid = {(row.object, row.object_id): row for row in batch}
+                yield batch
+        finally:
+            for row in chain(self._unsaid.values(), rows):
+                self._append(self._spool, row)
+            self._unsaid = {}
+            self._later.clear()
+            before.close()
 
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:  # noqa: ARG002
-        """Spool what is now said of a batch."""
+        """Spool what is now said of a batch, or of a part of it."""
         for row in after:
+            self._unsaid.pop((row.object, row.object_id), None)
             self._append(self._spool, row)
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:

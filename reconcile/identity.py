@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.database import Database
+from reconcile.patient import PatientDatabase
 from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
 from shared.objects import MIRRORED
 from shared.repository import mirror_rows
@@ -12,7 +12,7 @@ from shared.stripe_api import StripeApi
 _PROBES = 5
 
 
-def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) -> Account:
+def require_same_account(database: PatientDatabase, stripe: StripeApi, *, claim: bool) -> Account:
     """Return the account that both sides belong to. Raises WrongAccount.
 
     The mode is told by the key itself. The account's id needs a permission that a restricted key
@@ -34,12 +34,11 @@ def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) 
         _probe(database, stripe)
     account = Account(account_id or known, stripe.livemode)
     if claim and (held is None or (held.id is None and account_id is not None)):
-        with database.connection() as connection:
-            return claim_account(connection, account)
+        return database.read(lambda connection: claim_account(connection, account))
     return account
 
 
-def _probe(database: Database, stripe: StripeApi) -> None:
+def _probe(database: PatientDatabase, stripe: StripeApi) -> None:
     """Ask Stripe for the newest rows; at least one of them must be known to it."""
     for mirrored in reversed(MIRRORED):
         ids = database.read(

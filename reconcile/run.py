@@ -12,6 +12,7 @@ from reconcile.journal import Journal
 from reconcile.lease import hold
 from reconcile.missed import Events
 from reconcile.order import Order
+from reconcile.patient import PatientDatabase
 from reconcile.progress import Display
 from reconcile.report.model import Report, RunFacts, RunOutcome
 from reconcile.run_journal import RunJournal
@@ -47,11 +48,11 @@ class Run:
         display: Display,
     ) -> None:
         """`stop` is set by SIGTERM; `display` is told how far it is."""
-        self._database = database
+        self._time = TimeLeft(stop, order.deadline)
+        self._database = PatientDatabase(database, self._time)
         self._stripe = stripe
         self._order = order
         self._display = display
-        self._time = TimeLeft(stop, order.deadline)
 
     def execute(self) -> Report:
         """Compare, repair where that is ordered, and return the report.
@@ -67,10 +68,9 @@ class Run:
             journal = FileJournal(self._order.access)
             return self._carry_out(run_id, account, journal, int(time.time()))
         scope = self._order.subscription or runs.EVERYTHING
-        with hold(self._database, run_id, scope, self._order.lease_seconds) as started:
-            run_journal = RunJournal(
-                self._database, started, self._order.access, self._order.lease_seconds
-            )
+        with hold(self._database, run_id, scope, self._order.lease_seconds) as lease:
+            started = lease.started
+            run_journal = RunJournal(self._database, lease, self._order.access)
             since = started.since if started.resumes else None
             return self._carry_out(run_id, account, run_journal, started.started_at, since)
 
@@ -87,6 +87,7 @@ class Run:
         )
         outcome, reason = self._attempt(stages, journal)
         failed: tuple[int, list[ledger.Failed]] = (0, [])
+        self._database.say_last_words()
         try:
             if isinstance(journal, RunJournal):
                 journal.finish(outcome)

@@ -69,13 +69,14 @@ class StripeHttp:
         limit: RateLimit | None = None,
         deadline: float | None = None,
         pause: Callable[[float], None] = time.sleep,
+        still: Callable[[], None] = lambda: None,
         clock: StripeClock | None = None,
     ) -> None:
         """Connect at the first request.
 
         `deadline`, on time.monotonic(), holds for every request that has none of its own. `pause`
-        waits out limits, at most half a second at a time, and retries; it may raise. `clock` takes
-        note of every answer's time.
+        waits out limits, at most half a second at a time, and retries; it may raise, and so may
+        `still`, which is called before each request. `clock` takes note of every answer's time.
         """
         self.clock = clock or StripeClock()
         self._requests = 0
@@ -84,6 +85,7 @@ class StripeHttp:
         self._limit = limit
         self._deadline = deadline
         self._pause = pause
+        self._still = still
         headers = {
             "Authorization": f"Bearer {key}",
             "Stripe-Version": API_VERSION,
@@ -172,6 +174,7 @@ class StripeHttp:
     def _once(
         self, target: str, endpoint: str, deadline: float | None, turn: Turn | None
     ) -> Answer:
+        self._still()
         with self._counting:
             self._requests += 1
         began = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -80,48 +80,43 @@ def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -
 def read(
     connection: Connection[Any],
     run_id: str,
+    after: DriftRow | None = None,
     *,
     pending_only: bool = False,
     consequence: str | None = None,
-) -> Iterator[list[DriftRow]]:
-    """Yield a run's differences in batches, each in a statement of its own, in stable order.
+) -> list[DriftRow]:
+    """Return the next of a run's differences after this one, in stable order; none at the end.
 
     `consequence`: those of this one only.
     """
-    after = ("", "")
-    while True:
-        found = connection.execute(
-            """
-            SELECT json_agg(d ORDER BY object, object_id)::text
-            FROM (
-                SELECT object, object_id, kind, consequence, fields, monthly_amount, ends_access,
-                    action, translate(encode(spooled, 'base64'), E'\\n', '') AS spooled,
-                    extract(epoch FROM found_at)::bigint AS found_at
-                FROM stripe.drifts
-                WHERE run_id = %(run_id)s
-                    AND (object, object_id) > (%(object)s, %(object_id)s)
-                    AND (action = 'pending' OR NOT %(pending_only)s)
-                    AND (consequence = %(consequence)s OR %(consequence)s::text IS NULL)
-                ORDER BY object, object_id
-                LIMIT %(batch)s
-            ) AS d
-            """,
-            {
-                "run_id": run_id,
-                "object": after[0],
-                "object_id": after[1],
-                "pending_only": pending_only,
-                "consequence": consequence,
-                "batch": BATCH,
-            },
-        ).fetchone()
-        assert found is not None
-        if found[0] is None:
-            return
-        # One text for all: a row of columns each, through psycopg, takes four times as long.
-        rows = _decoder.decode(found[0])
-        after = (rows[-1].object, rows[-1].object_id)
-        yield rows
+    found = connection.execute(
+        """
+        SELECT json_agg(d ORDER BY object, object_id)::text
+        FROM (
+            SELECT object, object_id, kind, consequence, fields, monthly_amount, ends_access,
+                action, translate(encode(spooled, 'base64'), E'\\n', '') AS spooled,
+                extract(epoch FROM found_at)::bigint AS found_at
+            FROM stripe.drifts
+            WHERE run_id = %(run_id)s
+                AND (object, object_id) > (%(object)s, %(object_id)s)
+                AND (action = 'pending' OR NOT %(pending_only)s)
+                AND (consequence = %(consequence)s OR %(consequence)s::text IS NULL)
+            ORDER BY object, object_id
+            LIMIT %(batch)s
+        ) AS d
+        """,
+        {
+            "run_id": run_id,
+            "object": after.object if after else "",
+            "object_id": after.object_id if after else "",
+            "pending_only": pending_only,
+            "consequence": consequence,
+            "batch": BATCH,
+        },
+    ).fetchone()
+    assert found is not None
+    # One text for all: a row of columns each, through psycopg, takes four times as long.
+    return _decoder.decode(found[0] or "[]")
 
 
 def count(connection: Connection[Any], run_id: str) -> list[Tally]:

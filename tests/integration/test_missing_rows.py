@@ -148,7 +148,7 @@ def test_row_change_and_drift_are_those_of_its_difference(
             difference = one.difference(mirrored)
             assert (difference.fields, difference.content) == (fields, content)
             expected = settled(drift(mirrored, difference, ACCESS), "repaired")
-            ((kept,),) = drifts.read(connection, run)
+            (kept,) = drifts.read(connection, run)
             assert kept == msgspec.structs.replace(expected, found_at=FOUND_AT)
 
 

@@ -7,6 +7,7 @@ EVENTS ?= 100000
 ROWS ?= 100000
 SUBSCRIPTIONS ?= 5000
 
+interpreters := 3.11 3.12 3.13
 venv := .venv
 run := $(venv)/bin/python
 locked := $(venv)/.locked
@@ -16,12 +17,12 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
+.PHONY: help demo test test-all chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
 	@echo
-	@sed -n 's/^\([a-z.][a-z.-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z.][a-z.-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
 	@echo '  PYTHON=python3.12   the interpreter to build .venv from (3.11 to 3.13)'
 	@echo '  ARGS="-k word -x"   more arguments for pytest (make test) or for demo, load and bench'
@@ -31,6 +32,9 @@ demo: $(ready) ## the whole story on this machine: webhook, drift, report, repai
 
 test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real processes)
 	@$(run) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+test-all: ## every test on each promised interpreter of this machine (4 minutes each)
+	@.ci/test-all $(interpreters)
 
 load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: whether all is right
 	@$(run) -m sandbox.load $(ARGS)
@@ -80,12 +84,12 @@ audit: .venv-audit/.locked ## known vulnerabilities in what is shipped and used,
 	@.venv-audit/bin/python sandbox/audit.py
 
 clean: ## remove .venv and every cache
-	rm -rf $(venv) .venv-audit .fuzz build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(venv) .venv-* .fuzz build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The interpreter is checked first, because pip's own words for a wrong one are hard to read.
 $(locked): requirements-dev.lock
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12), (3, 13)) or sys.exit("Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % v)'
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; v in "$(interpreters)".split() or sys.exit("One of Python $(interpreters) is needed, but $(PYTHON) is " + v + ". Name another: make PYTHON=python3.12")'
 	@echo 'Setting up $(venv) from requirements-dev.lock (once; about a minute)'
 	@$(PYTHON) -m venv --clear $(venv)
 	@$(run) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-dev.lock

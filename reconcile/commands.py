@@ -53,6 +53,7 @@ def _connect(
         application_name="subscription-sync reconcile",
         read_only=arguments.report,
         connect_seconds=CONNECT_SECONDS,
+        schema=settings.stripe_schema,
     )
     http = StripeHttp(
         settings.stripe_api_base,

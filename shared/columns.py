@@ -17,6 +17,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from shared.errors import UnreadableObject
+from shared.nesting import TOO_DEEP, is_too_deep
 
 Value = str | int | bool | None
 """One column of one row: text and JSON as str, numbers and epoch seconds as int."""
@@ -121,13 +122,9 @@ def canonical_json(value: Any) -> str:
     """Return JSON text exactly as PostgreSQL prints the same value from a jsonb column.
 
     Keys are ordered by length in bytes, then by byte. A difference in spelling that slips through
-    (numbers such as 1.10) costs a comparison by value, never a false difference. Raises
-    UnreadableObject for what is nested hundreds of levels deep.
+    (numbers such as 1.10) costs a comparison by value, never a false difference.
     """
-    try:
-        return json.dumps(_ordered(value), ensure_ascii=False, separators=(", ", ": "))
-    except RecursionError:
-        raise UnreadableObject("$", "JSON nested too deeply") from None
+    return json.dumps(_ordered(value), ensure_ascii=False, separators=(", ", ": "))
 
 
 def _ordered(value: Any) -> Any:
@@ -154,9 +151,11 @@ def _in_bytes(key: str) -> tuple[int, bytes]:
 def _json(value: msgspec.Raw | None) -> Value:
     if value is None or value == NULL_JSON:
         return None
+    if is_too_deep(value):
+        raise UnreadableObject("$", TOO_DEEP)
     try:
         return canonical_json(msgspec.json.decode(value))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableObject("$", f"not readable JSON ({type(error).__name__})") from None
 
 

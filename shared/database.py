@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from shared import log, outage, pooler
+from shared import schema as naming
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ _LOOK_SECONDS = 0.1
 """How long a caller waits for a connection before it looks why there is none."""
 
 
-class Connection(psycopg.Connection[Any]):
+class Connection(naming.Connection):
     """A connection on which no single wait is longer than `seconds`, nor past `deadline`.
 
     The server's statement_timeout does not help against a server that hangs. A connection whose
@@ -101,14 +102,17 @@ class Database:
         read_only: bool = False,
         plan_once: bool = False,
         connect_seconds: int = CONNECT_SECONDS,
+        schema: str = naming.DEFAULT,
     ) -> None:
         """Prepare the pool without touching the network; the first use connects.
 
         `read_only`: the server itself refuses every write. `plan_once`: each prepared statement is
         planned without regard to its values; planning takes longer than all else of an event.
-        `connect_seconds`: for one connection, where `url` says nothing else.
+        `connect_seconds`: for one connection, where `url` says nothing else. `schema`: the one in
+        which everything lies.
         """
         self._seconds = statement_seconds
+        self._schema = schema
         self._fault: psycopg.Error | None = None
         self._keeps_prepared = True
         self._lent: set[Connection] = set()
@@ -307,6 +311,7 @@ class Database:
 
     def _configure(self, connection: Connection) -> None:
         connection.seconds = self._seconds
+        connection.schema = self._schema
         if not pooler.keeps_prepared(connection):
             connection.prepare_threshold = None
 
@@ -356,5 +361,5 @@ def describe(error: psycopg.Error) -> str:
     rule = diagnosis.constraint_name or diagnosis.column_name
     what = f"{type(error).__name__} ({error.sqlstate or 'no answer'})"
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        what += ": the role lacks a grant, run docs/roles.sql as after each upgrade"
+        what += ": the role lacks a grant, run what `migrate --roles` prints, as after each upgrade"
     return f"{what} at {rule}" if rule else what

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from shared import truth
+from shared import nesting, truth
 from shared.errors import NotAnEvent, UnreadableObject
 from shared.mirrored import Content, MirroredObject
 from shared.objects import EVENT_TYPES, RELATED_TYPES, as_deleted
@@ -129,6 +129,8 @@ def decode_event(body: bytes) -> Event:
     unreadable (lone surrogates, say) is an event: it can be kept and tried again. A thin event
     takes the id of its snapshot twin where it names one: the two are one event, done once.
     """
+    if nesting.is_too_deep(body):
+        return _leniently(nesting.cut(body)).event(None)
     try:
         envelope = _decoder.decode(body)
     except msgspec.ValidationError as error:

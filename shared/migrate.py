@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import psycopg
 
 from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
-
-if TYPE_CHECKING:
-    import psycopg
+from shared.schema import DEFAULT, Connection, in_schema
 
 T = TypeVar("T")
 
@@ -29,7 +30,8 @@ _LONGEST_WAIT = 86_400
 # Any process of any version must take the same lock, so the number is fixed for good.
 _LOCK_TIMEOUT = "55P03"
 _LOCK = 7_306_095_128_417_266
-_NAME = re.compile(r"^\d{4}_[a-z0-9_]+\.sql$")
+_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
+_ROLES = "roles.sql"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +61,20 @@ def migrations() -> tuple[Migration, ...]:
     found = [
         Migration(name=entry.name, sql=entry.read_text(encoding="utf-8"))
         for entry in resources.files("shared").joinpath("migrations").iterdir()
-        if entry.name.endswith(".sql")
+        if entry.name.endswith(".sql") and entry.name != _ROLES
     ]
     found.sort(key=lambda migration: migration.name)
     numbers = [migration.name[:4] for migration in found]
-    bad = [m.name for m in found if not _NAME.match(m.name) or numbers.count(m.name[:4]) > 1]
+    bad = [m.name for m in found if not _NAME.fullmatch(m.name) or numbers.count(m.name[:4]) > 1]
     if bad:
         raise SchemaMismatch(f"migrations named badly or numbered twice: {', '.join(bad)}")
     return tuple(found)
+
+
+def roles(schema: str = DEFAULT) -> str:
+    """Return the SQL that makes the programs' roles in that schema, for psql and an owner of it."""
+    text = resources.files("shared").joinpath("migrations", _ROLES).read_text(encoding="utf-8")
+    return in_schema(text, schema)
 
 
 def schema_state(
@@ -103,14 +111,16 @@ def require_current(connection: psycopg.Connection[Any]) -> None:
         )
 
 
-def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ...]:
+def migrate(
+    url: str, files: Sequence[Migration] | None = None, *, schema: str = DEFAULT
+) -> tuple[str, ...]:
     """Apply all pending migrations in one transaction and return their names.
 
     Two at once: the second waits and finds nothing to do. Raises SchemaMismatch when an applied
     file was edited or is unknown here; psycopg.Error when a file fails. Nothing is half applied.
     """
     files = migrations() if files is None else files
-    with _connect(url) as connection:
+    with _connect(url, schema) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         # Whoever waits for a table makes everybody wait behind it, the webhook above all.
         connection.execute("SET LOCAL lock_timeout = '3s'")
@@ -143,9 +153,9 @@ def migrate(url: str, files: Sequence[Migration] | None = None) -> tuple[str, ..
     return state.pending
 
 
-def check(url: str) -> tuple[str, ...]:
+def check(url: str, *, schema: str = DEFAULT) -> tuple[str, ...]:
     """Raise SchemaMismatch unless the schema is this version's; nothing is applied."""
-    with _connect(url) as connection:
+    with _connect(url, schema) as connection:
         require_current(connection)
     return ()
 
@@ -155,18 +165,15 @@ def waiting(work: Callable[[str], T], url: str, seconds: float) -> T:
 
     All of it is one transaction, and what was done needs no doing again. Raises psycopg.Error.
     """
-    import psycopg
-
     from shared import outage
 
-    until = time.monotonic() + seconds
+    began = time.monotonic()
     is_told = False
     while True:
         try:
             return work(url)
         except psycopg.Error as error:
-            patience = outage.patience(error)
-            if time.monotonic() >= min(until, until - seconds + patience):
+            if time.monotonic() - began >= min(seconds, outage.patience(error)):
                 raise
             if not is_told:
                 is_told = True
@@ -174,20 +181,22 @@ def waiting(work: Callable[[str], T], url: str, seconds: float) -> T:
         time.sleep(_PAUSE)
 
 
-def _connect(url: str) -> psycopg.Connection[Any]:
+def _connect(url: str, schema: str) -> Connection:
     """Connect, with a time-out unless `url` has its own; a pooler may lose what is prepared."""
-    import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
     seconds = conninfo_to_dict(url).get("connect_timeout") or _CONNECT_SECONDS
-    return psycopg.connect(url, connect_timeout=seconds, prepare_threshold=None)
+    connection = Connection.connect(url, connect_timeout=seconds, prepare_threshold=None)
+    connection.schema = schema
+    return connection
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command `migrate`: 0 done, 1 failed or (with --check) something pending, 2 usage."""
     parser = argparse.ArgumentParser(
         prog="migrate",
-        description="Bring the schema `stripe` of DATABASE_URL to this version.",
+        description="Bring the schema of DATABASE_URL to this version: `stripe`, or the one"
+        " that STRIPE_SCHEMA names.",
         epilog="Environment: DATABASE_URL or DATABASE_URL_FILE. Exit status: 0 done or current,"
         " 1 failed or pending, 2 wrong usage or settings.",
     )
@@ -201,15 +210,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=0.0,
         help="wait so long for a database that is not there yet",
     )
+    parser.add_argument(
+        "--roles",
+        action="store_true",
+        help="print the SQL that gives each program a role with exactly what it needs; change"
+        " nothing",
+    )
     arguments = parser.parse_args(argv)
-    import psycopg
-
     from shared import settings
     from shared.database import describe
 
     try:
-        url = settings.load_migrate(os.environ).database_url.reveal()
-        applied = waiting(check if arguments.check else migrate, url, arguments.wait)
+        if arguments.roles:
+            print(roles(settings.load_schema(os.environ).stripe_schema), end="")
+            return 0
+        given = settings.load_migrate(os.environ)
+        url, schema = given.database_url.reveal(), given.stripe_schema
+        work = partial(check if arguments.check else migrate, schema=schema)
+        applied = waiting(work, url, arguments.wait)
     except SettingsError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return 2

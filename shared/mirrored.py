@@ -16,6 +16,7 @@ import msgspec
 from shared.columns import AS_JSON, Column, Columns, Row, Type, Value
 from shared.differences import Fields, between_items, between_rows, initial
 from shared.errors import UnreadableObject
+from shared.nesting import TOO_DEEP, is_too_deep
 from shared.truth import Interval
 
 
@@ -144,6 +145,8 @@ class MirroredObject:
         `items`: the object's items as decoded by `decode_items`, in place of the embedded list.
         Raises UnreadableObject, with the JSON path of what cannot be read.
         """
+        if is_too_deep(body):
+            raise UnreadableObject("$", TOO_DEEP)
         one = decode(self.decoder, body)
         if items is not None:
             one.items = self._embedded(data=list(items))

@@ -61,6 +61,16 @@ def log_level(text: str) -> str:
     return text.upper()
 
 
+def schema_name(text: str) -> str:
+    """Return a schema's name, one that needs no quotes in psql; PostgreSQL keeps pg_ for itself."""
+    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", text) or text == "information_schema":
+        raise ValueError(
+            "must be a schema's name: small letters, digits and underscores, 63 at most, no digit"
+            " first, and not one of PostgreSQL's own (pg_..., information_schema)"
+        )
+    return text
+
+
 def words(text: str) -> frozenset[str]:
     """Return a comma-separated list of Stripe's words, which are open sets: no word is refused."""
     listed = frozenset(word.strip() for word in text.split(",") if word.strip())

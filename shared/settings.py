@@ -16,6 +16,7 @@ from shared.setting_values import (
     api_base,
     database_url,
     log_level,
+    schema_name,
     share,
     stripe_key,
     web_address,
@@ -54,7 +55,19 @@ _DEADLINE = partial(whole_number, least=0, most=86_400)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MigrateSettings:
+class SchemaSettings:
+    """What everything that speaks SQL needs, and all that `migrate --roles` needs."""
+
+    stripe_schema: Annotated[
+        str,
+        Setting(
+            "STRIPE_SCHEMA", "stripe", schema_name, "the database schema in which everything lies"
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrateSettings(SchemaSettings):
     """What every command needs, and all that `migrate` needs."""
 
     database_url: Annotated[Secret, Setting("DATABASE_URL", None, database_url, _POSTGRES)]
@@ -171,7 +184,7 @@ class ReconcileSettings(StripeSettings):
     ]
 
 
-_Settings = TypeVar("_Settings", bound=MigrateSettings)
+_Settings = TypeVar("_Settings", bound=SchemaSettings)
 _MAX_FILE_BYTES: Final = 65_536
 
 
@@ -190,14 +203,19 @@ def load_migrate(environ: Mapping[str, str]) -> MigrateSettings:
     return _load(MigrateSettings, environ)
 
 
-def declared(kind: type[MigrateSettings]) -> dict[str, Setting]:
+def load_schema(environ: Mapping[str, str]) -> SchemaSettings:
+    """Return the schema's name; raises SettingsError."""
+    return _load(SchemaSettings, environ)
+
+
+def declared(kind: type[SchemaSettings]) -> dict[str, Setting]:
     """Return the settings of one kind by field name, the required ones first."""
     hints = get_type_hints(kind, include_extras=True)
     settings = {field: hint.__metadata__[0] for field, hint in hints.items()}
     return dict(sorted(settings.items(), key=lambda entry: entry[1].default is not None))
 
 
-def describe(kind: type[MigrateSettings]) -> str:
+def describe(kind: type[SchemaSettings]) -> str:
     """Return the settings of one kind as text for a command's --help."""
     lines = ["settings, from the environment, or from the file that NAME_FILE names:"]
     for setting in declared(kind).values():

@@ -56,7 +56,9 @@ def check(settings: WebhookSettings) -> int:
     from shared.database import Database
     from webhook.readiness import READY_SECONDS, Readiness
 
-    database = Database(settings.database_url.reveal(), max_connections=1)
+    database = Database(
+        settings.database_url.reveal(), max_connections=1, schema=settings.stripe_schema
+    )
     try:
         Readiness(database).check(time.monotonic() + READY_SECONDS)
     except (DatabaseUnavailable, SchemaMismatch) as error:

@@ -62,6 +62,7 @@ class Service(BaseApplication):  # type: ignore[misc]
             statement_seconds=ANSWER_SECONDS,
             application_name="subscription-sync webhook",
             plan_once=True,
+            schema=settings.stripe_schema,
         )
         self._database = database
         http = StripeHttp(

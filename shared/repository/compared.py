@@ -56,9 +56,12 @@ def writers(connection: Connection[Any], tables: Sequence[str]) -> set[str]:
             AND mode = 'RowExclusiveLock'
             AND granted
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            AND relation = ANY(%(tables)s::regclass[])
+            AND relation IN (
+                SELECT oid FROM pg_class
+                WHERE relnamespace = 'stripe'::regnamespace AND relname = ANY(%(tables)s::text[])
+            )
             AND pid <> pg_backend_pid()
         """,
-        {"tables": [f"stripe.{table}" for table in tables]},
+        {"tables": list(tables)},
     )
     return {row[0] for row in rows}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from typing import Any
 from weakref import WeakSet
@@ -17,6 +18,7 @@ from psycopg.generators import execute
 from psycopg.pq import ExecStatus, Format
 
 from shared.repository.statement import numbered
+from shared.schema import in_schema, schema_of
 
 
 class Prepared:
@@ -30,10 +32,8 @@ class Prepared:
     def __init__(self, text: str, *, binary: str) -> None:
         """`binary`: the parameter that is sent as it is; all others are text."""
         translated, self._names = numbered(text)
-        self._text = translated.encode()
+        self._text = translated
         self._formats = [Format.BINARY if n == binary else Format.TEXT for n in self._names]
-        # By its text, for others may share the server's connection through a pooler.
-        self._name = b"subscription_sync_" + sha256(self._text).hexdigest()[:16].encode()
         self._known: WeakSet[Connection[Any]] = WeakSet()
 
     def fetch(
@@ -45,7 +45,8 @@ class Prepared:
         """
         values = [parameters[name] for name in self._names]
         if connection.prepare_threshold is None:  # behind a pooler that would lose it
-            connection.pgconn.send_query_params(self._text, values, param_formats=self._formats)
+            _, text = _named(self._text, schema_of(connection))
+            connection.pgconn.send_query_params(text, values, param_formats=self._formats)
             return _row(connection)
         try:
             return self._execute(connection, values)
@@ -57,18 +58,27 @@ class Prepared:
     def _execute(
         self, connection: Connection[Any], values: list[bytes | None]
     ) -> list[bytes | None]:
+        name, text = _named(self._text, schema_of(connection))
         if connection not in self._known:
-            connection.pgconn.send_prepare(self._name, self._text)
+            connection.pgconn.send_prepare(name, text)
             with suppress(DuplicatePreparedStatement):
                 _answer(connection, ExecStatus.COMMAND_OK)
             self._known.add(connection)
-        connection.pgconn.send_query_prepared(self._name, values, self._formats)
+        connection.pgconn.send_query_prepared(name, values, self._formats)
         return _row(connection)
 
 
 def _row(connection: Connection[Any]) -> list[bytes | None]:
     answer = _answer(connection, ExecStatus.TUPLES_OK)
     return [answer.get_value(0, column) for column in range(answer.nfields)]
+
+
+@cache
+def _named(text: str, schema: str) -> tuple[bytes, bytes]:
+    """Return the statement's name and text, in that schema."""
+    sent = in_schema(text, schema).encode()
+    # By its text, for others may share the server's connection through a pooler.
+    return b"subscription_sync_" + sha256(sent).hexdigest()[:16].encode(), sent
 
 
 def _answer(connection: Connection[Any], wanted: ExecStatus) -> Any:

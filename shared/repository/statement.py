@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from psycopg import Connection, RawCursor
+from psycopg import Connection
+
+from shared.schema import RawCursor
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
@@ -28,9 +30,8 @@ class Statement:
         self.text, self._names = numbered(text)
         self._text = self.text.encode()
 
-    def execute(
-        self, connection: Connection[Any], parameters: dict[str, Any]
-    ) -> RawCursor[tuple[Any, ...]]:
+    def execute(self, connection: Connection[Any], parameters: dict[str, Any]) -> RawCursor:
         """Execute it and return the cursor; a parameter that is not given is NULL."""
-        cursor: RawCursor[tuple[Any, ...]] = RawCursor(connection)
-        return cursor.execute(self._text, [parameters.get(name) for name in self._names])
+        cursor = RawCursor(connection)
+        cursor.execute(self._text, [parameters.get(name) for name in self._names])
+        return cursor

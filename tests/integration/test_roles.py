@@ -1,9 +1,8 @@
-"""docs/roles.sql: each program does all of its work under its own role, and no role does more."""
+"""What `migrate --roles` prints: each program does its work under its own role, none does more."""
 
 import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,10 +12,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
+from shared.migrate import roles as roles_script
 from tests.builders import TABLES, Endpoint, event, reconcile, world
 from tests.integration.witness import count, one
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "roles.sql"
 NAMES = ("webhook", "job", "report")
 OBJECTS = ("customers", "subscriptions", "subscription_items")
 WRITTEN = ("runs", "drifts", "fingerprints", "compared")
@@ -58,7 +57,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
 def roles(database_url: str, connection: psycopg.Connection) -> Iterator[dict[str, str]]:
     """A connection string for each role; the server is shared, so their names are the test's."""
     prefix = f"sync_{uuid.uuid4().hex[:8]}_"
-    script = SCRIPT.read_text(encoding="utf-8").replace("subscription_sync_", prefix)
+    script = roles_script().replace("subscription_sync_", prefix)
     for _ in range(2):
         connection.execute(script.encode())
     urls = {}
@@ -115,7 +114,7 @@ def test_role_that_an_upgrade_left_without_a_grant_is_told_what_to_run(
     connection.execute(revoke.format(sql.Identifier(str(role).removesuffix("_user"))))
     report = reconcile(roles["job"], stripe_double)
     assert report.run.outcome is RunOutcome.FAILED
-    assert "docs/roles.sql" in str(report.run.reason)
+    assert "`migrate --roles`" in str(report.run.reason)
 
 
 def test_webhook_does_all_of_its_work_under_its_role(

@@ -1,7 +1,7 @@
 -- Three roles, each with exactly what its program needs. The role that runs `migrate` owns the schema
 -- and is used for nothing else.
 --
---     psql -v ON_ERROR_STOP=1 "$MIGRATE_DATABASE_URL" -f docs/roles.sql        after the first `migrate`, and again after each upgrade
+--     migrate --roles | psql -v ON_ERROR_STOP=1 "$MIGRATE_DATABASE_URL"        after the first `migrate`, and again after each upgrade
 --     CREATE ROLE my_webhook LOGIN PASSWORD '...' IN ROLE subscription_sync_webhook;
 --
 -- The roles cannot log in; the users that are made members of them can. Running it again is harmless.

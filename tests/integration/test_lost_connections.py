@@ -283,7 +283,10 @@ def test_run_whose_database_stays_away_ends_when_its_time_is_over_and_says_why(
     [
         ({"dbname": "no_such_database"}, "no such database"),
         ({"user": "nobody_of_that_name"}, "the user or the password"),
-        ({"host": "localhost", "port": "1", "sslmode": "bogus"}, "sslmode"),
+        (
+            {"host": "localhost", "port": "1", "sslmode": "bogus"},
+            "a parameter that libpq does not take",
+        ),
     ],
     ids=["database", "user", "setting"],
 )

@@ -19,12 +19,13 @@ from reconcile.gate import parse
 from reconcile.identity import require_same_account
 from reconcile.memory import share_arenas
 from reconcile.order import Order
+from reconcile.patient import CONNECT_SECONDS, PatientDatabase
 from reconcile.progress import Display
 from reconcile.report import output
 from reconcile.report.model import Report, Totals, totals
 from reconcile.report.verdict import verdict
 from reconcile.run import Run
-from reconcile.time_left import interruptible
+from reconcile.time_left import TimeLeft, interruptible, unless_stopped
 from shared import log
 from shared.database import Database
 from shared.errors import Interrupted, SubscriptionSyncError
@@ -51,6 +52,7 @@ def _connect(
         settings.database_url.reveal(),
         application_name="subscription-sync reconcile",
         read_only=arguments.report,
+        connect_seconds=CONNECT_SECONDS,
         schema=settings.stripe_schema,
     )
     http = StripeHttp(
@@ -64,6 +66,7 @@ def _connect(
         ),
         deadline=deadline,
         pause=interruptible(stop),
+        still=unless_stopped(stop),
     )
     return database, http, StripeApi(http, livemode=settings.livemode)
 
@@ -184,14 +187,15 @@ def replay(
         if stop.is_set():
             raise Interrupted("stopped by a signal; what was replayed is done")
 
+    patient = PatientDatabase(database, TimeLeft(stop, None))
     try:
-        database.read(require_current)
-        require_same_account(database, stripe, claim=False)
+        patient.read(require_current)
+        require_same_account(patient, stripe, claim=False)
         mirror = Mirror(database, stripe, source="reconcile")
         event_id = arguments.replay or None
-        receipts = by_hand.replay(database, mirror, alive, event_id)
-        total, left = database.read(lambda connection: ledger.failed(connection, 1))
-        found = database.read(lambda connection: ledger.find(connection, event_id or ""))
+        receipts = by_hand.replay(patient, mirror, alive, event_id)
+        total, left = patient.read(lambda connection: ledger.failed(connection, 1))
+        found = patient.read(lambda connection: ledger.find(connection, event_id or ""))
     finally:
         database.close()
         http.close()

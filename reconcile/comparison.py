@@ -9,11 +9,11 @@ from collections.abc import Callable
 from reconcile.frontier import ROWS, Frontier
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
+from reconcile.patient import PatientDatabase
 from reconcile.streams import Streams
 from reconcile.time_left import TimeLeft
 from reconcile.windows import Window, without
 from shared import log
-from shared.database import Database
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED
 from shared.repository import mirror_rows
@@ -32,7 +32,7 @@ class Comparison:
 
     def __init__(
         self,
-        database: Database,
+        database: PatientDatabase,
         stripe: StripeApi,
         inspector: Inspector,
         streams: Streams,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import chain, islice
 from typing import IO
@@ -33,7 +33,7 @@ class FileJournal:
         self._who = who
         self._spool: IO[bytes] = _spool()
         self._sorted: SortedSpool | None = None
-        self._in_hand: list[DriftRow] = []
+        self._unsaid: dict[tuple[str, str], DriftRow] = {}
         self._later: dict[tuple[str, str], DriftRow | None] = {}
         self._decoder = msgspec.json.Decoder(DriftRow)
 
@@ -62,29 +62,30 @@ class FileJournal:
         """Nothing waits: a report repairs nothing and enters no event."""
         return set()
 
-    def pending(self) -> Iterator[list[DriftRow]]:
+    def pending(self) -> Generator[list[DriftRow], None, None]:
         """Yield what waits; amendments are kept beside and take its place at the end.
 
-        What a run that stops half-way has not amended is reported as it was found.
+        Closed before the end, as by a run that stops half-way, it keeps what was not amended as it
+        was found.
         """
         before, self._spool = self._spool, _spool()
         before.seek(0)
         rows = self._waiting(before)
         try:
             while batch := list(islice(rows, drifts.BATCH)):
-                self._in_hand = batch
+                self._unsaid = {(row.object, row.object_id): row for row in batch}
                 yield batch
         finally:
-            for row in chain(self._in_hand, rows):
+            for row in chain(self._unsaid.values(), rows):
                 self._append(self._spool, row)
-            self._in_hand = []
+            self._unsaid = {}
             self._later.clear()
             before.close()
 
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:  # noqa: ARG002
-        """Spool what is now said of a batch."""
-        self._in_hand = []
+        """Spool what is now said of a batch, or of a part of it."""
         for row in after:
+            self._unsaid.pop((row.object, row.object_id), None)
             self._append(self._spool, row)
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:

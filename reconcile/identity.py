@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.database import Database
+from reconcile.patient import PatientDatabase
 from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
 from shared.key_check import require_same_id, require_same_mode
 from shared.objects import MIRRORED
@@ -16,7 +16,7 @@ _ACCOUNT_SECONDS = 5.0
 """What the account's id, which a run can do without, may cost of its time."""
 
 
-def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) -> Account:
+def require_same_account(database: PatientDatabase, stripe: StripeApi, *, claim: bool) -> Account:
     """Return the account that both sides belong to. Raises WrongAccount.
 
     The mode is told by the key itself. The account's id needs a permission that a restricted key
@@ -35,12 +35,11 @@ def require_same_account(database: Database, stripe: StripeApi, *, claim: bool) 
         _probe(database, stripe)
     account = Account(account_id or known, stripe.livemode)
     if claim and (held is None or (held.id is None and account_id is not None)):
-        with database.connection() as connection:
-            return claim_account(connection, account)
+        return database.read(lambda connection: claim_account(connection, account))
     return account
 
 
-def _probe(database: Database, stripe: StripeApi) -> None:
+def _probe(database: PatientDatabase, stripe: StripeApi) -> None:
     """Ask Stripe for the newest rows; at least one of them must be known to it."""
     for mirrored in reversed(MIRRORED):
         ids = database.read(

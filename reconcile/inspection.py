@@ -18,11 +18,17 @@ from reconcile.frontier import Span
 from reconcile.inspected import Inspected, is_at, is_listed_in
 from reconcile.listing import Step, walk
 from reconcile.misplaced import Misplaced
+from reconcile.patient import PatientDatabase
 from reconcile.sides import never_listed, put_back, sides, take_recognised, unrecognised
 from reconcile.windows import Window
 from shared import truth
-from shared.database import Database
-from shared.errors import ObjectMissing, StripeError, UnreadableObject
+from shared.errors import (
+    DeadlineReached,
+    Interrupted,
+    ObjectMissing,
+    StripeError,
+    UnreadableObject,
+)
 from shared.mirrored import Content, Held, MirroredObject
 from shared.objects import SUBSCRIPTION
 from shared.page import Memory
@@ -60,7 +66,7 @@ class Inspector:
 
     def __init__(
         self,
-        database: Database,
+        database: PatientDatabase,
         stripe: StripeApi,
         *,
         grace: int,
@@ -112,9 +118,10 @@ class Inspector:
                 left = len(rows.known) + len(rows.rows.keys() - unlisted)
                 if step.floor < step.ceiling and (is_full or span.may_leave(left)):
                     break
-        except StripeError:
+        except (StripeError, Interrupted, DeadlineReached) as error:
             # Near the deadline there is no answer any more; what came before it stands.
-            if not self._is_enough() or asked or found.window.gte >= found.window.lt:
+            is_over = self._is_enough() or not isinstance(error, StripeError)
+            if not is_over or asked or found.window.gte >= found.window.lt:
                 raise
         assert begun is not None
         found.tell_unreadable()

@@ -13,19 +13,20 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from reconcile.asking import answers
 from reconcile.history import NOWHERE, WAITS, Judged, Sent, Subject, Told, words
 from reconcile.inspected import Inspected
 from reconcile.inspection import Inspector
 from reconcile.journal import EVENTS, Journal
+from reconcile.patient import PatientDatabase
 from reconcile.run_journal import RunJournal
 from reconcile.windows import Window, without
 from shared import log, truth
-from shared.database import Database
 from shared.errors import (
     StripeUnavailable,
     StripeUnreadable,
@@ -56,7 +57,6 @@ hundred events of that time, each night.
 _DAYS = 30
 _TYPES = 20
 _BATCH = 100
-_LOOKERS = 8
 
 
 @dataclass(kw_only=True)
@@ -114,7 +114,7 @@ class Deliveries:
 
     def __init__(
         self,
-        database: Database,
+        database: PatientDatabase,
         stripe: StripeApi,
         inspector: Inspector,
         journal: Journal,
@@ -315,17 +315,12 @@ class Deliveries:
 
     def _look(self, subjects: Sequence[Subject]) -> None:
         """Look at each object, several at a time, and keep what is found."""
-        if not subjects:
-            return
-        with ThreadPoolExecutor(_LOOKERS, thread_name_prefix="look") as pool:
-            looks = {pool.submit(self._inspector.again, *subject): subject for subject in subjects}
-            try:
-                for look in as_completed(looks):
-                    self._alive()
-                    self._looked[looks[look]] = self._kept(look)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+
+        def again(subject: Subject) -> Inspected:
+            return self._inspector.again(*subject)
+
+        for subject, look in answers(again, subjects, self._alive):
+            self._looked[subject] = self._kept(look)
 
     def _kept(self, look: Future[Inspected]) -> Outcome | SubscriptionSyncError:
         """Keep what a look found, and return what that makes of its events, or what went wrong."""

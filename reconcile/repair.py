@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 from reconcile import gate
+from reconcile.asking import answers
 from reconcile.compare import compare_one
 from reconcile.drift import OBJECTS, drift, fills, settled, spooled
 from reconcile.gate import Limit, Tally
 from reconcile.inspection import Inspector
 from reconcile.journal import Journal
+from reconcile.patient import PatientDatabase
 from reconcile.run_journal import RunJournal
 from shared import log
-from shared.database import Database
 from shared.errors import UnreadableObject
 from shared.mirrored import Held
 from shared.repository import mirror_rows
@@ -24,7 +25,8 @@ from shared.repository.drifts import DriftRow
 _log = logging.getLogger(__name__)
 
 _ROUNDS = 5
-_ASKERS = 8
+_PORTION = 40
+"""Questions after which their answers are kept."""
 
 
 class Plan:
@@ -76,7 +78,7 @@ class SecondLook:
 
     def __init__(
         self,
-        database: Database,
+        database: PatientDatabase,
         inspector: Inspector,
         journal: Journal,
         access: frozenset[str],
@@ -91,17 +93,40 @@ class SecondLook:
 
         A difference that this run has found, and whose row is untouched, stands as it was found.
         Where somebody has written the row since, or where an earlier run has found it and Stripe
-        may have taken it back, Stripe is asked again. `alive` is called between two batches.
+        may have taken it back, Stripe is asked again. `alive` is called all the
+        while and may stop it; what was answered by then is kept.
         """
-        with ThreadPoolExecutor(_ASKERS, thread_name_prefix="ask") as pool:
-            for before in self._journal.pending():
+        with closing(self._journal.pending()) as batches:
+            for batch in batches:
                 alive()
-                held = self._held(before)
-                rows = [held[row.object].get(row.object_id) for row in before]
-                after = list(pool.map(self._again, before, rows))
-                self._journal.amend(before, after)
-                for row in after:
-                    plan.add(row)
+                held = self._held(batch)
+                told = [self._told(row, held[row.object].get(row.object_id)) for row in batch]
+                seen = [(row, now) for row, now in zip(batch, told, strict=True) if now is not None]
+                self._say(plan, seen)
+                unsure = [row for row, now in zip(batch, told, strict=True) if now is None]
+                for start in range(0, len(unsure), _PORTION):
+                    self._ask_again(plan, unsure[start : start + _PORTION], alive)
+
+    def _ask_again(self, plan: Plan, rows: list[DriftRow], alive: Callable[[], None]) -> None:
+        """Ask about a few, and keep what was answered though the run be stopped meanwhile."""
+        seen: list[tuple[DriftRow, DriftRow]] = []
+        try:
+            for one in self.asked(rows, alive):
+                seen.append(one)  # noqa: PERF402 (what came before it is stopped counts)
+        finally:
+            self._say(plan, seen)
+
+    def _say(self, plan: Plan, seen: list[tuple[DriftRow, DriftRow]]) -> None:
+        self._journal.amend([before for before, _ in seen], [after for _, after in seen])
+        for _, after in seen:
+            plan.add(after)
+
+    def asked(
+        self, rows: Sequence[DriftRow], alive: Callable[[], None]
+    ) -> Iterator[tuple[DriftRow, DriftRow]]:
+        """Ask Stripe for objects again, and yield what was said of each and what is to be said."""
+        for row, answer in answers(self.ask, rows, alive):
+            yield row, answer.result()
 
     def ask(self, row: DriftRow) -> DriftRow:
         """Ask Stripe for one object again and return what is now to be said of it."""
@@ -133,7 +158,8 @@ class SecondLook:
             )
         return held
 
-    def _again(self, row: DriftRow, held: Held | None) -> DriftRow:
+    def _told(self, row: DriftRow, held: Held | None) -> DriftRow | None:
+        """Return what is to be said of a difference now, None where Stripe must be asked."""
         found = spooled(row)
         mirrored = OBJECTS[row.object]
         now = compare_one(mirrored, row.object_id, held, found.content(), found.interval)
@@ -142,13 +168,14 @@ class SecondLook:
         is_mine = found.interval.upper > (self._journal.progress.began or 0)
         if is_mine and (held.revision if held else None) == found.at_revision:
             return row
-        return self.ask(row)
+        return None
 
 
 def repair(journal: RunJournal, second: SecondLook, plan: Plan, still: Callable[[], None]) -> None:
     """Write everything that waits, each at the revision that was read before Stripe was asked.
 
-    `still` is called between two batches and may stop the run: what waits goes on waiting.
+    `still` is called between two batches and while Stripe is asked, and may stop the run: what
+    waits goes on waiting.
 
     What loses its revision is asked for again, passes the gate with all that is written, and is
     tried again; a row that somebody keeps writing is in flight, and theirs.
@@ -160,11 +187,11 @@ def repair(journal: RunJournal, second: SecondLook, plan: Plan, still: Callable[
             lost = journal.repair(left)
             if not lost:
                 break
-            after = [second.ask(row) for row in lost]
-            journal.amend(lost, after)
-            for before, now in zip(lost, after, strict=True):
+            seen = list(second.asked(lost, still))
+            journal.amend([before for before, _ in seen], [after for _, after in seen])
+            for before, now in seen:
                 plan.replace(before, now)
             plan.check()
-            left = [row for row in after if row.action == "pending"]
+            left = [row for _, row in seen if row.action == "pending"]
         else:
             journal.amend(left, [settled(row, "in_flight") for row in left])

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from reconcile.history import words
+from reconcile.patient import PatientDatabase
 from shared import log
-from shared.database import Database
 from shared.errors import (
     DatabaseUnavailable,
     NotAnEvent,
@@ -26,7 +26,7 @@ _EVENT_SECONDS = 60.0
 
 
 def replay(
-    database: Database, mirror: Mirror, alive: Callable[[], None], event_id: str | None
+    database: PatientDatabase, mirror: Mirror, alive: Callable[[], None], event_id: str | None
 ) -> list[Receipt]:
     """Try failed events again, oldest first, or the one that is named, however often they failed.
 
@@ -46,7 +46,7 @@ def replay(
     return receipts
 
 
-def _try(database: Database, mirror: Mirror, kept: Kept) -> Receipt | None:
+def _try(database: PatientDatabase, mirror: Mirror, kept: Kept) -> Receipt | None:
     """Try one again; None where it cannot be tried now."""
     try:
         deadline = time.monotonic() + _EVENT_SECONDS
@@ -55,8 +55,8 @@ def _try(database: Database, mirror: Mirror, kept: Kept) -> Receipt | None:
         _tell(kept, None, words(error))
         return None
     except (NotAnEvent, WrongAccount) as error:
-        with database.connection() as connection:
-            ledger.fail_again(connection, kept.id, words(error))
+        reason = words(error)
+        database.read(lambda connection: ledger.fail_again(connection, kept.id, reason))
         receipt = Receipt(
             outcome=Outcome.FAILED, event_id=kept.id, event_type=kept.type, error=words(error)
         )

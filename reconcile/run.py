@@ -19,6 +19,7 @@ from reconcile.journal import Journal
 from reconcile.lease import hold
 from reconcile.missed import Events
 from reconcile.order import Order
+from reconcile.patient import PatientDatabase
 from reconcile.progress import Display
 from reconcile.report.model import Conditions, Report, RunFacts, Totals, totals
 from reconcile.run_journal import RunJournal
@@ -60,11 +61,11 @@ class Run:
         display: Display,
     ) -> None:
         """`stop` is set by SIGTERM; `display` is told how far it is."""
-        self._database = database
+        self._time = TimeLeft(stop, order.deadline)
+        self._database = PatientDatabase(database, self._time)
         self._stripe = stripe
         self._order = order
         self._display = display
-        self._time = TimeLeft(stop, order.deadline)
 
     def execute(self) -> Report:
         """Compare, repair where that is ordered, and return the report.
@@ -81,9 +82,10 @@ class Run:
             return self._carry_out(account, journal, {"id": run_id, "started_at": int(time.time())})
         scope = self._order.subscription or runs.EVERYTHING
         asked = runs.Asked(version(), self._order.flags)
-        lease = self._order.lease_seconds
-        with hold(self._database, run_id, scope, lease, asked) as started:
-            run_journal = RunJournal(self._database, started, self._order.access, lease)
+        seconds = self._order.lease_seconds
+        with hold(self._database, run_id, scope, seconds, asked) as lease:
+            started = lease.started
+            run_journal = RunJournal(self._database, lease, self._order.access)
             begun = {
                 "id": started.story,
                 "started_at": started.started_at,
@@ -101,6 +103,7 @@ class Run:
         )
         ended = self._attempt(stages, journal)
         failed: tuple[int, list[ledger.Failed]] = (0, [])
+        self._database.say_last_words()
         try:
             failed = self._database.read(lambda connection: ledger.failed(connection, _MOST_FAILED))
         except SubscriptionSyncError as error:

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from typing import TypeVar
 
 import psycopg
 
 from reconcile.compare import Unheld
 from reconcile.drift import OBJECTS, drift, missing, settled, spooled, write_of, write_of_spooled
 from reconcile.inspected import Inspected
-from reconcile.journal import EVENTS, add, mark_done
+from reconcile.journal import EVENTS, Draft
+from reconcile.lease import Lease, give_back
+from reconcile.patient import PatientDatabase
 from reconcile.windows import Window
 from shared import truth
-from shared.database import Connection, Database
+from shared.database import Connection
 from shared.database_fault import describe
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED
@@ -36,6 +39,8 @@ from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
 
+T = TypeVar("T")
+
 _LONGEST_STATEMENT = 10.0
 """Seconds for which another's statement is waited for: twice as long as any of a webhook's."""
 
@@ -45,15 +50,14 @@ _PULSE = 0.02
 class RunJournal:
     """The journal of a run that repairs; the only door through which a run writes."""
 
-    def __init__(
-        self, database: Database, started: runs.Started, access: frozenset[str], lease_seconds: int
-    ) -> None:
-        self.progress = started.progress
-        self._run_id = started.id
-        self._story = started.story
+    def __init__(self, database: PatientDatabase, lease: Lease, access: frozenset[str]) -> None:
+        self.progress = lease.started.progress
+        self._run_id = lease.started.id
+        self._story = lease.started.story
         self._database = database
         self._access = access
-        self._lease = lease_seconds
+        self._lease = lease
+        self._steps = 0
 
     def begin(self, began: int) -> None:
         """Remember that the comparison begins (epoch, Stripe's clock), before any row is read.
@@ -62,14 +66,13 @@ class RunJournal:
         may not know that yet, so they are waited for.
         """
         self.progress.began = began
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            compared.remember(connection, [mirrored.name for mirrored in MIRRORED], began)
+        names = [mirrored.name for mirrored in MIRRORED]
+        self._write(lambda connection, _: compared.remember(connection, names, began))
         tables = [mirrored.table for mirrored in MIRRORED]
         until = time.monotonic() + _LONGEST_STATEMENT
         writers = self._database.read(lambda connection: compared.writers(connection, tables))
         while writers and time.monotonic() < until:
-            time.sleep(_PULSE)
+            self._database.pause(_PULSE)
             writers &= self._database.read(lambda c: compared.writers(c, tables))
 
     def keep(self, found: Inspected) -> None:
@@ -77,17 +80,15 @@ class RunJournal:
 
         Raises LeaseLost, with nothing written, when another run has taken over.
         """
+        refused = self._write(lambda connection, draft: self._keep(connection, draft, found))
+        found.counts["unwritable"] += refused
+
+    def _keep(self, connection: Connection, draft: Draft, found: Inspected) -> int:
+        """Return how many rows could not be written."""
         mirrored, name = found.mirrored, found.mirrored.name
-        if not (found.differences or found.confirmed or found.again):
-            add(self.progress, name, found.counts)
-            mark_done(self.progress, name, found.window)
-            with self._database.connection() as connection:
-                self._advance(connection)
-                fingerprints.remember(connection, found.equal)
-            return
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            fingerprints.remember(connection, found.equal)
+        fingerprints.remember(connection, found.equal)
+        refused: dict[str, str] = {}
+        if found.differences or found.confirmed or found.again:
             rows = [drift(mirrored, one, self._access) for one in found.waiting]
             writes = {one.id: write_of(one) for one in (*found.missing, *found.confirmed)}
             written, refused = _write(connection, mirrored, writes, self._story)
@@ -100,10 +101,9 @@ class RunJournal:
             drifts.record(connection, self._story, rows)
             if found.again is not None and not rows:
                 drifts.settle(connection, self._story, name, found.again)
-            found.counts["unwritable"] += len(refused)
-            add(self.progress, name, found.counts)
-            mark_done(self.progress, name, found.window)
-            self._advance(connection)
+        draft.add(name, Counter(found.counts) + Counter(unwritable=len(refused)))
+        draft.mark_done(name, found.window)
+        return len(refused)
 
     def waiting(self, names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those objects, by name and id, of which a difference waits for its repair."""
@@ -115,63 +115,60 @@ class RunJournal:
 
     def settle_events(self, error: str) -> None:
         """Let failed events with this reason be history whose rows wait no more."""
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            ledger.settle(connection, self._story, error)
+        self._write(lambda connection, _: ledger.settle(connection, self._story, error))
 
-    def pending(self) -> Iterator[list[DriftRow]]:
+    def pending(self) -> Generator[list[DriftRow], None, None]:
         """Yield what waits for repair, in batches."""
-        with self._database.connection() as connection:
-            yield from drifts.pending(connection, self._story)
+        last: DriftRow | None = None
+        while batch := self._database.read(
+            lambda connection, last=last: drifts.pending(connection, self._story, last)  # type: ignore[misc]
+        ):
+            yield batch
+            last = batch[-1]
 
     def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:
         """Replace what was said of a batch."""
         changed = [new for old, new in zip(before, after, strict=True) if new is not old]
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            drifts.record(connection, self._story, changed)
+        if changed:
+            self._write(lambda connection, _: drifts.record(connection, self._story, changed))
 
     def repair(self, rows: list[DriftRow]) -> list[DriftRow]:
         """Write a batch of waiting differences, each at the revision its window read.
 
         Returns those that lost: somebody changed their row meanwhile.
         """
+        return self._write(lambda connection, draft: self._repair(connection, draft, rows))
+
+    def _repair(self, connection: Connection, draft: Draft, rows: list[DriftRow]) -> list[DriftRow]:
         lost: list[DriftRow] = []
         done: list[DriftRow] = []
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            for name, mirrored in OBJECTS.items():
-                mine = [row for row in rows if row.object == name]
-                known = {row.object_id: row for row in mine if row.kind != "missing_in_stripe"}
-                writes = {row.object_id: write_of_spooled(row) for row in known.values()}
-                written, refused = _write(connection, mirrored, writes, self._story)
-                for row in mine:
-                    if row.object_id in refused:
-                        done.append(settled(row, "refused"))
-                        add(self.progress, name, Counter(unwritable=1))
-                    elif row.object_id in written or self._marked(connection, mirrored, row):
-                        done.append(settled(row, "repaired"))
-                    else:
-                        lost.append(row)
-            drifts.record(connection, self._story, done)
-            self._advance(connection)
+        for name, mirrored in OBJECTS.items():
+            mine = [row for row in rows if row.object == name]
+            known = {row.object_id: row for row in mine if row.kind != "missing_in_stripe"}
+            writes = {row.object_id: write_of_spooled(row) for row in known.values()}
+            written, refused = _write(connection, mirrored, writes, self._story)
+            for row in mine:
+                if row.object_id in refused:
+                    done.append(settled(row, "refused"))
+                    draft.add(name, Counter(unwritable=1))
+                elif row.object_id in written or self._marked(connection, mirrored, row):
+                    done.append(settled(row, "repaired"))
+                else:
+                    lost.append(row)
+        drifts.record(connection, self._story, done)
         return lost
 
     def refuse(self) -> None:
         """Note that nothing that waited is written."""
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            drifts.refuse_pending(connection, self._story)
+        self._write(lambda connection, _: drifts.refuse_pending(connection, self._story))
 
     def alive(self) -> None:
-        """Extend the lease. Raises LeaseLost."""
-        with self._database.connection() as connection:
-            self._advance(connection)
+        """Raise LeaseLost where another run was seen to have taken over."""
+        self._lease.require()
 
     def rewind(self) -> None:
         """Take the cursor back: everything is compared and settled, the next run begins anew."""
-        self.progress.done.clear()
-        self.alive()
+        self._write(lambda _, draft: draft.rewind())
 
     def enter(self, entries: Sequence[Entry], covered: Window) -> set[str]:
         """Enter events that never arrived, or a further attempt at failed ones, and the cursor.
@@ -179,16 +176,16 @@ class RunJournal:
         `covered`: what part of the event list is done with them. Returns the ids that were entered:
         the others have been done by somebody else meanwhile.
         """
-        mark_done(self.progress, EVENTS, covered)
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
+
+        def enter(connection: Connection, draft: Draft) -> set[str]:
+            draft.mark_done(EVENTS, covered)
             return ledger.enter_many(connection, entries)
+
+        return self._write(enter)
 
     def note_events_until(self, until: int) -> None:
         """Note up to when (Stripe's clock) the event list was looked through."""
-        with self._database.connection() as connection, connection.transaction():
-            self._advance(connection)
-            runs.note_events_until(connection, self._run_id, until)
+        self._write(lambda c, _: runs.note_events_until(c, self._run_id, until))
 
     def is_gone_on_from(self) -> bool:
         """Return whether the next run goes on from this one, if it is no success."""
@@ -196,8 +193,7 @@ class RunJournal:
 
     def finish(self, ending: runs.Ending) -> None:
         """Give the lease back and keep how the run ended."""
-        with self._database.connection() as connection:
-            runs.finish(connection, self._run_id, ending)
+        give_back(self._database, self._run_id, ending)
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
         """Yield every difference of this run, or those of one consequence, in their order."""
@@ -215,8 +211,32 @@ class RunJournal:
     def close(self) -> None:
         """Leave everything in the database."""
 
-    def _advance(self, connection: Connection) -> None:
-        runs.advance(connection, self._run_id, self.progress, lease_seconds=self._lease)
+    def _write(self, unit: Callable[[Connection, Draft], T]) -> T:
+        """Carry out a unit in one transaction, once, whatever becomes of the connection meanwhile.
+
+        It begins at the fence: the run's row is locked until the commit, so whoever takes the lease
+        over waits for this write, and this one writes nothing once somebody has. The answer to a
+        commit may be lost: so the unit has a number, the row tells the last one that was committed,
+        and what is found done is not done again. A draft counts once it is committed.
+        """
+        self._steps += 1
+        number = self._steps
+        unanswered: list[tuple[Draft, T]] = []
+
+        def attempt(connection: Connection) -> tuple[Draft, T]:
+            if runs.lock(connection, self._run_id) == number:
+                return unanswered[-1]
+            draft = Draft.of(self.progress)
+            answer = unit(connection, draft)
+            runs.advance(
+                connection, self._run_id, draft.progress, number, lease_seconds=self._lease.seconds
+            )
+            unanswered[:] = [(draft, answer)]
+            return draft, answer
+
+        draft, answer = self._database.write(attempt)
+        draft.adopt(self.progress)
+        return answer
 
     def _insert(
         self,

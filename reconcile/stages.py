@@ -13,12 +13,12 @@ from reconcile.inspection import Inspector
 from reconcile.journal import Journal
 from reconcile.missed import Deliveries, Events, Look
 from reconcile.order import Order
+from reconcile.patient import PatientDatabase
 from reconcile.progress import COMPARING, Display
 from reconcile.repair import Plan, SecondLook, repair
 from reconcile.run_journal import RunJournal
 from reconcile.streams import Streams
 from reconcile.time_left import TimeLeft
-from shared.database import Database
 from shared.errors import ListingBroken, RepairRefused, StripeError, UnknownId
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED, SUBSCRIPTION
@@ -26,6 +26,8 @@ from shared.recognition import seed
 from shared.repository import fingerprints, mirror_rows
 from shared.repository.account import Account
 from shared.stripe_api import StripeApi
+
+_PULSE = 1.0
 
 _EVENT_PAGES = 4
 """Pages of the event list that are read ahead: a page is half a megabyte."""
@@ -47,7 +49,7 @@ class Stages:
 
     def __init__(
         self,
-        database: Database,
+        database: PatientDatabase,
         stripe: StripeApi,
         order: Order,
         time_left: TimeLeft,
@@ -66,7 +68,6 @@ class Stages:
         self._last_found = 0.0
         self._ahead: Ahead[Look] | None = None
         self._fault: StripeError | None = None
-        self._extend_at = time.monotonic() + order.lease_seconds / 4
         self._streams = Streams(
             self._keep,
             look_after=self._look_after_windows,
@@ -219,31 +220,30 @@ class Stages:
         return self._ahead
 
     def _alive(self) -> None:
-        """Between two steps: stop where there is no time left, and keep the lease."""
+        """Between two steps: stop where there is no time left, or the lease is lost."""
         phase = self._journal.progress.phase or COMPARING
         self._time.require(f"every window, but within the phase {phase!r}")
         self._display.phase(phase)
-        self._keep_lease()
+        self._require_lease()
 
     def _look_after_windows(self) -> None:
         self._tell()
-        self._keep_lease()
+        self._require_lease()
         self._require_time_for_windows()
 
     def _require_time_for_windows(self) -> None:
         self._time.require(self._comparison.how_far())
 
-    def _keep_lease(self) -> None:
-        """Extend the lease when a quarter of it has passed. Raises LeaseLost."""
-        if isinstance(self._journal, RunJournal) and time.monotonic() >= self._extend_at:
-            self._journal.progress.stripe_requests = self._stripe.requests
+    def _require_lease(self) -> None:
+        """Raise LeaseLost where another run was seen to have taken it."""
+        self._journal.progress.stripe_requests = self._stripe.requests
+        if isinstance(self._journal, RunJournal):
             self._journal.alive()
-            self._extend_at = time.monotonic() + self._order.lease_seconds / 4
 
     def _await_grace(self) -> None:
-        """Wait until the youngest difference is older than the grace time, the lease kept."""
+        """Wait until the youngest difference is older than the grace time."""
         until = self._last_found + self._order.grace
         while self._last_found and (left := until - time.monotonic()) > 0:
             self._time.require("every window, but not the second look")
-            self._keep_lease()
-            self._time.wait(min(left, self._order.lease_seconds / 4))
+            self._require_lease()
+            self._time.wait(min(left, _PULSE))

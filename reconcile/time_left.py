@@ -14,6 +14,10 @@ _LAST = 0.5
 _SHORT = 1.0
 """Seconds up to which a pause is the rate limit's, not a retry's."""
 
+LITTLE = 8.0
+"""Seconds that a run takes at most to give its lease back when its time is over: Docker kills ten
+seconds after SIGTERM, and the default deadline leaves thirty."""
+
 
 class TimeLeft:
     """A run's time; `deadline` on time.monotonic(), None for none. `stop` is set by SIGTERM."""
@@ -26,6 +30,16 @@ class TimeLeft:
     def is_over(self) -> bool:
         """Whether the deadline has passed, or no request to Stripe fits before it."""
         return self._deadline is not None and time.monotonic() >= self._deadline - _LAST
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal has come."""
+        return self._stop.is_set()
+
+    @property
+    def end(self) -> float | None:
+        """When the last word must be said (on time.monotonic()): a little after the deadline."""
+        return None if self._deadline is None else self._deadline + LITTLE
 
     def require(self, how_far: str) -> None:
         """Raise Interrupted or DeadlineReached, saying how far the run came."""
@@ -42,7 +56,7 @@ class TimeLeft:
 def interruptible(stop: threading.Event) -> Callable[[float], None]:
     """Return a pause that raises Interrupted when `stop` is set.
 
-    A pause of the rate limit is waited out: the window in hand is to be finished.
+    A pause of the rate limit is waited out: it is short.
     """
 
     def pause(seconds: float) -> None:
@@ -52,3 +66,16 @@ def interruptible(stop: threading.Event) -> Callable[[float], None]:
             raise Interrupted("stopped by a signal while waiting for Stripe to answer")
 
     return pause
+
+
+def unless_stopped(stop: threading.Event) -> Callable[[], None]:
+    """Return what raises Interrupted when `stop` is set: to be called before each question."""
+
+    def still() -> None:
+        if stop.is_set():
+            raise Interrupted(
+                "stopped by a signal before a question to Stripe; the next run goes on from what"
+                " was kept"
+            )
+
+    return still

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -15,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
+from shared import log, outage, pooler
 from shared import schema as naming
 from shared.database_fault import describe, unreachable
 from shared.errors import DatabaseUnavailable
@@ -23,6 +25,8 @@ from shared.errors import DatabaseUnavailable
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2
 
@@ -53,17 +57,39 @@ class Connection(naming.Connection):
     made: float = 0.0
 
     @classmethod
-    def connect(  # type: ignore[override]
-        cls, conninfo: str = "", *, told: Callable[[str | None], None], **options: Any
-    ) -> Connection:
-        """Connect, as psycopg does, and tell why not (None: connected), without libpq's text."""
+    def connect(  # type: ignore[override]  # only the pool calls it
+        cls,
+        conninfo: str,
+        *,
+        note: Callable[[psycopg.Error | None], None],
+        may_leave_options: bool,
+        **kwargs: Any,
+    ) -> Self:
+        """Connect as psycopg does; `note` is told what kept it from that, or that nothing did.
+
+        What is raised has nothing of libpq's text, which the pool would log.
+
+        `may_leave_options`: to do without them where a pooler refuses them.
+        """
         try:
-            made = super().connect(conninfo, **options)
+            try:
+                connection = super().connect(conninfo, **kwargs)
+            except psycopg.OperationalError as error:
+                shorter = pooler.without_options(conninfo, error) if may_leave_options else None
+                if shorter is None:
+                    raise
+                connection = super().connect(shorter, **kwargs)
+                log.event(
+                    _log,
+                    "database.options_refused",
+                    level=logging.WARNING,
+                    advice="set them on the role, as the README says of poolers",
+                )
         except psycopg.Error as error:
-            told(unreachable(error))
+            note(error)
             raise psycopg.OperationalError("told in our own words") from None
-        told(None)
-        return made
+        note(None)
+        return connection
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the server, at most as long as the connection allows."""
@@ -89,16 +115,20 @@ class Database:
         application_name: str = "subscription-sync",
         read_only: bool = False,
         plan_once: bool = False,
+        connect_seconds: int = CONNECT_SECONDS,
         schema: str = naming.DEFAULT,
     ) -> None:
         """Prepare the pool without touching the network; the first use connects.
 
         `read_only`: the server itself refuses every write. `plan_once`: each prepared statement is
         planned without regard to its values; planning takes longer than all else of an event.
-        `schema`: the one in which everything lies.
+        `connect_seconds`: for one connection, where `url` says nothing else. `schema`: the one in
+        which everything lies.
         """
         self._seconds = statement_seconds
         self._schema = schema
+        self._fault: psycopg.Error | None = None
+        self._keeps_prepared = True
         self._lent: set[Connection] = set()
         # Of the pool, but not put back: to put one back and get it again takes a tenth of an event.
         # While somebody waits in the pool's line nothing is held back here.
@@ -106,14 +136,22 @@ class Database:
         self._in_line = 0
         self._hand = threading.Lock()
         self._is_refused = False
-        self._refusal: str | None = None
         self._scout = threading.Lock()
         self._pool = ConnectionPool(
             conninfo(
-                url, statement_seconds, application_name, read_only=read_only, plan_once=plan_once
+                url,
+                statement_seconds,
+                application_name,
+                read_only=read_only,
+                plan_once=plan_once,
+                connect_seconds=connect_seconds,
             ),
             connection_class=Connection,
-            kwargs={"autocommit": True, "told": self._note},
+            kwargs={
+                "autocommit": True,
+                "note": self._note,
+                "may_leave_options": "options" not in conninfo_to_dict(url),
+            },
             configure=self._configure,
             min_size=0,
             max_size=max_connections,
@@ -134,6 +172,8 @@ class Database:
         try:
             connection = self._take() or self._wait_in_line(deadline)
             connection.deadline = deadline
+            if not self._keeps_prepared:
+                connection.prepare_threshold = None
             try:
                 # In autocommit mode nothing is left to commit, and the pool rolls back what is.
                 yield connection
@@ -142,21 +182,36 @@ class Database:
                 # lead to a server that writes.
                 connection.close()
                 raise DatabaseUnavailable(
-                    describe(error), broken=connection.made < began
+                    describe(error),
+                    broken=connection.made < began,
+                    patience=outage.in_use(error),
                 ) from error
             finally:
                 connection.deadline = None
                 self._give_back(connection)
         except PoolClosed as error:
             raise DatabaseUnavailable(f"no connection to the database: {error}") from None
-        except psycopg.OperationalError as error:
-            hung = isinstance(error, _HUNG)
-            raise DatabaseUnavailable(describe(error), broken=True, hung=hung) from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise DatabaseUnavailable(
+                describe(error),
+                broken=True,
+                hung=isinstance(error, _HUNG),
+                patience=outage.in_use(error),
+            ) from error
+        except (
+            psycopg.errors.InvalidSqlStatementName,
+            psycopg.errors.DuplicatePreparedStatement,
+        ) as error:
+            # A pooler that passes for the server itself: prepare nothing more.
+            self._keeps_prepared = False
+            patience = outage.BRIEFLY
+            raise DatabaseUnavailable(describe(error), broken=True, patience=patience) from error
         except (psycopg.DataError, psycopg.IntegrityError):
             raise
         except psycopg.Error as error:
             # A right that is missing, a trigger of somebody's: theirs to put right, then try again.
-            raise DatabaseUnavailable(describe(error)) from error
+            patience = outage.in_use(error)
+            raise DatabaseUnavailable(describe(error), patience=patience) from error
 
     def read(self, question: Callable[[Connection], T], deadline: float | None = None) -> T:
         """Run a statement that may run twice, again if its connection had died unnoticed.
@@ -241,7 +296,7 @@ class Database:
                 if self._is_refused and not self._lent and not is_scout:
                     is_scout = self._scout.acquire(blocking=False)
                     if not is_scout:
-                        raise DatabaseUnavailable(self._reason())
+                        raise self._none()
                 left = until - time.monotonic()
                 # Whoever looks up leaves the queue: while some are lent, one will come back.
                 patience = left if self._lent else min(left, _LOOK_SECONDS)
@@ -250,9 +305,7 @@ class Database:
                 except PoolTimeout:
                     self._is_refused |= self._failures() > failures
                     if left <= patience:
-                        raise DatabaseUnavailable(
-                            self._reason(), hung=not self._is_refused
-                        ) from None
+                        raise self._none() from None
                 else:
                     self._is_refused = False
                     self._lent.add(connection)
@@ -261,14 +314,21 @@ class Database:
             if is_scout:
                 self._scout.release()
 
-    def _note(self, refusal: str | None) -> None:
-        self._refusal = refusal
+    def _note(self, fault: psycopg.Error | None) -> None:
+        """Remember what kept the latest connection from being made, None if nothing did."""
+        self._fault = fault
 
-    def _reason(self) -> str:
-        """Say why there is no connection to be had."""
-        if self._lent and self._refusal is None:
-            return "no connection to the database: all are in use, and none came free in time"
-        return self._refusal or unreachable(None)
+    def _none(self) -> DatabaseUnavailable:
+        """Say why there is no connection."""
+        patience = math.inf
+        if self._fault is None and self._lent:
+            words = "no connection to the database: all are in use, and none came free in time"
+        else:
+            words = unreachable(self._fault)
+        # While some are lent one will come back, whatever keeps one more from being made.
+        if self._fault is not None and not self._lent:
+            patience = outage.of_connecting(self._fault)
+        return DatabaseUnavailable(words, hung=not self._is_refused, patience=patience)
 
     def _failures(self) -> int:
         """Return how often connecting has failed."""
@@ -282,6 +342,8 @@ class Database:
         connection.seconds = self._seconds
         connection.schema = self._schema
         connection.made = time.monotonic()
+        if not pooler.keeps_prepared(connection):
+            connection.prepare_threshold = None
 
 
 def conninfo(
@@ -291,6 +353,7 @@ def conninfo(
     *,
     read_only: bool = False,
     plan_once: bool = False,
+    connect_seconds: int = CONNECT_SECONDS,
 ) -> str:
     """Return the connection string with time-outs; what `url` sets itself wins."""
     given = conninfo_to_dict(url)
@@ -316,7 +379,7 @@ def conninfo(
     last = "-c default_transaction_read_only=on" if read_only else ""
     given["options"] = " ".join(filter(None, (time_outs, str(given.get("options") or ""), last)))
     defaults: dict[str, Any] = {
-        "connect_timeout": CONNECT_SECONDS,
+        "connect_timeout": connect_seconds,
         "application_name": application_name,
         "keepalives_idle": 30,
     }

@@ -15,6 +15,7 @@ from typing import Final
 
 import psycopg
 
+from shared import outage
 from shared.errors import DatabaseUnavailable
 
 _NONE: Final = "no connection to the database: "
@@ -260,7 +261,8 @@ def explained() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise DatabaseUnavailable(unreachable(error)) from None
+        patience = outage.of_connecting(error)
+        raise DatabaseUnavailable(unreachable(error), patience=patience) from None
 
 
 def describe(error: psycopg.Error) -> str:

@@ -28,12 +28,16 @@ class DatabaseUnavailable(SubscriptionSyncError):
     """Try again later (503): the database was not reached, or did not answer in time.
 
     `broken`: a connection that had been fine broke in use; another one may do at once. `hung`: it
-    was given time, and no answer came.
+    was given time, and no answer came. `patience`: seconds for which it is worth waiting that it
+    passes, 0 where only a person can put it right.
     """
 
-    def __init__(self, message: str, *, broken: bool = False, hung: bool = False) -> None:
+    def __init__(
+        self, message: str, *, broken: bool = False, hung: bool = False, patience: float = 0.0
+    ) -> None:
         self.broken = broken
         self.hung = hung
+        self.patience = patience
         super().__init__(message)
 
 

@@ -9,14 +9,16 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
-from shared import log
+from shared import log, outage
 from shared.database_fault import describe, explained
 from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
 from shared.schema import DEFAULT, Connection, in_schema
@@ -28,6 +30,12 @@ from shared.schema_owner import (
     require_there,
     require_whole,
 )
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS = 10
+_PAUSE = 0.25
+_LONGEST_WAIT = 86_400
 
 # Any process of any version must take the same lock, so the number is fixed for good.
 _LOCK_TIMEOUT = "55P03"
@@ -173,6 +181,45 @@ def migrate(
     return state.pending
 
 
+def check(url: str, *, schema: str = DEFAULT) -> tuple[str, ...]:
+    """Raise SchemaMismatch unless the schema is this version's; nothing is applied."""
+    with _connect(url, schema) as connection:
+        require_current(connection)
+    return ()
+
+
+def waiting(work: Callable[[str], T], url: str, seconds: float) -> T:
+    """Do the work, again while the database is not there, for so many seconds.
+
+    All of it is one transaction, and what was done needs no doing again. Raises psycopg.Error, and
+    DatabaseUnavailable where no connection is to be had.
+    """
+    began = time.monotonic()
+    is_told = False
+    while True:
+        try:
+            return work(url)
+        except (psycopg.Error, DatabaseUnavailable) as error:
+            patience = outage.in_use(error) if isinstance(error, psycopg.Error) else error.patience
+            if time.monotonic() - began >= min(seconds, patience):
+                raise
+            if not is_told:
+                is_told = True
+                print("migrate: waiting for the database", file=sys.stderr, flush=True)
+        time.sleep(_PAUSE)
+
+
+def _connect(url: str, schema: str) -> Connection:
+    """Connect, with a time-out unless `url` has its own; a pooler may lose what is prepared."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    seconds = conninfo_to_dict(url).get("connect_timeout") or _CONNECT_SECONDS
+    with explained():
+        connection = Connection.connect(url, connect_timeout=seconds, prepare_threshold=None)
+    connection.schema = schema
+    return connection
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command `migrate`: 0 done, 1 failed or (with --check) something pending, 2 usage."""
     parser = argparse.ArgumentParser(
@@ -184,6 +231,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 when something is pending"
+    )
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="wait so long for a database that is not there yet",
     )
     parser.add_argument(
         "--roles",
@@ -203,12 +257,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         given = settings.load_migrate(os.environ)
         url, schema = given.database_url.reveal(), given.stripe_schema
-        if arguments.check:
-            with _connect(url, schema) as connection:
-                require_current(connection)
-            print("the schema is current")
-            return 0
-        applied = migrate(url, schema=schema)
+        work = partial(check if arguments.check else migrate, schema=schema)
+        applied = waiting(work, url, arguments.wait)
     except SettingsError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return 2
@@ -224,11 +274,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _connect(url: str, schema: str) -> Connection:
-    with explained():
-        connection = Connection.connect(url, connect_timeout=10)
-    connection.schema = schema
-    return connection
+def _seconds(text: str) -> float:
+    """Read a number of seconds, a day at most."""
+    seconds = float(text)
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"must be between 0 and {_LONGEST_WAIT} seconds")
+    return seconds
 
 
 def _explain(error: psycopg.Error) -> str:

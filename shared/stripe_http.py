@@ -61,7 +61,7 @@ RUN_PATIENCE = Patience(attempts=8, read_seconds=30.0, first_pause=0.5)
 class StripeHttp:
     """Keep-alive connections to Stripe's API under one key; threads share it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each has its default)
         self,
         base: str,
         key: str,
@@ -70,14 +70,16 @@ class StripeHttp:
         limit: RateLimit | None = None,
         deadline: float | None = None,
         pause: Callable[[float], None] = time.sleep,
+        still: Callable[[], None] = lambda: None,
         clock: StripeClock | None = None,
         circuit: Circuit | None = None,
     ) -> None:
         """Connect at the first request.
 
         `deadline`, on time.monotonic(), holds for every request that has none of its own. `pause`
-        waits out limits, at most half a second at a time, and retries; it may raise. `clock` takes
-        note of every answer's time. `circuit` says who may still ask while Stripe does not answer.
+        waits out limits, at most half a second at a time, and retries; it may raise, and so may
+        `still`, which is called before each request. `clock` takes note of every answer's time.
+        `circuit` says who may still ask while Stripe does not answer.
         """
         self.clock = clock or StripeClock()
         self._circuit = circuit
@@ -87,6 +89,7 @@ class StripeHttp:
         self._limit = limit
         self._deadline = deadline
         self._pause = pause
+        self._still = still
         headers = {
             "Authorization": f"Bearer {key}",
             "Stripe-Version": API_VERSION,
@@ -174,6 +177,7 @@ class StripeHttp:
     def _once(
         self, target: str, endpoint: str, deadline: float | None, turn: Turn | None
     ) -> Answer:
+        self._still()
         began = time.monotonic()
         seconds = self._patience.read_seconds
         if deadline is not None:

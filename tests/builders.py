@@ -21,7 +21,7 @@ from reconcile.order import Order
 from reconcile.progress import Display
 from reconcile.report.model import Report
 from reconcile.run import Run
-from reconcile.time_left import interruptible
+from reconcile.time_left import interruptible, unless_stopped
 from sandbox.stripe_double import Control, StripeDouble, sign
 from shared import log
 from shared.database import Database
@@ -125,7 +125,9 @@ def run(
     stop = stop or threading.Event()
     display = Display(io.StringIO())
     database = Database(url, application_name="reconcile", read_only=not writes)
-    http = StripeHttp(double.url, key, patience=patience, pause=interruptible(stop))
+    http = StripeHttp(
+        double.url, key, patience=patience, pause=interruptible(stop), still=unless_stopped(stop)
+    )
     order = Order(
         writes=writes,
         subscription=subscription,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -156,13 +156,11 @@ _COLUMNS = """d.object, d.object_id, d.kind, d.consequence, d.fields, d.monthly_
 _UNNAMED = """CASE WHEN d.customer_id IS NOT NULL THEN json_build_object('id', d.customer_id) END"""
 
 
-def pending(connection: Connection[Any], run_id: str) -> Iterator[list[DriftRow]]:
-    """Yield what waits, in batches, each in a statement of its own, in stable order."""
-    after = ("", "")
-    while True:
-        rows = _read(
-            connection,
-            f"""
+def pending(connection: Connection[Any], run_id: str, last: DriftRow | None) -> list[DriftRow]:
+    """Return the next of what waits after this one, in stable order; none at the end."""
+    return _read(
+        connection,
+        f"""
             SELECT json_agg(r ORDER BY object, object_id)::text
             FROM (
                 SELECT {_COLUMNS}, {_UNNAMED} AS customer
@@ -174,12 +172,13 @@ def pending(connection: Connection[Any], run_id: str) -> Iterator[list[DriftRow]
                 LIMIT %(batch)s
             ) AS r
             """,  # noqa: S608 (columns of this module's own)
-            {"run_id": run_id, "object": after[0], "object_id": after[1], "batch": BATCH},
-        )
-        if not rows:
-            return
-        after = (rows[-1].object, rows[-1].object_id)
-        yield rows
+        {
+            "run_id": run_id,
+            "object": last.object if last else "",
+            "object_id": last.object_id if last else "",
+            "batch": BATCH,
+        },
+    )
 
 
 def after(

@@ -44,6 +44,10 @@ class Prepared:
         Raises psycopg.Error as psycopg does.
         """
         values = [parameters[name] for name in self._names]
+        if connection.prepare_threshold is None:  # behind a pooler that would lose it
+            _, text = _named(self._text, schema_of(connection))
+            connection.pgconn.send_query_params(text, values, param_formats=self._formats)
+            return _row(connection)
         try:
             return self._execute(connection, values)
         except InvalidSqlStatementName:
@@ -61,8 +65,12 @@ class Prepared:
                 _answer(connection, ExecStatus.COMMAND_OK)
             self._known.add(connection)
         connection.pgconn.send_query_prepared(name, values, self._formats)
-        answer = _answer(connection, ExecStatus.TUPLES_OK)
-        return [answer.get_value(0, column) for column in range(answer.nfields)]
+        return _row(connection)
+
+
+def _row(connection: Connection[Any]) -> list[bytes | None]:
+    answer = _answer(connection, ExecStatus.TUPLES_OK)
+    return [answer.get_value(0, column) for column in range(answer.nfields)]
 
 
 @cache

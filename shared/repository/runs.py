@@ -17,6 +17,8 @@ MOST_WAITING = 1_000
 """Differences that may wait in a run that is gone on from: each is asked for again, for Stripe may
 have taken it back by now. With more of them it is cheaper to compare everything anew."""
 
+LOST = "another run has taken the lease over; this one writes no more"
+
 RESUME_HOURS = 36
 """How old an unfinished run may be to be gone on from: what it compared is as old by then."""
 
@@ -246,16 +248,66 @@ def _held_by(connection: Connection[Any]) -> LeaseHeld:
     return LeaseHeld(*row) if row else LeaseHeld("", 0)
 
 
-def advance(
-    connection: Connection[Any], run_id: str, progress: Progress, *, lease_seconds: int
-) -> None:
-    """Keep the cursor and how far the run is, and extend the lease.
+def is_under_way(connection: Connection[Any], run_id: str) -> bool:
+    """Return whether this run has the lease."""
+    row = connection.execute(
+        "SELECT FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL", {"id": run_id}
+    ).fetchone()
+    return row is not None
 
-    First statement of every transaction of a run. It is the fence too: it locks the run's row until
-    the commit, so that whoever takes the lease over waits for this write, and raises LeaseLost once
-    somebody has taken it.
+
+def extend(
+    connection: Connection[Any], run_id: str, progress: Progress, *, lease_seconds: int
+) -> bool:
+    """Extend the lease and tell what the run is at; False once somebody has taken it."""
+    row = connection.execute(
+        """
+        UPDATE stripe.runs
+        SET phase = %(phase)s,
+            stripe_requests = %(stripe_requests)s,
+            lease_expires_at = now() + make_interval(secs => %(lease)s)
+        WHERE id = %(id)s AND outcome IS NULL
+        RETURNING 1
+        """,
+        {
+            "id": run_id,
+            "phase": progress.phase,
+            "stripe_requests": progress.stripe_requests,
+            "lease": lease_seconds,
+        },
+    ).fetchone()
+    return row is not None
+
+
+def lock(connection: Connection[Any], run_id: str) -> int:
+    """Lock the run's row until the commit, and return the number of its last write.
+
+    First statement of every transaction of a run. It is the fence: whoever takes the lease over
+    waits for this write, and it raises LeaseLost once somebody has taken it. A write of the run's
+    own that is still under way, its connection lost, is waited for, too.
     """
     row = connection.execute(
+        "SELECT step FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL FOR UPDATE",
+        {"id": run_id},
+    ).fetchone()
+    if row is None:
+        raise LeaseLost(LOST)
+    return int(row[0])
+
+
+def advance(
+    connection: Connection[Any],
+    run_id: str,
+    progress: Progress,
+    number: int,
+    *,
+    lease_seconds: int,
+) -> None:
+    """Keep the cursor, how far the run is and the number of this write, and extend the lease.
+
+    Last statement of every transaction of a run, which has locked its row.
+    """
+    connection.execute(
         """
         UPDATE stripe.runs
         SET done = %(done)s::jsonb,
@@ -266,9 +318,9 @@ def advance(
             phase = %(phase)s,
             compared_since = to_timestamp(%(since)s::bigint),
             alive_at = now(),
+            step = %(number)s,
             lease_expires_at = now() + make_interval(secs => %(lease)s)
-        WHERE id = %(id)s AND outcome IS NULL
-        RETURNING 1
+        WHERE id = %(id)s
         """,
         {
             "id": run_id,
@@ -279,11 +331,10 @@ def advance(
             "stripe_requests": progress.stripe_requests,
             "phase": progress.phase,
             "since": progress.since if progress.before else progress.began,
+            "number": number,
             "lease": lease_seconds,
         },
-    ).fetchone()
-    if row is None:
-        raise LeaseLost("another run has taken the lease over; this one writes no more")
+    )
 
 
 def events_until(connection: Connection[Any]) -> int | None:

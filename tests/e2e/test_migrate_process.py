@@ -1,6 +1,8 @@
 """`migrate` as an operator types it."""
 
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import psycopg
 import pytest
 
 from sandbox import product
+from tests.integration.network import Fate, network
 
 
 def tables(url: str) -> int:
@@ -110,3 +113,45 @@ def test_database_that_is_down_exits_1_and_wrong_settings_exit_2(tmp_path: Path)
         assert done.stderr
         assert "hunter2" not in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("how", ["slow", "refused"])
+@pytest.mark.parametrize("arguments", [(), ("--check",)], ids=["migrate", "check"])
+def test_database_that_takes_seconds_to_be_there_is_waited_for(
+    empty_database_url: str, arguments: tuple[str, ...], how: str
+) -> None:
+    if arguments:
+        assert migrate(empty_database_url).returncode == 0
+    with network(empty_database_url) as way:
+        if how == "slow":
+            way.delay(4.0)
+        else:
+            way.refuse()
+            threading.Timer(2.0, way.listen).start()
+        done = migrate(way.url(connect_timeout="2"), *arguments, "--wait", "60")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "the schema is current")
+    assert tables(empty_database_url) >= 8
+
+
+def test_database_that_does_not_come_is_waited_for_as_long_as_was_said(
+    empty_database_url: str,
+) -> None:
+    with network(empty_database_url) as way:
+        way.refuse()
+        began = time.monotonic()
+        done = migrate(way.url(), "--wait", "2")
+        assert 2 <= time.monotonic() - began < 20
+        assert done.returncode == 1
+        assert "waiting for the database" in done.stderr
+    unknown = migrate(f"{empty_database_url}_not", "--wait", "60")
+    assert unknown.returncode == 1, "no waiting brings it"
+
+
+@pytest.mark.parametrize("fate", ["lost", "unanswered"])
+def test_commit_that_is_lost_or_not_answered_is_found_out_by_waiting(
+    empty_database_url: str, fate: Fate
+) -> None:
+    with network(empty_database_url) as way:
+        way.doom_commit(1, fate)
+        assert migrate(way.url(), "--wait", "20").returncode == 0
+    assert migrate(empty_database_url, "--check").returncode == 0

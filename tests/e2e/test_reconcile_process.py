@@ -294,10 +294,12 @@ def test_database_that_is_down_fails_the_run_with_a_clear_line(
     environ: dict[str, str], stripe_double: StripeDouble, tmp_path: Path
 ) -> None:
     down = f"postgresql:///x?host={tmp_path}&user=nobody"
-    done = reconcile({**environ, "DATABASE_URL": down})
+    done = reconcile({**environ, "DATABASE_URL": down}, "--deadline", "4")
     assert (done.status, done.stdout) == (1, "")
     assert done.last["event"] == "run.failed"
     assert "no connection to the database" in done.last["error"]
+    assert "the deadline came" in done.last["error"]
+    assert "database.waiting" in [line["event"] for line in done.log], "it says so meanwhile"
     assert stripe_double.control.requests() == []
 
 

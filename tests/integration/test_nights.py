@@ -178,7 +178,7 @@ def test_each_write_of_a_run_is_a_sign_of_life(
     connection.execute("UPDATE stripe.runs SET outcome = NULL, finished_at = NULL")
     connection.execute("UPDATE stripe.runs SET alive_at = now() - interval '1 h'")
     progress = runs.Progress(done={}, counts={})
-    runs.advance(connection, str(report.run.attempt), progress, lease_seconds=60)
+    runs.advance(connection, str(report.run.attempt), progress, 1, lease_seconds=60)
     assert count(connection, "runs", "alive_at > now() - interval '1 min'") == 1
 
 

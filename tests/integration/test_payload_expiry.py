@@ -1,6 +1,7 @@
 """The ledger's payloads expire; its rows, their outcomes and what failed do not."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from reconcile import expiry, replay
 from reconcile.expiry import expire
+from reconcile.patient import PatientDatabase
+from reconcile.time_left import TimeLeft
 from sandbox.stripe_double import StripeDouble
 from shared.database import Database
 from shared.mirror import Outcome
@@ -20,9 +23,9 @@ HAVING = "payload IS NOT NULL"
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[PatientDatabase]:
     made = Database(database_url)
-    yield made
+    yield PatientDatabase(made, TimeLeft(threading.Event(), None))
     made.close()
 
 
@@ -44,7 +47,7 @@ def fill(connection: psycopg.Connection, rows: int, days: float, outcome: str = 
 
 
 def test_payloads_past_their_days_are_dropped_and_the_rows_stay(
-    database: Database, connection: psycopg.Connection
+    database: PatientDatabase, connection: psycopg.Connection
 ) -> None:
     for outcome in ("applied", "stale", "unchanged"):
         fill(connection, 10, 90.01, outcome)
@@ -62,7 +65,7 @@ def test_payloads_past_their_days_are_dropped_and_the_rows_stay(
 
 
 def test_failed_event_keeps_its_payload_until_it_is_done(
-    database: Database,
+    database: PatientDatabase,
     database_url: str,
     stripe_double: StripeDouble,
     connection: psycopg.Connection,
@@ -80,7 +83,7 @@ def test_failed_event_keeps_its_payload_until_it_is_done(
 
 
 def test_expiry_goes_in_small_batches_each_a_transaction_of_its_own(
-    database: Database, connection: psycopg.Connection
+    database: PatientDatabase, connection: psycopg.Connection
 ) -> None:
     fill(connection, 2 * expiry._BATCH + 500, 100)
     before = one(connection, "SELECT txid_current()")
@@ -91,7 +94,7 @@ def test_expiry_goes_in_small_batches_each_a_transaction_of_its_own(
 
 
 def test_expiry_that_is_stopped_half_way_keeps_what_it_did(
-    database: Database, connection: psycopg.Connection
+    database: PatientDatabase, connection: psycopg.Connection
 ) -> None:
     class Stopped(Exception):
         """The run's time is over."""

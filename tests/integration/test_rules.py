@@ -104,8 +104,8 @@ def test_repair_that_is_asked_for_again_counts_against_the_limit(
             INSERT INTO stripe.subscriptions SELECT * FROM stash ON CONFLICT DO NOTHING;
             RETURN NULL;
         END $$;
-        CREATE TRIGGER be_quicker AFTER UPDATE ON stripe.runs
-            FOR EACH ROW WHEN (NEW.phase = 'repairs') EXECUTE FUNCTION be_quicker();
+        CREATE TRIGGER be_quicker BEFORE INSERT ON stripe.subscriptions
+            FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION be_quicker();
         """
     )
     control.update_subscription(name, status="past_due", events=0)

@@ -79,7 +79,7 @@ def test_run_that_goes_on_from_another_counts_on_at_its_own_pace(
         stripe_requests=7,
         phase="comparing",
     )
-    runs.advance(connection, first.id, told, lease_seconds=60)
+    runs.advance(connection, first.id, told, 1, lease_seconds=60)
     runs.finish(connection, first.id, runs.Ending("incomplete"))
     second = started(connection)
     assert second.resumes == first.id
@@ -89,16 +89,16 @@ def test_run_that_goes_on_from_another_counts_on_at_its_own_pace(
         "UPDATE stripe.runs SET started_at = now() - interval '10 s' WHERE outcome IS NULL"
     )
     second.progress.phase = "comparing"
-    runs.advance(connection, second.id, second.progress, lease_seconds=60)
+    runs.advance(connection, second.id, second.progress, 1, lease_seconds=60)
     (row,) = asked(connection)
     assert (row["compared"], row["planned"], row["per_second"], row["drift"]) == (100, 400, 0, 3)
     assert row["time_left"] is None
     second.progress.counts["customer"]["database"] = 200
-    runs.advance(connection, second.id, second.progress, lease_seconds=60)
+    runs.advance(connection, second.id, second.progress, 1, lease_seconds=60)
     (row,) = asked(connection)
     assert (row["compared"], row["per_second"]) == (200, 10)
     assert timedelta(seconds=19) < row["time_left"] < timedelta(seconds=25)
     second.progress.phase = "second look"
-    runs.advance(connection, second.id, second.progress, lease_seconds=-1)
+    runs.advance(connection, second.id, second.progress, 1, lease_seconds=-1)
     (row,) = asked(connection)
     assert (row["phase"], row["time_left"], row["is_alive"]) == ("second look", None, False)

@@ -149,10 +149,8 @@ MUTANTS = (
         (
             Patch(
                 "shared/repository/runs.py",
-                "lease_expires_at = now() + make_interval(secs => %(lease)s)\n"
-                "        WHERE id = %(id)s AND outcome IS NULL\n",
-                "lease_expires_at = now() + make_interval(secs => %(lease)s)\n"
-                "        WHERE id = %(id)s\n",
+                "SELECT step FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL FOR UPDATE",
+                "SELECT step FROM stripe.runs WHERE id = %(id)s FOR UPDATE",
             ),
         ),
         (_LEASE, _MACHINE),
@@ -201,8 +199,8 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/repair.py",
-                "list(pool.map(self._again, before, rows))",
-                "list(before)",
+                "told = [self._told(row, held[row.object].get(row.object_id)) for row in batch]",
+                "told = [*batch]",
             ),
         ),
         (_RECONCILE, _RULES),

@@ -1,0 +1,141 @@
+"""The database as a run uses it: what it cannot do now it does when the database is back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from reconcile.time_left import LITTLE, TimeLeft
+from shared import log
+from shared.database import Connection, Database
+from shared.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 30
+"""For one connection: a database that scales to zero takes seconds to wake."""
+
+PATIENCE = 300.0
+"""Seconds that a run without a deadline waits for its database."""
+
+_LOOK = 2.0
+"""Seconds after which one that waits for a connection looks whether there is time left."""
+
+_PAUSE = 0.25
+_AT_ONCE = 5
+"""So many broken connections in a row are taken for those that lay in the pool."""
+
+_TOLD_AFTER = 1.5
+"""Seconds without the database after which the log says so."""
+
+_log = logging.getLogger(__name__)
+
+
+class PatientDatabase:
+    """A run's database; threads share it.
+
+    A connection that is refused, hangs or breaks costs a run time, not the night: each unit of its
+    work is done again until it goes through, as long as the run has time left and waiting may help.
+    So every unit must be one that may be repeated: it reads, or does nothing where it was done, or
+    goes through the run's journal, which knows what it has done.
+    """
+
+    def __init__(self, database: Database, time_left: TimeLeft) -> None:
+        self.time_left = time_left
+        self._database = database
+        self._lock = threading.Lock()
+        self._there = time.monotonic()
+        self._is_told = False
+        self._end: float | None = None
+
+    def read(self, question: Callable[[Connection], T]) -> T:
+        """Return a question's answer.
+
+        Raises DatabaseUnavailable where waiting does not help or took too long; Interrupted or
+        DeadlineReached when the run's time is over while it waits.
+        """
+        return self._repeat(question)
+
+    def write(self, unit: Callable[[Connection], T]) -> T:
+        """Carry out a unit in one transaction; it may be repeated though its commit went through.
+
+        Raises what `read` raises.
+        """
+
+        def whole(connection: Connection) -> T:
+            with connection.transaction():
+                return unit(connection)
+
+        return self._repeat(whole)
+
+    def once(self, unit: Callable[[Connection], T], seconds: float) -> T:
+        """Carry out a unit without waiting for the database. Raises DatabaseUnavailable."""
+        with self._database.connection(time.monotonic() + seconds) as connection:
+            return unit(connection)
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raises Interrupted or DeadlineReached when the run's time is over."""
+        self.time_left.require("waiting for the database")
+        self.time_left.wait(seconds)
+
+    def say_last_words(self) -> None:
+        """From now on a signal or the deadline cuts nothing short, but a little later all ends."""
+        if self._end is None:
+            now = time.monotonic()
+            is_over = self.time_left.is_over or self.time_left.is_stopped
+            self._end = now + LITTLE if is_over else self.time_left.end or now + PATIENCE
+
+    def _repeat(self, work: Callable[[Connection], T]) -> T:
+        began = time.monotonic()
+        failures = 0
+        while True:
+            try:
+                with self._database.connection(time.monotonic() + _LOOK) as connection:
+                    connection.deadline = self._until()
+                    answer = work(connection)
+            except DatabaseUnavailable as error:
+                failures += 1
+                self._wait(error, began, failures)
+            else:
+                self._note_that_it_is_there()
+                return answer
+
+    def _until(self) -> float | None:
+        """Return up to when the server may take for one try."""
+        if self._end is None:
+            return self.time_left.end
+        return max(self._end, time.monotonic() + LITTLE)
+
+    def _wait(self, error: DatabaseUnavailable, began: float, failures: int) -> None:
+        """Wait a little before the next try. Raises where there is to be none."""
+        waited = time.monotonic() - began
+        with self._lock:
+            away = min(time.monotonic() - self._there, waited)
+            is_news = away >= _TOLD_AFTER and not self._is_told
+            self._is_told |= is_news
+        if is_news:
+            log.event(_log, "database.waiting", level=logging.WARNING, error=str(error))
+        if self._end is not None:
+            if self.time_left.is_stopped:
+                self._end = min(self._end, time.monotonic() + LITTLE)
+            if time.monotonic() >= self._end:
+                raise error
+        else:
+            self.time_left.require(f"waiting {waited:.0f} s for the database ({error})")
+        patience = error.patience if self.time_left.end else min(error.patience, PATIENCE)
+        if waited >= patience:
+            raise error
+        if not (error.broken and failures <= _AT_ONCE):
+            pause = time.sleep if self._end is not None else self.time_left.wait
+            pause(_PAUSE)
+
+    def _note_that_it_is_there(self) -> None:
+        with self._lock:
+            was_told, self._is_told = self._is_told, False
+            away = time.monotonic() - self._there
+            self._there = time.monotonic()
+        if was_told:
+            log.event(_log, "database.back", seconds=round(away, 1))

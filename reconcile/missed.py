@@ -36,7 +36,7 @@ from shared.errors import (
 from shared.mirror import Outcome
 from shared.mirrored import MirroredObject
 from shared.objects import EVENT_TYPES
-from shared.repository import ledger, mirror_rows, runs
+from shared.repository import event_looks, ledger, mirror_rows
 from shared.repository.account import Account
 from shared.repository.mirror_rows import Mark
 from shared.stripe_api import ListedEvent, StripeApi
@@ -143,7 +143,7 @@ class Deliveries:
         which events there are. A cursor that lies ahead was never shown by any list. What an
         unfinished run has looked through is left out.
         """
-        reached = self._database.read(runs.events_until)
+        reached = self._database.read(event_looks.reached)
         self._reached = None if reached is None or reached > until else reached
         self._until = until
         oldest = until - _DAYS * 86400
@@ -154,7 +154,7 @@ class Deliveries:
             since = oldest
         else:
             since = until if first is None else max(oldest, first)
-        looked = self._database.read(runs.first_look)
+        looked = self._database.read(event_looks.first)
         began = [seen for seen in (first, looked) if seen is not None and seen <= until]
         self._began = min(began, default=since)
         self._since = since if self._reached is None else self._reached

@@ -28,6 +28,7 @@ from shared.objects import MIRRORED
 from shared.repository import (
     compared,
     drifts,
+    event_looks,
     fingerprints,
     ledger,
     mirror_rows,
@@ -185,7 +186,7 @@ class RunJournal:
 
     def note_events_until(self, until: int) -> None:
         """Note up to when (Stripe's clock) the event list was looked through."""
-        self._write(lambda c, _: runs.note_events_until(c, self._run_id, until))
+        self._write(lambda c, _: event_looks.note(c, self._run_id, until))
 
     def is_gone_on_from(self) -> bool:
         """Return whether the next run goes on from this one, if it is no success."""

@@ -21,7 +21,7 @@ MAX_HEAD: Final = 65_536
 """Bytes of the longest head; the limits on its lines are gunicorn's."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
-_METHOD = re.compile(rb"[A-Z][A-Z0-9_-]{0,19}( |$)")
+_METHOD = re.compile(rb"[A-Z][A-Z0-9_-]{0,19}( |\Z)")
 _SIZE_LINE = re.compile(rb"([0-9a-fA-F]{1,16})[^\r\n]{0,8190}\r\n")
 _MAX_LINE: Final = 8_192
 

@@ -173,12 +173,10 @@ MUTANTS = (
             ),
             Patch(
                 "shared/mirror.py",
-                "                    connection, self._mirrored, write, entry, ended=ended\n"
-                "                )\n",
-                "                    connection, self._mirrored, write, entry, ended=ended\n"
-                "                )\n"
-                "                if written:\n"
-                "                    ledger.enter(connection, entry)\n",
+                "        return outcome if written else None\n",
+                "        if written:\n"
+                "            self._enter(outcome)\n"
+                "        return outcome if written else None\n",
             ),
         ),
         (_WEBHOOK, _MACHINE),
@@ -266,9 +264,10 @@ MUTANTS = (
         "a run with the key of another account stops (by the account's id)",
         (
             Patch(
-                "reconcile/identity.py",
-                "    if known is not None and account_id is not None and known != account_id:\n",
-                "    if known != known:\n",
+                "shared/key_check.py",
+                "    if ours.id is not None and account_id is not None"
+                " and ours.id != account_id:\n",
+                "    if ours.id != ours.id:\n",
             ),
         ),
         (_RULES, _RECONCILE),
@@ -277,9 +276,9 @@ MUTANTS = (
         "a run with the key of another mode stops",
         (
             Patch(
-                "reconcile/identity.py",
-                "    if held is not None and held.livemode != stripe.livemode:\n",
-                "    if held is not None and held.livemode != held.livemode:\n",
+                "shared/key_check.py",
+                "    if ours.livemode != stripe.livemode:\n",
+                "    if ours.livemode != ours.livemode:\n",
             ),
         ),
         (_RULES, _RECONCILE),

@@ -102,7 +102,8 @@ class RunJournal:
             drifts.record(connection, self._story, rows)
             if found.again is not None and not rows:
                 drifts.settle(connection, self._story, name, found.again)
-        draft.add(name, Counter(found.counts) + Counter(unwritable=len(refused)))
+        draft.add(name, found.counts)
+        draft.add(name, Counter(unwritable=len(refused)))
         draft.mark_done(name, found.window)
         return len(refused)
 

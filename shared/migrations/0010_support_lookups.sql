@@ -32,3 +32,5 @@ CREATE INDEX drifts_object_id_idx ON stripe.drifts (object_id);
 CREATE INDEX changes_run_id_idx ON stripe.changes (run_id) WHERE run_id IS NOT NULL;
 -- A hash, for an index entry of another kind cannot be as long as an address may be.
 CREATE INDEX customers_email_idx ON stripe.customers USING hash (lower(email));
+-- What waits, without a look at all that a run has found.
+CREATE INDEX drifts_pending_idx ON stripe.drifts (run_id, object, object_id) WHERE action = 'pending';

@@ -125,7 +125,7 @@ def told(report: Report) -> dict[str, str]:
     for name, render in RENDERERS.items():
         stream = io.StringIO()
         render(report, totals(report), stream)
-        text = re.sub(r"[0-9-]{10}[ T][0-9:]{8}( UTC|Z)|, [0-9]+ s\)", "TIME", stream.getvalue())
+        text = re.sub(r"[0-9-]{10}[ T][0-9:]{8}( UTC|Z)|, [0-9]+ s\b", "TIME", stream.getvalue())
         text = re.sub(r"[0-9]+( requests to Stripe|(?<=\"stripe_requests\": )[0-9]+)", "N", text)
         found[name] = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "RUN", text)
     return found

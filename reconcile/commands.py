@@ -19,7 +19,7 @@ from reconcile.gate import parse
 from reconcile.identity import require_same_account
 from reconcile.memory import share_arenas
 from reconcile.order import Order
-from reconcile.patient import CONNECT_SECONDS, PatientDatabase
+from reconcile.patient import BY_HAND, CONNECT_SECONDS, PatientDatabase
 from reconcile.progress import Display
 from reconcile.report import output
 from reconcile.report.model import Report, Totals, totals
@@ -181,13 +181,16 @@ def replay(
 
     Raises WrongAccount, as a run does, with nothing tried.
     """
-    database, http, stripe = _connect(arguments, settings, stop, None)
+    began = time.monotonic()
+    seconds = settings.deadline_seconds if arguments.deadline is not None else 0
+    deadline = began + seconds if seconds else None
+    database, http, stripe = _connect(arguments, settings, stop, deadline)
 
     def alive() -> None:
         if stop.is_set():
             raise Interrupted("stopped by a signal; what was replayed is done")
 
-    patient = PatientDatabase(database, TimeLeft(stop, None))
+    patient = PatientDatabase(database, TimeLeft(stop, deadline), patience=BY_HAND)
     try:
         patient.read(require_current)
         require_same_account(patient, stripe, claim=False)

@@ -19,7 +19,10 @@ CONNECT_SECONDS = 30
 """For one connection: a database that scales to zero takes seconds to wake."""
 
 PATIENCE = 300.0
-"""Seconds that a run without a deadline waits for its database."""
+"""Seconds that a night without a deadline waits for its database."""
+
+BY_HAND = 30.0
+"""The same for what a person waits for."""
 
 _LOOK = 2.0
 """Seconds after which one that waits for a connection looks whether there is time left."""
@@ -43,8 +46,13 @@ class PatientDatabase:
     goes through the run's journal, which knows what it has done.
     """
 
-    def __init__(self, database: Database, time_left: TimeLeft) -> None:
+    def __init__(
+        self, database: Database, time_left: TimeLeft, *, patience: float = PATIENCE
+    ) -> None:
+        """`patience`: seconds that it waits at most where there is no deadline."""
         self.time_left = time_left
+        self._patience = patience
+        self._was_there = False
         self._database = database
         self._lock = threading.Lock()
         self._there = time.monotonic()
@@ -54,8 +62,9 @@ class PatientDatabase:
     def read(self, question: Callable[[Connection], T]) -> T:
         """Return a question's answer.
 
-        Raises DatabaseUnavailable where waiting does not help or took too long; Interrupted or
-        DeadlineReached when the run's time is over while it waits.
+        Raises DatabaseUnavailable where waiting does not help or took too long, or where the
+        database was never there; Interrupted or DeadlineReached when the run's time is over while
+        it waits for it to be back.
         """
         return self._repeat(question)
 
@@ -86,7 +95,7 @@ class PatientDatabase:
         if self._end is None:
             now = time.monotonic()
             is_over = self.time_left.is_over or self.time_left.is_stopped
-            self._end = now + LITTLE if is_over else self.time_left.end or now + PATIENCE
+            self._end = now + LITTLE if is_over else self.time_left.end or now + self._patience
 
     def _repeat(self, work: Callable[[Connection], T]) -> T:
         began = time.monotonic()
@@ -123,9 +132,11 @@ class PatientDatabase:
                 self._end = min(self._end, time.monotonic() + LITTLE)
             if time.monotonic() >= self._end:
                 raise error
+        elif self.time_left.is_over and not self._was_there:
+            raise error
         else:
             self.time_left.require(f"waiting {waited:.0f} s for the database ({error})")
-        patience = error.patience if self.time_left.end else min(error.patience, PATIENCE)
+        patience = error.patience if self.time_left.end else min(error.patience, self._patience)
         if waited >= patience:
             raise error
         if not (error.broken and failures <= _AT_ONCE):
@@ -135,6 +146,7 @@ class PatientDatabase:
     def _note_that_it_is_there(self) -> None:
         with self._lock:
             was_told, self._is_told = self._is_told, False
+            self._was_there = True
             away = time.monotonic() - self._there
             self._there = time.monotonic()
         if was_told:

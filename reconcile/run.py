@@ -19,7 +19,7 @@ from reconcile.journal import Journal
 from reconcile.lease import hold
 from reconcile.missed import Events
 from reconcile.order import Order
-from reconcile.patient import PatientDatabase
+from reconcile.patient import BY_HAND, PATIENCE, PatientDatabase
 from reconcile.progress import Display
 from reconcile.report.model import Conditions, Report, RunFacts, Totals, totals
 from reconcile.run_journal import RunJournal
@@ -62,7 +62,9 @@ class Run:
     ) -> None:
         """`stop` is set by SIGTERM; `display` is told how far it is."""
         self._time = TimeLeft(stop, order.deadline)
-        self._database = PatientDatabase(database, self._time)
+        self._database = PatientDatabase(
+            database, self._time, patience=PATIENCE if order.writes else BY_HAND
+        )
         self._stripe = stripe
         self._order = order
         self._display = display

@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "migrate": ("migrate",),
     "migrate --check": ("migrate", "--check"),
     "webhook --check": ("webhook", "--check"),
-    "reconcile": ("reconcile",),
+    "reconcile": ("reconcile"),
     "reconcile --report": ("reconcile", "--report"),
     "reconcile --replay": ("reconcile", "--replay"),
 }
@@ -38,10 +38,21 @@ def sentence(text: str) -> str:
 
 
 def said_by(
-    environ: Mapping[str, str], commands: Sequence[str] = tuple(COMMANDS)
+    environ: Mapping[str, str],
+    commands: Sequence[str] = tuple(COMMANDS),
+    deadline: str | None = None,
 ) -> dict[str, tuple[str, str]]:
-    """The sentence with which each command ends, or `ok`; and all that it wrote."""
-    lines = json.dumps([COMMANDS[name] for name in commands])
+    """The sentence with which each command ends, or `ok`; and all that it wrote.
+
+    `deadline`: how long a run waits for a database that is not there.
+    """
+    more = () if deadline is None else ("--deadline", deadline)
+    lines = json.dumps(
+        [
+            (*COMMANDS[name], *(more if COMMANDS[name][0] == "reconcile" else ()))
+            for name in commands
+        ]
+    )
     done = subprocess.run(
         [sys.executable, "-m", "tests.e2e.forked", lines],
         env=dict(environ),
@@ -81,8 +92,11 @@ def said_by_readyz(environ: Mapping[str, str], double: StripeDouble) -> tuple[st
     return sentence(line["error"]), output
 
 
-def said_by_all(environ: Mapping[str, str], double: StripeDouble) -> tuple[dict[str, str], str]:
+def said_by_all(
+    environ: Mapping[str, str], double: StripeDouble, deadline: str | None = None
+) -> tuple[dict[str, str], str]:
     """What each command says of the same environment, and all that they wrote."""
-    said = {**said_by(environ), READYZ: said_by_readyz(environ, double)}
-    written = "".join(words for _, words in said.values())
+    said = {**said_by(environ, deadline=deadline), READYZ: said_by_readyz(environ, double)}
+    lines = [line for _, words in said.values() for line in words.splitlines(keepends=True)]
+    written = "".join(line for line in lines if '"database.waiting"' not in line)
     return {name: one for name, (one, _) in said.items()}, written

@@ -187,7 +187,6 @@ def environment(url: str, double: StripeDouble) -> dict[str, str]:
         STRIPE_SECRET_KEY="sk_test_double",
         STRIPE_WEBHOOK_SECRET="whsec_e2e",
         GRACE_SECONDS="0",
-        DEADLINE_SECONDS="4",
         LOG_LEVEL="DEBUG",
     )
 
@@ -203,7 +202,7 @@ def test_every_command_says_the_same_of_it_once_and_truly(
 ) -> None:
     url, words = FAULTS[fault]
     environ = environment(url.format(**places), stripe_double)
-    said, output = said_by_all(environ, stripe_double)
+    said, output = said_by_all(environ, stripe_double, deadline="2")
     assert len(set(said.values())) == 1, said
     told = said[READYZ]
     assert words in told

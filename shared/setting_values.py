@@ -127,6 +127,10 @@ def webhook_secrets(text: str) -> tuple[Secret, ...]:
     return tuple(Secret(part) for part in dict.fromkeys(parts))
 
 
+_NAMED: Final = (
+    r"[A-Za-z_]\w*\s*[=:]\s*[\"']?([srp]k_|whsec_).*",
+    "a name stands in front of this one: leave it out",
+)
 _KEYS_CUT: Final = (
     r"[sr]k_.*(\*|\.\.|\u2026|\u2022).*",
     "this one is shortened: copy the whole of it",
@@ -138,6 +142,7 @@ _NO_KEYS: Final = (
     (r"(ek|ephkey)_.*", "this is an ephemeral key, which ends within the hour"),
     (r"(acct|we|ca|org)_.*", "this is the id of something, not a key"),
     (r"postgres(ql)?:.*", "this is a database's URL, for DATABASE_URL"),
+    _NAMED,
     _KEYS_CUT,
     (r"[sr]k_(test|live)_.*\s.*", "this one has a space in it"),
     (r"[sr]k_(test|live)_.*", "this one has a character that no key has"),
@@ -146,6 +151,7 @@ _NO_SECRETS: Final = (
     (r"[sr]k_.*", "this is an API key, for STRIPE_SECRET_KEY"),
     (r"pk_.*", "this is a publishable key"),
     (r"we_.*", "this is the endpoint's id, not its secret"),
+    _NAMED,
     (r"whsec_.*(\*|\.\.|\u2026|\u2022).*", "this one is shortened: copy the whole of it"),
     (r"whsec_.*\s.*", "this one has a space in it"),
     (r"whsec_.+", "this one has a character that no secret has"),

@@ -77,11 +77,15 @@ def log_level(text: str) -> str:
 
 
 def schema_name(text: str) -> str:
-    """Return a schema's name, one that needs no quotes in psql; PostgreSQL keeps pg_ for itself."""
-    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", text) or text == "information_schema":
+    """Return the name of a schema of our own; PostgreSQL keeps pg_ for itself.
+
+    Not `public`: others keep their tables there, and the roles take rights from all but ours.
+    """
+    name = re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", text)
+    if not name or text in {"information_schema", "public"}:
         raise ValueError(
             "must be a schema's name: small letters, digits and underscores, 63 at most, no digit"
-            " first, and not one of PostgreSQL's own (pg_..., information_schema)"
+            " first, and one of its own (not pg_..., information_schema or public)"
         )
     return text
 

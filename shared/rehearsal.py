@@ -106,10 +106,12 @@ class _Part:
                 )
             )
         found = mirror_rows.read_held(
-            self.connection, self.mirrored, self._id(), self._entry(3, "applied").event_id
+            self.connection, self.mirrored, self._id(), self._entry(2, "applied").event_id
         )
-        self._require(found.held is not None)
+        # In the ledger too, and without the item that the second event took away.
+        self._require(found.done is not None and found.held is not None)
         assert found.held is not None
+        self._require(not found.held.items)
         content = self._content(3)
         fields = self.mirrored.differences(found.held, content)
         write = Write(content, self._interval(3), found.held.revision, fields)

@@ -77,11 +77,15 @@ def log_level(text: str) -> str:
 
 
 def schema_name(text: str) -> str:
-    """Return a schema's name, one that needs no quotes in psql; PostgreSQL keeps pg_ for itself."""
-    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", text) or text == "information_schema":
+    """Return the name of a schema of our own; PostgreSQL keeps pg_ for itself.
+
+    Not `public`: others keep their tables there, and the roles take rights from all but ours.
+    """
+    name = re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", text)
+    if not name or text in {"information_schema", "public"}:
         raise ValueError(
             "must be a schema's name: small letters, digits and underscores, 63 at most, no digit"
-            " first, and not one of PostgreSQL's own (pg_..., information_schema)"
+            " first, and one of its own (not pg_..., information_schema or public)"
         )
     return text
 
@@ -127,6 +131,10 @@ def webhook_secrets(text: str) -> tuple[Secret, ...]:
     return tuple(Secret(part) for part in dict.fromkeys(parts))
 
 
+_NAMED: Final = (
+    r"[A-Za-z_]\w*\s*[=:]\s*[\"']?([srp]k_|whsec_).*",
+    "a name stands in front of this one: leave it out",
+)
 _KEYS_CUT: Final = (
     r"[sr]k_.*(\*|\.\.|\u2026|\u2022).*",
     "this one is shortened: copy the whole of it",
@@ -138,6 +146,7 @@ _NO_KEYS: Final = (
     (r"(ek|ephkey)_.*", "this is an ephemeral key, which ends within the hour"),
     (r"(acct|we|ca|org)_.*", "this is the id of something, not a key"),
     (r"postgres(ql)?:.*", "this is a database's URL, for DATABASE_URL"),
+    _NAMED,
     _KEYS_CUT,
     (r"[sr]k_(test|live)_.*\s.*", "this one has a space in it"),
     (r"[sr]k_(test|live)_.*", "this one has a character that no key has"),
@@ -146,6 +155,7 @@ _NO_SECRETS: Final = (
     (r"[sr]k_.*", "this is an API key, for STRIPE_SECRET_KEY"),
     (r"pk_.*", "this is a publishable key"),
     (r"we_.*", "this is the endpoint's id, not its secret"),
+    _NAMED,
     (r"whsec_.*(\*|\.\.|\u2026|\u2022).*", "this one is shortened: copy the whole of it"),
     (r"whsec_.*\s.*", "this one has a space in it"),
     (r"whsec_.+", "this one has a character that no secret has"),

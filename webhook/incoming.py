@@ -24,6 +24,13 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _METHOD = re.compile(rb"[A-Z][A-Z0-9_-]{0,19}( |\Z)")
 _SIZE_LINE = re.compile(rb"([0-9a-fA-F]{1,16})[^\r\n]{0,8190}\r\n")
 _MAX_LINE: Final = 8_192
+_PIECE: Final = 8_192
+"""Bytes that gunicorn reads at a time, as from a socket: it copies what is left at each chunk."""
+
+_FRAMING: Final = 16_384
+"""Bytes that a body's chunks may take beside as many as it holds: thousands of chunks of one byte,
+and no more, for each of them takes time.
+"""
 
 _STATUSES: Final = (
     (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
@@ -180,8 +187,9 @@ class Incoming:
 
     def _parse(self, data: bytes) -> Any:
         """Let gunicorn read a head. Raises Refused with what it finds wrong."""
+        pieces = (data[at : at + _PIECE] for at in range(0, len(data), _PIECE))
         try:
-            return Parsed(self._cfg, IterUnreader([data]), ("", 0))
+            return Parsed(self._cfg, IterUnreader(pieces), ("", 0))
         except Exception as error:  # noqa: BLE001 - whatever it trips over came from the sender
             raise Refused(_status(error), f"refused by its head: {type(error).__name__}") from None
 
@@ -205,7 +213,7 @@ class Incoming:
                 self._size -= size
                 return None
             self._at = line.end() + size + 2
-            if self._at - head.end > 2 * self._max_body + MAX_HEAD:
+            if self._at - head.end > 2 * self._size + _FRAMING:
                 raise self._refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the chunks are too many")
 
     def _ended(self, head: _Head, at: int) -> Request | None:
@@ -227,7 +235,7 @@ class Incoming:
             body = parsed.body.read()
         except (OSError, errors.ParseException):
             raise self._refused(HTTPStatus.BAD_REQUEST, "the body is chunked badly") from None
-        if parsed.unreader.take_buffered():
+        if parsed.unreader.take_buffered() or parsed.unreader.chunk():
             raise self._refused(HTTPStatus.BAD_REQUEST, "the body ends elsewhere than it says")
         return self._taken(head, body, end)
 

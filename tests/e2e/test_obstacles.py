@@ -95,6 +95,26 @@ IN_DATABASE: dict[str, tuple[str, set[str], str]] = {
         {"webhook --check", READYZ},
         "does not keep it",
     ),
+    "trigger that swallows the ledger's rows": (
+        (
+            "CREATE FUNCTION stripe.no() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RETURN NULL; END $$;"
+            " CREATE TRIGGER no BEFORE INSERT ON stripe.events"
+            " FOR EACH ROW EXECUTE FUNCTION stripe.no()"
+        ),
+        {"webhook --check", READYZ},
+        "does not keep it",
+    ),
+    "trigger that keeps items": (
+        (
+            "CREATE FUNCTION stripe.no() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RETURN NULL; END $$;"
+            " CREATE TRIGGER no BEFORE DELETE ON stripe.subscription_items"
+            " FOR EACH ROW EXECUTE FUNCTION stripe.no()"
+        ),
+        {"webhook --check", READYZ},
+        "does not keep it",
+    ),
     "column that nobody fills": (
         "ALTER TABLE stripe.customers ADD COLUMN theirs text NOT NULL",
         {"webhook --check", READYZ},

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.http import RequestParser  # type: ignore[import-untyped]
+from gunicorn.http.unreader import IterUnreader  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,3 +154,53 @@ def test_sender_that_waits_for_a_word_is_known_as_soon_as_its_head_is() -> None:
 def test_slashes_too_many_lead_nowhere_else(path: str) -> None:
     (request,) = requests([f"POST {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode()])
     assert request.path == ("/./webhook" if "." in path else "/webhook")
+
+
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+LARGEST = 2_097_152
+
+
+def chunks(size: int, number: int, extension: bytes = b"") -> bytes:
+    return (b"%x%b\r\n" % (size, extension) + b"x" * size + b"\r\n") * number
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        chunks(1, 5_000),
+        chunks(2, 500_000),
+        chunks(4, 5_000, b";a=" + b"b" * 40),
+        chunks(1_000, 10, b";a=" + b"b" * 8_000),
+    ],
+    ids=["one byte each", "two bytes each", "long extensions", "longest extensions"],
+)
+def test_chunks_that_are_more_framing_than_body_are_refused(beginning: bytes) -> None:
+    incoming = Incoming(LIMITED, LARGEST)
+    incoming.feed(CHUNKED + beginning)
+    with pytest.raises(Refused) as refused:
+        incoming.whole()
+    assert (refused.value.status, refused.value.reason) == (413, "the chunks are too many")
+
+
+@pytest.mark.parametrize("size, number", [(1, 4_000), (8, 100_000), (8_192, 256), (LARGEST, 1)])
+def test_body_in_chunks_is_read_piece_by_piece(
+    size: int, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Handed over whole, what is left of it would be copied at each chunk: minutes for 2 MB."""
+    pieces: list[int] = []
+
+    class Noting(IterUnreader):  # type: ignore[misc]
+        def chunk(self, size_hint: int | None = None) -> bytes:
+            piece: bytes = super().chunk(size_hint)
+            pieces.append(len(piece))
+            return piece
+
+    monkeypatch.setattr("webhook.incoming.IterUnreader", Noting)
+    incoming = Incoming(LIMITED, LARGEST)
+    incoming.feed(CHUNKED + chunks(size, number) + b"0\r\n\r\n" + WHOLE[0])
+    request = incoming.whole()
+    assert request is not None
+    assert request.body == b"x" * (size * number)
+    assert max(pieces) <= 8_192
+    assert incoming.whole() is not None
+    assert len(incoming) == 0

@@ -93,6 +93,8 @@ def test_blanks_around_a_value_are_cut_off(name: str) -> None:
         (f"sk_org_live_{CANARY}", "organization"),
         (f"sk_org_test_{CANARY}", "organization"),
         (f"rk_org_{CANARY}", "organization"),
+        (f"STRIPE_API_KEY=sk_live_{CANARY}", "a name stands in front"),
+        (f"api_key: sk_live_{CANARY}", "a name stands in front"),
         (f"whsec_{CANARY}", "STRIPE_WEBHOOK_SECRET"),
         (f"we_{CANARY}", "id of something"),
         (f"acct_{CANARY}", "id of something"),

@@ -43,9 +43,9 @@ def test_what_only_looks_like_the_schema_stays() -> None:
     "name",
     [
         *("Billing", "1st", "a-b", 'a"b', "a.b", "a b", "x;--", "é", "a" * 64),
-        *("pg_mirror", "information_schema"),
+        *("pg_mirror", "information_schema", "public"),
     ],
 )
-def test_name_that_would_need_quotes_or_is_the_servers_own_is_refused(name: str) -> None:
+def test_name_that_would_need_quotes_or_is_not_for_us_alone_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="must be a schema's name"):
         schema_name(name)

@@ -109,7 +109,9 @@ def _check_output(output: str | None) -> None:
         return
     folder = Path(output).absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(output).is_dir():
-        raise SettingsError([f"--output {output}: cannot write there; name a file in a folder"])
+        raise SettingsError(
+            ["--output names no file that can be written; name one in a folder that is there"]
+        )
 
 
 def _subscription_id(text: str) -> str:

@@ -23,7 +23,7 @@ from reconcile.patient import BY_HAND, CONNECT_SECONDS, PatientDatabase
 from reconcile.progress import Display
 from reconcile.report import output
 from reconcile.report.model import Report, Totals, totals
-from reconcile.report.verdict import verdict
+from reconcile.report.verdict import is_fill, verdict
 from reconcile.run import Run
 from reconcile.time_left import TimeLeft, interruptible, unless_stopped
 from shared import log
@@ -151,6 +151,8 @@ def _note_failure(database: Database, report: Report) -> None:
 def _summary(report: Report, counted: Totals, seconds: float) -> dict[str, object]:
     """Return what the log, and the monitor, are told of a run."""
     run, events = report.run, report.events
+    # What an empty database lacks has locked nobody out.
+    meant = {} if is_fill(report, counted) else counted.by_consequence
     return {
         "run_id": run.id,
         "attempt": run.attempt,
@@ -164,7 +166,7 @@ def _summary(report: Report, counted: Totals, seconds: float) -> dict[str, objec
         "in_flight": counted.in_flight,
         "drift": counted.drift,
         "repaired": counted.repaired,
-        **{name: counted.by_consequence.get(name, 0) for name in CONSEQUENCES},
+        **{name: meant.get(name, 0) for name in CONSEQUENCES},
         "webhook_missed": None if events.listed is None else events.webhook_missed,
         "webhook_expected": None if events.listed is None else events.webhook_expected,
         "failed_events": report.failed,

@@ -100,6 +100,8 @@ def _customer(mirrored: MirroredObject, difference: Difference) -> Customer | No
     if mirrored.customer is None or side is None:
         return None
     said = dict(zip(mirrored.decoded.names, side.row, strict=True))
+    if said[mirrored.customer] is None:  # owned by an Account that is no Customer
+        return None
     email, name = (said[key] if mirrored.customer == "id" else None for key in ("email", "name"))
     return Customer(
         id=str(said[mirrored.customer]),

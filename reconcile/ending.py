@@ -33,6 +33,7 @@ class Why(enum.Enum):
     REFUSED = "the repair exceeds the limit"
     UNSOUND = "Stripe's list is not to be trusted"
     LEASE_LOST = "another run took its lease"
+    UNKNOWN = "neither side knows the one that was asked for"
     FAULT = "Stripe or the database failed"
 
 
@@ -56,6 +57,7 @@ _OUTCOMES = {
     Why.REFUSED: RunOutcome.REFUSED,
     Why.UNSOUND: RunOutcome.REFUSED,
     Why.LEASE_LOST: RunOutcome.FAILED,
+    Why.UNKNOWN: RunOutcome.FAILED,
     Why.FAULT: RunOutcome.FAILED,
 }
 
@@ -72,17 +74,19 @@ _NEXT: Mapping[tuple[Mode, Why], str | None] = {
     (Mode.REPORT, Why.SIGNAL): _KEEPS_NOTHING,
     (Mode.REPORT, Why.UNSOUND): _KEEPS_NOTHING,
     (Mode.REPORT, Why.FAULT): _KEEPS_NOTHING,
+    (Mode.REPORT, Why.UNKNOWN): _NOTHING,
     (Mode.ALL, Why.DEADLINE): _GOES_ON,
     (Mode.ALL, Why.SIGNAL): _GOES_ON,
     (Mode.ALL, Why.REFUSED): _BEGINS_ANEW,
     (Mode.ALL, Why.UNSOUND): _BEGINS_ANEW,
-    (Mode.ALL, Why.LEASE_LOST): "this one writes no more",
+    (Mode.ALL, Why.LEASE_LOST): _NOTHING,
     (Mode.ALL, Why.FAULT): _GOES_ON,
     (Mode.ONE, Why.DEADLINE): _BY_HAND,
     (Mode.ONE, Why.SIGNAL): _BY_HAND,
     (Mode.ONE, Why.REFUSED): _NOTHING,
     (Mode.ONE, Why.UNSOUND): _BY_HAND,
-    (Mode.ONE, Why.LEASE_LOST): "this one writes no more",
+    (Mode.ONE, Why.LEASE_LOST): _NOTHING,
+    (Mode.ONE, Why.UNKNOWN): _NOTHING,
     (Mode.ONE, Why.FAULT): _BY_HAND,
 }
 """What comes next, for whatever can end each mode. A report has no gate, and no lease to lose."""

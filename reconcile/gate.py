@@ -24,6 +24,11 @@ class Limit(NamedTuple):
             return 0
         return max(FLOOR, int(rows * self.percent / 100))
 
+    @property
+    def forbids_all(self) -> bool:
+        """Whether no row at all may be changed."""
+        return not self.rows and not self.percent
+
     def __str__(self) -> str:
         """Return it as it is written on the command line."""
         return f"{self.percent:g}%" if self.percent is not None else str(self.rows)

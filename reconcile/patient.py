@@ -29,7 +29,8 @@ _LOOK = 2.0
 
 _PAUSE = 0.25
 _AT_ONCE = 5
-"""So many broken connections in a row are taken for those that lay in the pool."""
+"""So many broken connections in a row are taken for those that lay in the pool; then a pause. What
+lies there during the pause may be ended meanwhile, so the count begins anew after it."""
 
 _TOLD_AFTER = 1.5
 """Seconds without the database after which the log says so."""
@@ -139,7 +140,7 @@ class PatientDatabase:
         patience = error.patience if self.time_left.end else min(error.patience, self._patience)
         if waited >= patience:
             raise error
-        if not (error.broken and failures <= _AT_ONCE):
+        if not error.broken or failures % (_AT_ONCE + 1) == 0:
             pause = time.sleep if self._end is not None else self.time_left.wait
             pause(_PAUSE)
 

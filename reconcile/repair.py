@@ -68,7 +68,8 @@ class Plan:
         )
 
     def _count(self, row: DriftRow, times: int) -> None:
-        if row.action == "pending" and row.kind != "missing_in_database" and not fills(row):
+        is_free = row.kind == "missing_in_database" or (fills(row) and not self._limit.forbids_all)
+        if row.action == "pending" and not is_free:
             self._changes[row.object] += times
             self._ending_access[row.object] += times * row.ends_access
 

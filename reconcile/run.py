@@ -35,6 +35,7 @@ from shared.errors import (
     ListingBroken,
     RepairRefused,
     SubscriptionSyncError,
+    UnknownId,
 )
 from shared.migrate import require_current
 from shared.repository import drifts, ledger, runs
@@ -114,7 +115,8 @@ class Run:
         report = Report(
             run=RunFacts(
                 mode="repair" if self._order.writes else "report",
-                finished_at=int(time.time()),
+                # Two clocks: the database's, where the run is kept, and this machine's.
+                finished_at=max(int(time.time()), begun["started_at"]),
                 account=account.id,
                 livemode=account.livemode,
                 outcome=ended.outcome,
@@ -207,7 +209,8 @@ class Run:
         except SubscriptionSyncError as error:
             if self._time.is_over:
                 return Ended(Why.DEADLINE, f"the deadline came ({words(error)})")
-            return Ended(Why.FAULT, words(error))
+            is_unknown = isinstance(error, UnknownId)
+            return Ended(Why.UNKNOWN if is_unknown else Why.FAULT, words(error))
         return _judge(journal, stages.events)
 
 

@@ -73,9 +73,6 @@ def unless_stopped(stop: threading.Event) -> Callable[[], None]:
 
     def still() -> None:
         if stop.is_set():
-            raise Interrupted(
-                "stopped by a signal before a question to Stripe; the next run goes on from what"
-                " was kept"
-            )
+            raise Interrupted("stopped by a signal before a question to Stripe")
 
     return still

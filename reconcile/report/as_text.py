@@ -143,7 +143,8 @@ def _write_circumstances(row: DriftRow, stream: Printable) -> None:
         known += [f"<{harmless(row.customer.email)}>"] if row.customer.email else []
         stream.write(f"    customer: {'  '.join([harmless(row.customer.id), *known])}\n")
     if row.consequence == "money" and (row.monthly_before or row.monthly_after):
-        here, there = (amounts(of) or "nothing" for of in (row.monthly_before, row.monthly_after))
+        nothing = "nothing computed" if row.not_computed else "nothing"
+        here, there = (amounts(of) or nothing for of in (row.monthly_before, row.monthly_after))
         stream.write(f"    a month: {here} -> {there}\n")
     if row.not_computed:
         reasons = "; ".join(_NOT_COMPUTED.get(name, name) for name in row.not_computed)

@@ -126,7 +126,7 @@ def start(
             to_timestamp(%(since)s::bigint)
         )
         ON CONFLICT ((true)) WHERE outcome IS NULL DO NOTHING
-        RETURNING extract(epoch FROM started_at)::bigint
+        RETURNING floor(extract(epoch FROM started_at))::bigint
         """,
         {
             "id": run_id,
@@ -170,7 +170,7 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     row = connection.execute(
         """
         SELECT l.id::text, l.done::text, l.counts::text, first.id::text,
-            extract(epoch FROM first.started_at)::bigint, l.planned::text, l.drift,
+            floor(extract(epoch FROM first.started_at))::bigint, l.planned::text, l.drift,
             extract(epoch FROM l.compared_since)::bigint
         FROM stripe.runs AS l
         JOIN stripe.runs AS first ON first.id = l.story

@@ -101,7 +101,7 @@ def test_wrong_usage_and_settings_of_a_night_are_told_as_2(
     assert "Traceback" not in done.stderr
     assert monitor.targets == [end(2)]
     assert "exit_status: 2" in monitor.pings[0].body
-    for typed in ("hunter2", "nonsense", "xml"):
+    for typed in ("hunter2", "nonsense", "xml", "no such folder"):
         assert typed not in monitor.pings[0].body
 
 
@@ -208,3 +208,23 @@ def test_help_tells_of_deadline_and_exit_code() -> None:
     text = " ".join(done.stdout.split())
     assert "a --report keeps nothing, so it has no deadline but this one" in text
     assert "exit 3 when drift was found, repaired or not" in text
+
+
+def test_first_fill_tells_its_monitor_of_nobody_who_is_locked_out(
+    told: dict[str, str], monitor: Monitor, stripe_double: StripeDouble
+) -> None:
+    stripe_double.control.seed(3)
+    assert reconcile(told).status == 0
+    lines = monitor.pings[-1].body.splitlines()
+    assert "lockout: 0" in lines
+    assert any(line.startswith("verdict: FILLED: ") for line in lines)
+
+
+@pytest.mark.parametrize("flags", [(), ("--report",)])
+def test_one_that_nobody_knows_is_not_to_be_asked_for_again(
+    environ: dict[str, str], flags: tuple[str, ...]
+) -> None:
+    done = reconcile(environ, "--subscription", "sub_nobody", *flags)
+    assert done.status == 1
+    assert "neither Stripe nor the database knows sub_nobody" in done.last["reason"]
+    assert not {"again", "anew"} & set(done.last["reason"].split())

@@ -4,6 +4,7 @@ import io
 import json
 import random
 import re
+import time
 import uuid
 from contextlib import closing
 from typing import Any
@@ -16,11 +17,12 @@ from reconcile.report.model import Report, RunOutcome, totals
 from reconcile.report.output import RENDERERS
 from reconcile.sorted_spool import SortedSpool
 from sandbox.stripe_double import StripeDouble
-from shared.repository import drifts
+from shared.repository import drifts, runs
 from shared.repository.drifts import CONSEQUENCES, Customer, DriftRow
 from tests.builders import reconcile, run, until
 from tests.integration.test_plans import touched
 
+HOUR = 3_600
 CURRENCIES = ("eur", "usd", "jpy", "Ümlaut", "x" * 50)
 
 
@@ -229,6 +231,58 @@ def test_every_difference_names_its_customer(
     for name in (*names.values(), "sub_gone"):
         assert found[name].customer == Customer(id=ada, email="ada@example.com", name="Ada")
     assert found[bob].customer == Customer(id=bob, email="bob@example.com", name="Bob")
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_difference_of_a_subscription_without_a_customer_names_none(
+    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection, writes: bool
+) -> None:
+    control = stripe_double.control
+    name = control.create_subscription()
+    control.advance(HOUR)
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+    connection.execute(
+        "UPDATE stripe.subscriptions SET customer_id = NULL, customer_account = 'acct_1',"
+        " revision = revision + 1"
+    )
+    connection.execute("DELETE FROM stripe.fingerprints")
+    control.advance(HOUR)
+    report = reconcile(database_url, stripe_double, writes=writes)
+    assert [(row.object_id, row.customer) for row in report.drift()] == [(name, None)]
+
+
+def test_run_never_ends_before_it_began(connection: psycopg.Connection) -> None:
+    """The second in which it began is not rounded up to the next one."""
+    until(lambda: 0.5 < time.time() % 1 < 0.7, "the second half of a second")
+    begun = runs.start(
+        connection,
+        run_id=str(uuid.uuid4()),
+        scope=runs.EVERYTHING,
+        holder="here:1",
+        lease_seconds=60,
+    )
+    assert begun.started_at <= time.time()
+
+
+@pytest.mark.parametrize("limit, outcome", [("0", RunOutcome.REFUSED), ("1", RunOutcome.SUCCESS)])
+def test_what_only_fills_is_kept_from_the_rows_by_a_limit_of_zero_alone(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    limit: str,
+    outcome: RunOutcome,
+) -> None:
+    control = stripe_double.control
+    for _ in range(3):
+        control.create_subscription()
+    control.advance(HOUR)
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+    connection.execute("UPDATE stripe.customers SET name = NULL, revision = revision + 1")
+    connection.execute("DELETE FROM stripe.fingerprints")
+    control.advance(HOUR)
+    assert reconcile(database_url, stripe_double, limit=limit).run.outcome is outcome
+    unnamed = connection.execute("SELECT FROM stripe.customers WHERE name IS NULL").rowcount
+    assert unnamed == (3 if limit == "0" else 0)
 
 
 def test_report_of_a_database_that_is_gone_is_told_without_names() -> None:

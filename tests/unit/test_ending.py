@@ -65,7 +65,10 @@ def test_reason_never_says_more_than_is_true(mode: Mode, why: Why) -> None:
         keeps_cursor = mode is Mode.ALL and why in STOPPED
         assert ("goes on from there" in text) == (keeps_cursor and goes_on is True)
         assert ("nothing was written" in text) == (mode is Mode.REPORT)
-        assert ("keeps nothing" in text) == (mode is Mode.REPORT)
+        has_next = mode is Mode.REPORT and why is not Why.UNKNOWN
+        assert ("keeps nothing" in text) == has_next
+        assert not (why is Why.UNKNOWN and re.search("again|anew|goes on", text))
+        assert text.count("writes no more") == 0, "the cause says it"
         is_counted = mode is not Mode.REPORT and why is not Why.LEASE_LOST and known
         assert ("no existing row was changed" in text) == (is_counted and not changed)
         assert (f"{counted(changed, 'existing row')} w" in text) == bool(is_counted and changed)

@@ -78,3 +78,10 @@ def test_refusal_says_share_limit_and_counts() -> None:
         check([tally(rows=8_000, changes=1_234)], parse("10%"))
     for word in ("1,234", "8,000", "15.4", "10%", "800"):
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, forbids", [("0", True), ("0%", True), ("1", False), ("0.1%", False), ("10%", False)]
+)
+def test_zero_forbids_every_change(text: str, forbids: bool) -> None:
+    assert parse(text).forbids_all is forbids

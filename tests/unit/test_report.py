@@ -300,6 +300,17 @@ def test_difference_names_its_customer(customer: Customer | None, expected: str)
     assert row["customer"] == (customer and msgspec.to_builtins(customer))
 
 
+@pytest.mark.parametrize(
+    "not_computed, expected",
+    [([], "nothing -> 9.00 EUR"), (["metered"], "nothing computed -> 9.00 EUR")],
+)
+def test_what_is_not_computed_is_not_told_as_nothing(
+    not_computed: list[str], expected: str
+) -> None:
+    of = drift(consequence="money", monthly_after={"eur": 900}, not_computed=not_computed)
+    assert f"    a month: {expected}\n" in in_text(report(of))
+
+
 def test_fields_amounts_and_totals_stand_in_one_order() -> None:
     fields = {
         "items.si_2.quantity": (1, 2),

@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "migrate": ("migrate",),
     "migrate --check": ("migrate", "--check"),
     "webhook --check": ("webhook", "--check"),
-    "reconcile": ("reconcile"),
+    "reconcile": ("reconcile",),
     "reconcile --report": ("reconcile", "--report"),
     "reconcile --replay": ("reconcile", "--replay"),
 }

@@ -31,7 +31,7 @@ demo: $(ready) ## the whole story on this machine: webhook, drift, report, repai
 	@$(run) -m sandbox.demo $(ARGS)
 
 test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real processes)
-	@$(run) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	@$(run) -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 test-all: ## every test on each promised interpreter of this machine (4 minutes each)
 	@.ci/test-all $(interpreters)

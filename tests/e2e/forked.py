@@ -1,8 +1,10 @@
 """Several command lines at once, in forks of one interpreter: starting one for each takes longer.
 
-    python -m tests.e2e.forked '[["migrate", "--check"], ...]'
+    python -m tests.e2e.forked
 
-prints a list of [exit status, standard output, standard error].
+reads lines of JSON from standard input, each an environment and a list of command lines, such as
+`[{"DATABASE_URL": "..."}, [["migrate", "--check"], ...]]`, and answers each with a line: a list of
+[exit status, standard output, standard error].
 """
 
 import json
@@ -25,7 +27,7 @@ MAINS = {
 }
 
 
-def begin(line: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> int:
+def begin(environ: dict[str, str], line: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> int:
     """Run a command line in a fork and return its process id."""
     child = os.fork()
     if child:
@@ -34,6 +36,8 @@ def begin(line: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> int:
     try:
         os.dup2(stdout.fileno(), 1)
         os.dup2(stderr.fileno(), 2)
+        os.environ.clear()
+        os.environ.update(environ)
         sys.argv = line
         status = MAINS[line[0]](line[1:])
     except SystemExit as error:
@@ -46,13 +50,13 @@ def begin(line: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> int:
         os._exit(status)
 
 
-def main(lines: list[list[str]]) -> list[tuple[Any, ...]]:
+def run(environ: dict[str, str], lines: list[list[str]]) -> list[tuple[Any, ...]]:
     """Run command lines side by side."""
     with ExitStack() as open_files:
         files = [
             [open_files.enter_context(tempfile.TemporaryFile()) for _ in range(2)] for _ in lines
         ]
-        children = [begin(line, *pair) for line, pair in zip(lines, files, strict=True)]
+        children = [begin(environ, line, *pair) for line, pair in zip(lines, files, strict=True)]
         statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         words = [[_read(file) for file in pair] for pair in files]
     return [(status, *pair) for status, pair in zip(statuses, words, strict=True)]
@@ -64,4 +68,5 @@ def _read(file: IO[bytes]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(main(json.loads(sys.argv[1]))))
+    for asked in sys.stdin:
+        print(json.dumps(run(*json.loads(asked))), flush=True)  # noqa: T201

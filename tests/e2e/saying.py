@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from sandbox.stripe_double import StripeDouble
 from shared.errors import SettingsError
@@ -26,6 +27,8 @@ _ITS_OWN_WAY = re.compile(
     r"^(migrate|webhook|reconcile): (nothing was changed: )?"
     r"|^[A-Z]\w+: (?=[^:])"
     r"|; the server says: .*$"
+    # What came of it, which only a run has to say.
+    r"|; (no existing row was changed|nothing was written)\b.*$"
     r"|GET /\S+: \d+ \(request \S+\): "
 )
 
@@ -47,22 +50,35 @@ def said_by(
     `deadline`: how long a run waits for a database that is not there.
     """
     more = () if deadline is None else ("--deadline", deadline)
-    lines = json.dumps(
-        [
-            (*COMMANDS[name], *(more if COMMANDS[name][0] == "reconcile" else ()))
-            for name in commands
-        ]
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.e2e.forked", lines],
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=120,
-        check=True,
-    )
-    ended = json.loads(done.stdout)
+    lines = [
+        (*COMMANDS[name], *(more if COMMANDS[name][0] == "reconcile" else ())) for name in commands
+    ]
+    ended = _ended(environ, lines)
     return {name: _said(name, *one) for name, one in zip(commands, ended, strict=True)}
+
+
+@cache
+def _forks() -> subprocess.Popen[str]:
+    """The interpreter that forks, one for all tests of this process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.forked"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _ended(
+    environ: Mapping[str, str], lines: Sequence[Sequence[str]]
+) -> list[tuple[int, str, str]]:
+    """Exit status, standard output and standard error of command lines run side by side."""
+    forks = _forks()
+    assert forks.stdin is not None
+    assert forks.stdout is not None
+    forks.stdin.write(json.dumps([dict(environ), lines]) + "\n")
+    forks.stdin.flush()
+    ended: list[tuple[int, str, str]] = json.loads(forks.stdout.readline())
+    return ended
 
 
 def _said(command: str, status: int, stdout: str, stderr: str) -> tuple[str, str]:

@@ -220,7 +220,7 @@ def test_many_slow_questions_do_not_lose_the_lease(
         product.wait_until(lambda: waiting(connection) == len(names), "all are compared")
         connection.execute("UPDATE stripe.subscriptions SET revision = revision + 1")
         hold.release()
-        product.wait_until(lambda: asked(stripe_double) > 30, "it has asked for most")
+        product.wait_until(lambda: asked(stripe_double) > 30, "it has asked for most", 90)
         second = reconcile(hurried)
         assert second.status == 1
         assert "holds the lease" in second.last["error"]

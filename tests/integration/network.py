@@ -95,9 +95,11 @@ class Network:
                 client, _ = listening.accept()
                 self.connections += 1
                 seconds = self._delays.pop(0) if self._delays else 0.0
-                threading.Thread(target=self._lead, args=(client, seconds), daemon=True).start()
+                threading.Thread(
+                    target=self._lead, args=(listening, client, seconds), daemon=True
+                ).start()
 
-    def _lead(self, client: socket.socket, seconds: float) -> None:
+    def _lead(self, listening: socket.socket, client: socket.socket, seconds: float) -> None:
         threading.Event().wait(seconds)
         try:
             server = self._connect()
@@ -106,6 +108,9 @@ class Network:
             return
         with self._lock:
             self._open |= {client, server}
+        # Let in while everybody was being turned out.
+        if listening.fileno() < 0:
+            self.cut()
         swallowing = threading.Event()
         threading.Thread(
             target=self._answer, args=(server, client, swallowing), daemon=True

@@ -17,7 +17,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
+.PHONY: help demo test test-all test-long chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -35,6 +35,9 @@ test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real pro
 
 test-all: ## every test on each promised interpreter of this machine (4 minutes each)
 	@.ci/test-all $(interpreters)
+
+test-long: $(ready) ## more cases of what make test holds in a few (3 minutes)
+	@$(run) -m pytest --numprocesses 3 --dist worksteal -m long $(ARGS)
 
 load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: whether all is right
 	@$(run) -m sandbox.load $(ARGS)

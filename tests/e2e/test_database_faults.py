@@ -205,7 +205,16 @@ SAID_BY_ALL = (
 )
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+QUICK = {"wrong port", "wrong password", "no such database"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(name, marks=pytest.mark.long if name in {*SAID_BY_ALL} - QUICK else ())
+        for name in FAULTS
+    ],
+)
 def test_every_command_says_the_same_of_it_once_and_truly(
     fault: str, places: dict[str, object], stripe_double: StripeDouble
 ) -> None:

@@ -1,7 +1,8 @@
 """Ready means that an event could be applied now; of one obstacle all commands say the same."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -169,7 +170,19 @@ def assert_said(said: dict[str, str], who: set[str], words: str) -> None:
     assert {name for name, one in said.items() if one != OK} == who, said
 
 
-@pytest.mark.parametrize("obstacle", IN_DATABASE)
+# Of each kind one; the others with `make test-long`.
+QUICK = {
+    *("nothing", "no grant to write", "row security on a mirror table", "schema behind"),
+    *("trigger that swallows", "another account", "Supabase's sync engine", "an application"),
+}
+
+
+def cases(names: Iterable[str]) -> list[Any]:
+    """The names as parameters, all but the quick ones marked as long."""
+    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in names]
+
+
+@pytest.mark.parametrize("obstacle", cases(IN_DATABASE))
 def test_obstacle_in_the_database_is_told_alike_by_all_whom_it_concerns(
     obstacle: str,
     role: str,
@@ -230,7 +243,7 @@ STRANGERS: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("whose", STRANGERS)
+@pytest.mark.parametrize("whose", cases(STRANGERS))
 def test_schema_of_somebody_else_is_named_alike_by_all_and_left_alone(
     whose: str, empty_database_url: str, stripe_double: StripeDouble
 ) -> None:

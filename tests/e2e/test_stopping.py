@@ -138,7 +138,16 @@ def populated(double: StripeDouble, url: str) -> Iterator[list[str]]:
     yield names
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param(
+            phase,
+            marks=() if phase in {"second look", "confirmations of a report"} else pytest.mark.long,
+        )
+        for phase in PHASES
+    ],
+)
 def test_run_that_gets_sigterm_among_hundreds_of_questions_ends_within_a_few(
     environ: dict[str, str],
     database_url: str,
@@ -195,6 +204,7 @@ def test_lease_is_kept_while_a_single_question_takes_its_time(
         assert end_of(process).status == 0
 
 
+@pytest.mark.long
 def test_many_slow_questions_do_not_lose_the_lease(
     environ: dict[str, str],
     database_url: str,

@@ -125,6 +125,7 @@ def came_of(url: str, report: Report) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_run_does_everything_once_whichever_of_its_commits_is_lost_or_not_answered(
     database_url: str, stripe_double: StripeDouble, subtests: pytest.Subtests
 ) -> None:
@@ -204,7 +205,14 @@ def accepts(way: Network) -> bool:
     return True
 
 
-@pytest.mark.parametrize("endpoint", ["customers.list", "subscriptions.list", "events.list"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "subscriptions.list",
+        pytest.param("customers.list", marks=pytest.mark.long),
+        pytest.param("events.list", marks=pytest.mark.long),
+    ],
+)
 def test_server_that_restarts_under_a_run_costs_time_and_nothing_else(
     database_url: str,
     stripe_double: StripeDouble,

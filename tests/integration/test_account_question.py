@@ -35,7 +35,10 @@ def trouble(control: Control, name: str) -> None:
 
 
 @pytest.mark.parametrize("writes", [True, False], ids=["run", "report"])
-@pytest.mark.parametrize("name", STATUSES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=pytest.mark.long if one == "hang" else ()) for one in STATUSES],
+)
 def test_run_goes_on_without_the_account_whatever_stripe_answers(
     database_url: str,
     stripe_double: StripeDouble,

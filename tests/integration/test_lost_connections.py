@@ -150,6 +150,7 @@ def test_run_does_everything_once_whichever_of_its_commits_is_lost_or_not_answer
             assert came_of(url, report) == expected
 
 
+@pytest.mark.long
 def test_run_does_everything_once_wherever_its_connections_are_cut(
     database_url: str, stripe_double: StripeDouble, subtests: pytest.Subtests
 ) -> None:

@@ -53,7 +53,16 @@ def few(control: Control) -> None:
     control.seed(3)
 
 
-@pytest.mark.parametrize("made", [few, young, one_hour, one_second, years_apart, burst_and_tail])
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(few, young, one_second),
+        *(
+            pytest.param(made, marks=pytest.mark.long)
+            for made in (one_hour, years_apart, burst_and_tail)
+        ),
+    ],
+)
 def test_run_asks_for_a_tenth_more_than_the_pages_and_a_dozen(
     database_url: str, stripe_double: StripeDouble, made: Callable[[Control], None]
 ) -> None:
@@ -162,7 +171,13 @@ DRIFTS: dict[str, Callable[[psycopg.Connection], None]] = {
 }
 
 
-@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize(
+    "drift",
+    [
+        pytest.param(drift, marks=pytest.mark.long if number > 3 else ())
+        for number, drift in enumerate(DRIFTS)
+    ],
+)
 def test_repairs_ask_for_next_to_nothing_where_a_list_may_speak(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection, drift: str
 ) -> None:

@@ -118,7 +118,9 @@ def test_every_field_left_out_one_at_a_time_leaves_the_row_as_stripe_has_it(
     assert count(connection, "changes", f"object_id = '{name}'") == 1
 
 
-@pytest.mark.parametrize("is_held", [True, False], ids=["held", "not held"])
+@pytest.mark.parametrize(
+    "is_held", [True, pytest.param(False, marks=pytest.mark.long)], ids=["held", "not held"]
+)
 @pytest.mark.parametrize("mirrored", [SUBSCRIPTION, CUSTOMER], ids=["subscription", "customer"])
 def test_every_mirrored_field_of_a_wrong_type_leaves_the_row_as_stripe_has_it(
     endpoint: Endpoint,

@@ -57,9 +57,9 @@ class Pooler:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        stream = client.makefile("rb")
         server: _Server | None = None
-        with suppress(OSError, EOFError, struct.error), client:
+        # The stream holds the socket open, so both are to be closed.
+        with suppress(OSError, EOFError, struct.error), client, client.makefile("rb") as stream:
             if not self._greet(client, stream):
                 return
             while True:
@@ -154,6 +154,7 @@ class _Server:
     def close(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        self._stream.close()
         self._socket.close()
 
     def _round(self) -> Iterator[tuple[bytes, bytes]]:

@@ -14,10 +14,6 @@ from tests.integration.pooling import Pooler, pooler
 from tests.integration.test_lost_connections import came_of, copy, drift
 from tests.integration.witness import count
 
-# The pooler of the tests ends in the middle of a transfer; what is left is collected later, which
-# newer interpreters tell of in whichever test comes next.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 def prepared(pool: Pooler) -> list[str]:
     """What is left prepared on the server's connections."""

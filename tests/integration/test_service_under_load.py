@@ -72,7 +72,7 @@ def test_100_megabytes_get_413_and_leave_no_trace_in_memory(
         for _ in range(2):
             status, answer = upload(port, chunk, 100, chunked=length == "chunked")
             assert (status, answer) == (413, {"error": "too_large"})
-        assert memory(process) - before < 24 * MEBIBYTE
+        assert memory(process) - before < 16 * MEBIBYTE
         assert http.request("GET", f"{url}/healthz").status == 200
     assert world(connection) == rows
     assert "canary" not in log.read_text()

@@ -13,8 +13,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from reconcile.patient import PatientDatabase
 from reconcile.report.model import Report, RunOutcome
+from reconcile.time_left import TimeLeft
 from sandbox.stripe_double import StripeDouble
+from shared.database import Database
 from shared.errors import DatabaseUnavailable, Interrupted
 from tests.builders import apply_all, mirror, reconcile, run, until
 from tests.integration.network import Fate, Network, network
@@ -310,3 +313,27 @@ def test_what_no_waiting_can_put_right_ends_the_run_at_once(
     ):
         doomed.execute()
     assert time.monotonic() - began < 10
+
+
+def test_connections_that_are_ended_again_and_again_cost_time_and_not_the_run(
+    database_url: str,
+) -> None:
+    """Each pause before a try is long enough for what lies in the pool to be ended."""
+    over = threading.Event()
+    with network(database_url) as way, ThreadPoolExecutor(1) as pool:
+
+        def cut() -> None:
+            while not over.wait(0.03):
+                way.cut()
+
+        cutting = pool.submit(cut)
+        database = Database(way.url())
+        work = PatientDatabase(database, TimeLeft(threading.Event(), time.monotonic() + 60))
+        try:
+            for number in range(30):
+                asked = work.read(lambda c, n=number: c.execute("SELECT %s", (n,)).fetchone())  # type: ignore[misc]
+                assert asked == (number,)
+        finally:
+            over.set()
+            database.close()
+        cutting.result()

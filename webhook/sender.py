@@ -37,7 +37,7 @@ class State(enum.IntEnum):
 class Sender:
     """One connection. Whoever has taken it out of those that wait owns it, and nobody else."""
 
-    __slots__ = ("held", "incoming", "number", "since", "sock", "state")
+    __slots__ = ("arrived", "held", "incoming", "number", "since", "sock", "state")
 
     def __init__(self, sock: socket.socket, incoming: Incoming) -> None:
         sock.setblocking(False)
@@ -46,6 +46,8 @@ class Sender:
         self.incoming = incoming
         self.state = State.SILENT
         self.since = time.monotonic()
+        self.arrived = self.since
+        """When its latest bytes were read."""
         self.held = 0
         """Bytes that are counted for it."""
 
@@ -61,6 +63,7 @@ class Sender:
             part = self.sock.recv(READ_BYTES)
         except BlockingIOError:
             return None
+        self.arrived = time.monotonic()
         self.incoming.feed(part)
         if len(part) == READ_BYTES:
             with suppress(BlockingIOError):

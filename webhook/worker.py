@@ -65,7 +65,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self._room = Room(self.cfg.worker_connections, self.cfg.threads, self.wsgi.max_body_bytes)
         # By file number, those that nobody has in hand: whoever takes one out owns it.
         self._waiting: dict[int, Sender] = {}
-        # Whole requests that have had no answer, oldest first: whoever takes one out answers it.
+        # Whole requests that have had no answer: whoever takes one out answers it.
         self._owed: dict[Sender, Job] = {}
         self._lane: Lane[Job] = Lane(self.cfg.threads)
         self._checks: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -137,19 +137,17 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             time.sleep(SOON_SECONDS)
 
     def _patience(self) -> float:
-        """Return how long nothing can be overdue: who is owed an answer is listed oldest first."""
-        for job in list(self._owed.values())[:1]:
-            left = job.arrived + LAST_SECONDS - time.monotonic()
-            return min(max(left, 0.01), LOOK_SECONDS)
-        return LOOK_SECONDS
+        """Return how long nothing can be overdue."""
+        now = time.monotonic()
+        oldest = min((job.arrived for job in list(self._owed.values())), default=now)
+        return min(max(oldest + LAST_SECONDS - now, 0.01), LOOK_SECONDS)
 
     def _end_overdue(self, *, is_quiet: bool = False) -> None:
         """Answer and end what takes too long; `is_quiet`: end what is idle, too."""
         now = time.monotonic()
         for sender, job in list(self._owed.items()):
-            if now < job.arrived + LAST_SECONDS:
-                break
-            if self._owed.pop(sender, None) is not None:
+            is_late = now >= job.arrived + LAST_SECONDS
+            if is_late and self._owed.pop(sender, None) is not None:
                 fields: Fields = {**job.fields, "error": "nobody came to an end with it in time"}
                 self._turn_away(sender, job.request, 503, fields, job.arrived)
         if now < self._next_look and not is_quiet:
@@ -238,14 +236,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _advance(self, sender: Sender, *, is_at_work: bool) -> bool:
         """Answer what is whole, and wait for the rest; whether the caller is to work now."""
-        arrived = time.monotonic()
         in_a_row = 0
         try:
             while (request := sender.incoming.whole()) is not None:
                 in_a_row += 1
                 if in_a_row == MOST_IN_A_ROW:
                     request = request._replace(is_last=True)
-                job = Job(sender, request, arrived)
+                job = Job(sender, request, sender.arrived)
                 if not self._take_on(job):
                     if job.event is None:
                         return False

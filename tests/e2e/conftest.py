@@ -28,3 +28,16 @@ def webhook(environ: dict[str, str], tmp_path: Path) -> Iterator[product.Webhook
     """The running webhook, stopped afterwards."""
     with product.Webhook(environ, tmp_path / "webhook.log") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def doorway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[product.Webhook]:
+    """One webhook for all who never get past the door; it needs no database for that."""
+    settings = product.environment(
+        DATABASE_URL="postgresql:///nowhere?host=/nowhere",
+        STRIPE_API_BASE="http://127.0.0.1:9",
+        STRIPE_SECRET_KEY="sk_test_double",
+        STRIPE_WEBHOOK_SECRET=SECRET,
+    )
+    with product.Webhook(settings, tmp_path_factory.mktemp("doorway") / "webhook.log") as running:
+        yield running

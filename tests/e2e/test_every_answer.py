@@ -8,9 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from sandbox import product
 from sandbox.product import Webhook, wait_until
-from tests.e2e.conftest import SECRET
 
 HOST = b"Host: x\r\n"
 CANARY = b"canary7"
@@ -113,19 +111,6 @@ BODIES = {
     b"7\r\ncanary7\r\n0\r\n\r\n": 400,
     b"7\r\ncan": 400,
 }
-
-
-@pytest.fixture(scope="module")
-def doorway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
-    """One webhook for all who never get past the door."""
-    settings = product.environment(
-        DATABASE_URL="postgresql:///nowhere?host=/nowhere",
-        STRIPE_API_BASE="http://127.0.0.1:9",
-        STRIPE_SECRET_KEY="sk_test_double",
-        STRIPE_WEBHOOK_SECRET=SECRET,
-    )
-    with Webhook(settings, tmp_path_factory.mktemp("answers") / "log") as running:
-        yield running
 
 
 def exchange(webhook: Webhook, sent: bytes) -> bytes:

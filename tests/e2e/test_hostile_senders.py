@@ -5,12 +5,10 @@ import json
 import resource
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
 
-from sandbox import product
 from sandbox.product import Webhook, wait_until
 from sandbox.stripe_double import StripeDouble, sign
 from tests.e2e.conftest import SECRET
@@ -18,19 +16,6 @@ from tests.e2e.conftest import SECRET
 HOST = b"Host: x\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 BODY = b"{}"
-
-
-@pytest.fixture(scope="module")
-def doorway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
-    """One webhook for all who never get past the door; it needs no database for that."""
-    settings = product.environment(
-        DATABASE_URL="postgresql:///nowhere?host=/nowhere",
-        STRIPE_API_BASE="http://127.0.0.1:9",
-        STRIPE_SECRET_KEY="sk_test_double",
-        STRIPE_WEBHOOK_SECRET=SECRET,
-    )
-    with Webhook(settings, tmp_path_factory.mktemp("doorway") / "webhook.log") as running:
-        yield running
 
 
 def exchange(webhook: Webhook, sent: bytes, seconds: float = 8.0) -> bytes:

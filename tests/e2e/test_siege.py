@@ -24,7 +24,7 @@ from sandbox.siege import (
     statuses,
     worst,
 )
-from sandbox.stripe_double import Control, StripeDouble
+from sandbox.stripe_double import Control, StripeDouble, sign
 from tests.e2e.conftest import SECRET
 from tests.integration.witness import blocked, count
 
@@ -94,6 +94,32 @@ def test_hanging_database_postpones_every_event_in_time_and_no_longer_than_it_ha
     postponed = [line for line in webhook.log() if line["event"] == "event.postponed"]
     assert len(postponed) == 80
     assert all(line["error"] for line in postponed)
+
+
+def test_events_that_are_sent_together_are_all_answered_in_time(
+    webhook: Webhook, stripe_double: StripeDouble, database_url: str
+) -> None:
+    """The time of the second counts from its arrival, not from when the first is answered."""
+    bodies = customers(stripe_double.control, 3)
+    head = "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nStripe-Signature: {}"
+    sent = b"".join(
+        head.format(len(body), sign(body, SECRET, int(time.time()))).encode() + b"\r\n\r\n" + body
+        for body in bodies
+    )
+    with (
+        psycopg.connect(database_url) as holder,
+        socket.create_connection(("127.0.0.1", webhook.port), timeout=30) as peer,
+    ):
+        holder.execute("LOCK TABLE stripe.events IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        peer.sendall(sent)
+        received = b""
+        while received.count(b"HTTP/1.1 503") < len(bodies) and (part := peer.recv(65_536)):
+            received += part
+        took = time.monotonic() - began
+        holder.rollback()
+    assert received.count(b"HTTP/1.1 503") == len(bodies)
+    assert took < ANSWER_SECONDS
 
 
 def test_locked_row_shuts_nobody_else_out(

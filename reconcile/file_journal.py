@@ -19,6 +19,7 @@ from shared.repository.drifts import Customer, DriftRow, Tally
 from shared.repository.runs import Progress
 
 _IN_MEMORY = 1 << 20
+_decoder = msgspec.json.Decoder(DriftRow)
 
 
 class FileJournal:
@@ -35,7 +36,6 @@ class FileJournal:
         self._sorted: SortedSpool | None = None
         self._unsaid: dict[tuple[str, str], DriftRow] = {}
         self._later: dict[tuple[str, str], DriftRow | None] = {}
-        self._decoder = msgspec.json.Decoder(DriftRow)
 
     def begin(self, began: int) -> None:
         """Note when it begins: an event from before then is history for what is compared."""
@@ -130,7 +130,7 @@ class FileJournal:
     def _found(self, spool: IO[bytes]) -> Iterator[DriftRow]:
         """Yield what was spooled, what was found later in its place."""
         for line in spool:
-            row = self._decoder.decode(line)
+            row = _decoder.decode(line)
             name = row.object, row.object_id
             if name not in self._later:
                 yield row

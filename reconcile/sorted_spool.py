@@ -19,6 +19,8 @@ _PORTION = 4 << 20
 _BUFFERS = 8 << 20
 """Bytes that are read ahead in all."""
 
+_decoder = msgspec.json.Decoder(DriftRow)
+
 
 class _Segment(NamedTuple):
     """A part of the file, sorted, of one consequence."""
@@ -33,7 +35,6 @@ class SortedSpool:
     def __init__(self, rows: Iterable[DriftRow], portion: int = _PORTION) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this)
         self._segments: dict[str, list[_Segment]] = {name: [] for name in CONSEQUENCES}
-        self._decoder = msgspec.json.Decoder(DriftRow)
         waiting: list[tuple[tuple[str, str, str], str, bytes]] = []
         size = 0
         for row in rows:
@@ -79,4 +80,4 @@ class SortedSpool:
             place += len(read)
             *lines, rest = (rest + read).split(b"\n")
             for line in lines:
-                yield self._decoder.decode(line)
+                yield _decoder.decode(line)

@@ -106,6 +106,10 @@ class MirroredObject:
     list_parameters: Mapping[str, str] = field(default_factory=dict)
     also_as: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # Threads use them: msgspec ends the process where two are the first to use one Struct.
+        _ = (self.decoder, self.page_decoder, self._items_decoder)
+
     @cached_property
     def decoded(self) -> Columns:
         """The columns that Stripe fills, and the Struct they are read from."""

@@ -52,6 +52,9 @@ class _Stub(msgspec.Struct):
     created: int
 
 
+_stub_decoder = msgspec.json.Decoder(_Stub)
+
+
 def decode_page(
     mirrored: MirroredObject, body: bytes | bytearray, memory: Memory | None = None
 ) -> Page:
@@ -100,7 +103,7 @@ def _decode_singly(mirrored: MirroredObject, body: bytes | bytearray) -> Page:
     """Read the page's objects one by one, so that one bad object does not hide the others."""
     try:
         page = stripe_list.split(body)
-        stubs = [stripe_list.head(raw, _Stub) for raw in page.data]
+        stubs = [stripe_list.head(raw, _stub_decoder) for raw in page.data]
     except msgspec.DecodeError as error:
         raise UnreadableObject("$", str(error)) from None
     objects: list[Any] = []

@@ -81,6 +81,8 @@ class _Account(msgspec.Struct):
     id: Annotated[str, msgspec.Meta(pattern=r"^acct_[!-~]+\Z")]
 
 
+_account_decoder = msgspec.json.Decoder(_Account)
+_event_decoder = msgspec.json.Decoder(_EventStub)
 _log = logging.getLogger(__name__)
 
 
@@ -265,7 +267,7 @@ class StripeApi:
         """
         try:
             answer = self._http.get("/v1/account", deadline=time.monotonic() + seconds)
-            return msgspec.json.decode(answer.body, type=_Account).id
+            return _account_decoder.decode(answer.body).id
         except KeyRevoked:
             raise
         except (StripeError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -279,7 +281,7 @@ def _event_page(body: bytes | bytearray) -> _EventPage:
         page = stripe_list.split(body)
         data = []
         for raw in page.data:
-            stub = stripe_list.head(raw, _EventStub)
+            stub = stripe_list.head(raw, _event_decoder)
             data.append(ListedEvent(stub.id, stub.type, stub.created, bytes(raw)))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StripeUnreadable(f"GET /v1/events: not a list ({type(error).__name__})") from None

@@ -26,32 +26,36 @@ class _LooseList(msgspec.Struct):
     has_more: bool
 
 
+_decoder = msgspec.json.Decoder(RawList)
+_loose_decoder = msgspec.json.Decoder(_LooseList)
+
+
 def split(body: bytes | bytearray) -> RawList:
     """Return the objects of a list. Raises msgspec.DecodeError where it is none."""
     try:
-        return msgspec.json.decode(body, type=RawList)
+        return _decoder.decode(body)
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError):
-        page = _loosely(body, _LooseList)
+        page = _loosely(body, _loose_decoder)
         return RawList([msgspec.Raw(json.dumps(one).encode()) for one in page.data], page.has_more)
 
 
-def head(raw: msgspec.Raw, kind: type[T]) -> T:
+def head(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
     """Return a few fields of one object, even of one that cannot be read as a whole.
 
     Raises msgspec.DecodeError where these fields themselves cannot be read.
     """
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return decoder.decode(raw)
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _loosely(bytes(raw), kind)
+        return _loosely(bytes(raw), decoder)
 
 
-def _loosely(body: bytes | bytearray, kind: type[T]) -> T:
+def _loosely(body: bytes | bytearray, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return msgspec.convert(json.loads(body), kind)
+        return msgspec.convert(json.loads(body), decoder.type)
     except (ValueError, RecursionError) as error:
         raise msgspec.DecodeError(f"not JSON ({type(error).__name__})") from None

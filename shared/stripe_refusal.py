@@ -34,6 +34,9 @@ class _ErrorBody(msgspec.Struct):
     error: _ErrorDetail
 
 
+_decoder = msgspec.json.Decoder(_ErrorBody)
+
+
 class Final(Exception):
     """An answer that asking again cannot better."""
 
@@ -74,7 +77,7 @@ def failure(
     """
     request = headers.get("request-id", "without id")
     what = f"GET {endpoint}: {status} (request {request})"
-    if status == HTTPStatus.NOT_FOUND and _code(body) in _MISSING:
+    if status == HTTPStatus.NOT_FOUND and code(body) in _MISSING:
         as_of = interval(headers.get("date"), took, endpoint)
         return Final(ObjectMissing(unquote(target.rpartition("/")[2].partition("?")[0]), as_of))
     if status == HTTPStatus.UNAUTHORIZED:
@@ -93,9 +96,10 @@ def failure(
     return Final(StripeUnreadable(f"{what}: not an answer that the API promises"))
 
 
-def _code(body: bytes | bytearray) -> str | None:
+def code(body: bytes | bytearray) -> str | None:
+    """Return Stripe's word for an error, None where the body tells none."""
     try:
-        return msgspec.json.decode(body, type=_ErrorBody).error.code
+        return _decoder.decode(body).error.code
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 

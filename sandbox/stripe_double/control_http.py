@@ -27,6 +27,10 @@ class RemoteCall(Struct, kw_only=True):
     realm: RealmName = msgspec.field(default_factory=RealmName)
 
 
+_call_decoder = msgspec.json.Decoder(RemoteCall)
+_plan_decoder = msgspec.json.Decoder(DeliveryPlan)
+
+
 class ControlRoutes:
     """`POST /_control/call`, the holds, and what is read by GET."""
 
@@ -55,7 +59,7 @@ class ControlRoutes:
     def _act(self, route: list[str], request: Request) -> Any:
         match route:
             case ["call"]:
-                return self._call(msgspec.json.decode(request.body, type=RemoteCall))
+                return self._call(_call_decoder.decode(request.body))
             case ["hold"]:
                 return self._hold(msgspec.json.decode(request.body or b"{}"))
             case ["hold", number, "release"]:
@@ -86,7 +90,7 @@ class ControlRoutes:
         if not callable(found):
             return found
         if "plan" in call.keywords:
-            call.keywords["plan"] = msgspec.convert(call.keywords["plan"], DeliveryPlan)
+            call.keywords["plan"] = msgspec.convert(call.keywords["plan"], _plan_decoder.type)
         return found(*call.args, **call.keywords)
 
     def _hold(self, fields: dict[str, Any]) -> int:

@@ -64,6 +64,7 @@ class _ManyRow(msgspec.Struct, array_like=True, gc=False):
 
 
 _many_decoder = msgspec.json.Decoder(list[_ManyRow])
+_ids_decoder = msgspec.json.Decoder(list[str])
 _items_decoder = msgspec.json.Decoder(tuple[tuple[str | int | bool | None, ...], ...])
 
 
@@ -152,7 +153,7 @@ def read_beyond(connection: Connection[Any], mirrored: MirroredObject, end: int)
     """Return the rows without a `created`, and those whose `created` lies outside `[0, end)`."""
     row = statements(mirrored).beyond.execute(connection, {"end": end}).fetchone()
     assert row is not None
-    return Beyond(row[0], msgspec.json.decode(row[1] or "[]", type=list[str]))
+    return Beyond(row[0], _ids_decoder.decode(row[1] or "[]"))
 
 
 def _held(mirrored: MirroredObject, row: Sequence[Any]) -> Held:

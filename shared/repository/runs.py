@@ -26,6 +26,10 @@ RESUME_HOURS = 36
 Ranges = list[tuple[int, int]]
 """Ranges `[from, to)` of `created`, in epoch seconds."""
 
+_done_decoder = msgspec.json.Decoder(dict[str, Ranges])
+_counts_decoder = msgspec.json.Decoder(dict[str, dict[str, int]])
+_planned_decoder = msgspec.json.Decoder(dict[str, int | None])
+
 
 class Progress(msgspec.Struct, kw_only=True):
     """How far a run has come: the ranges compared and the counts, by object name.
@@ -188,9 +192,9 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     ).fetchone()
     if row is None or not is_gone_on_from(connection, row[0]):
         return None
-    done = msgspec.json.decode(row[1], type=dict[str, Ranges])
-    counts = msgspec.json.decode(row[2], type=dict[str, dict[str, int]])
-    planned = msgspec.json.decode(row[5], type=dict[str, int | None])
+    done = _done_decoder.decode(row[1])
+    counts = _counts_decoder.decode(row[2])
+    planned = _planned_decoder.decode(row[5])
     progress = Progress(
         done=done,
         counts=counts,

@@ -101,7 +101,7 @@ def _read(
 ) -> WindowRows:
     found = statement.execute(connection, parameters).fetchone()
     assert found is not None
-    known = {one.id: one for one in _KNOWN.decode(found[0] or "[]")}
+    known = {one.id: one for one in _known_decoder.decode(found[0] or "[]")}
     text = found[1] or "[]"
     try:
         rows = _decoder(mirrored).decode(text)
@@ -114,8 +114,8 @@ def _singly(connection: Connection[Any], mirrored: MirroredObject, text: str) ->
     """Read the rows one by one; those that cannot be decoded are read again, as columns."""
     rows: dict[str, WindowRow] = {}
     odd: list[str] = []
-    for raw in msgspec.json.decode(text, type=list[_RawRow]):
-        name = msgspec.json.decode(raw.content, type=_Head).id
+    for raw in _raw_decoder.decode(text):
+        name = _head_decoder.decode(raw.content).id
         try:
             content = mirrored.decoder.decode(raw.content)
         except msgspec.DecodeError:
@@ -127,7 +127,9 @@ def _singly(connection: Connection[Any], mirrored: MirroredObject, text: str) ->
     return WindowRows({}, rows, read_many(connection, mirrored, odd))
 
 
-_KNOWN = msgspec.json.Decoder(list[Known])
+_known_decoder = msgspec.json.Decoder(list[Known])
+_raw_decoder = msgspec.json.Decoder(list[_RawRow])
+_head_decoder = msgspec.json.Decoder(_Head)
 
 
 @cache

@@ -17,7 +17,6 @@ from reconcile import replay as by_hand
 from reconcile.ending import FAILED, OK
 from reconcile.gate import parse
 from reconcile.identity import require_same_account
-from reconcile.memory import share_arenas
 from reconcile.order import Order
 from reconcile.patient import BY_HAND, CONNECT_SECONDS, PatientDatabase
 from reconcile.progress import Display
@@ -29,6 +28,7 @@ from reconcile.time_left import TimeLeft, interruptible, unless_stopped
 from shared import log
 from shared.database import Database
 from shared.errors import Interrupted, SubscriptionSyncError
+from shared.memory import share_arenas
 from shared.migrate import require_current
 from shared.mirror import Mirror, Outcome
 from shared.rate_limit import RateLimit

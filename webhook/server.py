@@ -50,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What is imported stays for good. Not searching it for garbage saves a tenth of the start, and
     # frozen it stays in the pages that the workers share.
     gc.disable()
+    from shared.memory import give_large_blocks_back
     from webhook.service import Service
 
+    give_large_blocks_back()
     gc.freeze()
     gc.enable()
     Service(settings).run()

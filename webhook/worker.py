@@ -73,7 +73,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         for number, work in enumerate(works):
             threading.Thread(target=work, name=f"serve-{number}", daemon=True).start()
         self._next_look = 0.0
-        self._allowed = {
+        self._allowed: dict[State, float] = {
             State.LEAVING: LINGER_SECONDS,
             State.SILENT: self.cfg.keepalive,
             State.UNFINISHED: REQUEST_SECONDS,
@@ -139,13 +139,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def _patience(self) -> float:
         """Return how long nothing can be overdue."""
         now = time.monotonic()
-        oldest = min((job.arrived for job in list(self._owed.values())), default=now)
+        oldest = min((job.arrived for job in self._owed.copy().values()), default=now)
         return min(max(oldest + LAST_SECONDS - now, 0.01), LOOK_SECONDS)
 
     def _end_overdue(self, *, is_quiet: bool = False) -> None:
         """Answer and end what takes too long; `is_quiet`: end what is idle, too."""
         now = time.monotonic()
-        for sender, job in list(self._owed.items()):
+        for sender, job in self._owed.copy().items():
             is_late = now >= job.arrived + LAST_SECONDS
             if is_late and self._owed.pop(sender, None) is not None:
                 fields: Fields = {**job.fields, "error": "nobody came to an end with it in time"}
@@ -153,17 +153,23 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         if now < self._next_look and not is_quiet:
             return
         self._next_look = now + LOOK_SECONDS / 2
-        for number, sender in list(self._waiting.items()):
-            is_unfinished = sender.state is State.UNFINISHED
-            is_late = now > sender.since + self._allowed[sender.state]
-            if not is_late and (is_unfinished or not is_quiet):
+        for number, sender in self._waiting.copy().items():
+            if not self._is_overdue(sender, now, is_quiet=is_quiet):
                 continue
             if self._waiting.pop(number, None) is not sender:
                 continue
-            if is_unfinished:
+            # Only now it is nobody else's: what was seen of it may have been half of a change.
+            if not self._is_overdue(sender, now, is_quiet=is_quiet):
+                self._wait_for(sender, sender.state)
+            elif sender.state is State.UNFINISHED:
                 self._refuse(sender, Refused(HTTPStatus.BAD_REQUEST, "sent too slowly"))
             else:
                 self._close(sender)
+
+    def _is_overdue(self, sender: Sender, now: float, *, is_quiet: bool) -> bool:
+        if is_quiet and sender.state is not State.UNFINISHED:
+            return True
+        return now > sender.since + self._allowed[sender.state]
 
     def _wait_for(
         self,

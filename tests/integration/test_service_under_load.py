@@ -69,10 +69,11 @@ def test_100_megabytes_get_413_and_leave_no_trace_in_memory(
         assert http.request("GET", f"{url}/readyz").status == 200
         before, rows = memory(process), world(connection)
         chunk = b"canary-body " * (MEBIBYTE // 12)
-        for _ in range(2):
+        # So often that each thread has had one.
+        for _ in range(8):
             status, answer = upload(port, chunk, 100, chunked=length == "chunked")
             assert (status, answer) == (413, {"error": "too_large"})
-        assert memory(process) - before < 16 * MEBIBYTE
+        assert memory(process) - before < 8 * MEBIBYTE
         assert http.request("GET", f"{url}/healthz").status == 200
     assert world(connection) == rows
     assert "canary" not in log.read_text()

@@ -11,8 +11,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     `rounds`: between two of them Stripe's clock jumps by an hour, so that lists may speak for the
     rows of the round before. `lull`: the part of a round, its last, in which nothing is broken any
-    more, so that a run gets to its repairs while life goes on. `seconds`: when life at Stripe ends,
-    whatever is left of `events`.
+    more, so that a run gets to its repairs while life goes on. `seconds`: how long there is life at
+    Stripe, the calm between rounds not counted, whatever is left of `events` then.
     """
 
     seed: int = 1
@@ -58,14 +58,15 @@ def small(seed: int) -> Plan:
     """Half a minute of it."""
     return Plan(
         seed=seed,
-        events=1_500,
+        events=1_000,
         subscriptions=100,
-        seconds=10.0,
+        seconds=8.0,
         rounds=2,
         rate=150,
+        lull=0.25,
         longest_delay=4.0,
-        pause=(0.1, 0.5),
-        pause_of_runs=(0.1, 2.0),
+        pause=(0.05, 0.2),
+        pause_of_runs=(0.1, 1.0),
         freeze=(1.0, 1.5),
         settle=30.0,
     )

@@ -96,10 +96,10 @@ class Storm:
         for webhook in self._webhooks:
             webhook.recover()
         clock_off = self._clock_off()
-        until = time.monotonic() + plan.seconds
+        seconds = plan.seconds
         for number in range(1, plan.rounds + 1):
-            seconds = (until - time.monotonic()) / (plan.rounds - number + 1)
-            self._live_a_round(plan.events * number // plan.rounds, seconds)
+            share = seconds / (plan.rounds - number + 1)
+            seconds -= self._live_a_round(plan.events * number // plan.rounds, share)
             faults = self._faults.counts.total()
             say(f"round {number} of {plan.rounds}: {self._made()} events, {faults} faults")
         words, events = [], self._made()
@@ -156,10 +156,11 @@ class Storm:
     def _made(self) -> int:
         return self._stripe.progress().events
 
-    def _live_a_round(self, until_events: int, seconds: float) -> None:
+    def _live_a_round(self, until_events: int, seconds: float) -> float:
         """Life, faults and reconcile at once; then a moment's calm in which the clock jumps.
 
         The calm before the next round ends with a run that is killed in the middle of its repairs.
+        Returns for how many seconds there was life.
         """
         began, made = time.monotonic(), self._made()
         self._stripe.tell("live", until_events=until_events, seconds=seconds)
@@ -173,6 +174,7 @@ class Storm:
                 if share > 1 - self._plan.lull:
                     self._faults.stop()
                 threading.Event().wait(0.2)
+            lived = time.monotonic() - began
             self._faults.stop()
         self._stripe.tell("pause")
         self._stripe.tell("jump", seconds=self._plan.jump)
@@ -182,6 +184,7 @@ class Storm:
                 self._reconcile()
             self._compare()
         self._stripe.tell("resume")
+        return lived
 
     def _compare(self) -> None:
         """A whole run in the calm, and what it proves of every row; late letters come after it."""

@@ -8,13 +8,16 @@ import itertools
 import os
 import re
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
+from psycopg import sql
 from pytest_postgresql.executors import NoopExecutor
 from pytest_postgresql.janitor import DatabaseJanitor
 
@@ -33,8 +36,16 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the fast folders first again; inside a folder pytest-randomly's order stays."""
-    items.sort(key=lambda item: FAST_FIRST.index(item.path.relative_to(TESTS).parts[0]))
+    """Put the fast folders first again; inside a folder pytest-randomly's order stays.
+
+    But for those that wait for most of their time: were one the last, all else would be over.
+    """
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        folder = item.path.relative_to(TESTS).parts[0]
+        return FAST_FIRST.index(folder), item.get_closest_marker("waits") is None
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +58,37 @@ def server_url() -> Iterator[str]:
         yield server.url()
 
 
-@pytest.fixture(scope="session")
-def postgresql_noproc(server_url: str) -> Iterator[NoopExecutor]:
-    """pytest-postgresql's server, with a template database made by the real migrations."""
-    with psycopg.connect(server_url, connect_timeout=10) as connection:
-        info = connection.info
-        server = NoopExecutor(
+class _Janitor(DatabaseJanitor):
+    """pytest-postgresql's, on a connection of all tests', copying files: half the time."""
+
+    def __init__(self, maintenance: psycopg.Connection, **options: Any) -> None:
+        super().__init__(**options)
+        self._maintenance = maintenance
+
+    @contextmanager
+    def cursor(self, dbname: str | None = None) -> Iterator[psycopg.Cursor]:
+        """Return a cursor on the one connection."""
+        assert dbname is None
+        with self._maintenance.cursor() as cursor:
+            yield cursor
+
+    def end_connections(self) -> None:
+        """End whatever is still connected to the database."""
+        with self.cursor() as cursor:
+            self._terminate_connection(cursor, self.dbname)
+
+    def _build_create_database_sql(self) -> sql.Composed:
+        can_copy = self.template_dbname and self._maintenance.info.server_version >= 150_000
+        strategy = sql.SQL(" STRATEGY FILE_COPY" if can_copy else "")
+        return super()._build_create_database_sql() + strategy
+
+
+class _Server(NoopExecutor):
+    """The server, on which a database is made for each test."""
+
+    def __init__(self, maintenance: psycopg.Connection) -> None:
+        info = maintenance.info
+        super().__init__(
             host=info.host,
             port=info.port,
             user=info.user,
@@ -62,24 +98,64 @@ def postgresql_noproc(server_url: str) -> Iterator[NoopExecutor]:
             dbname=f"sync_test_{uuid.uuid4().hex[:8]}",
             maintenance_dbname=info.dbname,
         )
-    with _database(server, server.template_dbname, as_template=True):
-        migrate(_url_of(server_url, server.template_dbname))
-        yield server
+        self._maintenance = maintenance
+        self._left: deque[_Janitor] = deque()
+
+    @contextmanager
+    def database(
+        self, name: str, *, template: str | None = None, as_template: bool = False
+    ) -> Iterator[None]:
+        """Have a database, and nobody connected to it afterwards."""
+        janitor = _Janitor(
+            self._maintenance,
+            user=self.user,
+            host=self.host,
+            port=self.port,
+            password=self.password,
+            maintenance_dbname=self.maintenance_dbname,
+            dbname=name,
+            template_dbname=template,
+            as_template=as_template,
+        )
+        janitor.init()
+        try:
+            yield
+        finally:
+            janitor.end_connections()
+            self._left.append(janitor)
+            # Not yet: the server waits for 100 ms where it finds one that is about to end.
+            self.drop_all_but(2)
+
+    def drop_all_but(self, number: int) -> None:
+        """Drop the databases that are no longer used, all but the latest."""
+        while len(self._left) > number:
+            self._left.popleft().drop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_noproc(server_url: str) -> Iterator[_Server]:
+    """pytest-postgresql's server, with a template database made by the real migrations."""
+    with psycopg.connect(server_url, connect_timeout=10, autocommit=True) as maintenance:
+        server = _Server(maintenance)
+        with server.database(server.template_dbname, as_template=True):
+            migrate(_url_of(server_url, server.template_dbname))
+            yield server
+        server.drop_all_but(0)
 
 
 @pytest.fixture
-def database_url(postgresql_noproc: NoopExecutor, server_url: str) -> Iterator[str]:
+def database_url(postgresql_noproc: _Server, server_url: str) -> Iterator[str]:
     """A fresh migrated database, dropped afterwards with whatever is still connected to it."""
     name = f"{postgresql_noproc.dbname}_{next(_numbers)}"
-    with _database(postgresql_noproc, name, template=postgresql_noproc.template_dbname):
+    with postgresql_noproc.database(name, template=postgresql_noproc.template_dbname):
         yield _url_of(server_url, name)
 
 
 @pytest.fixture
-def empty_database_url(postgresql_noproc: NoopExecutor, server_url: str) -> Iterator[str]:
+def empty_database_url(postgresql_noproc: _Server, server_url: str) -> Iterator[str]:
     """A fresh database in which nothing was ever migrated."""
     name = f"{postgresql_noproc.dbname}_{next(_numbers)}"
-    with _database(postgresql_noproc, name):
+    with postgresql_noproc.database(name):
         yield _url_of(server_url, name)
 
 
@@ -95,23 +171,6 @@ def stripe_double() -> Iterator[StripeDouble]:
     """A Stripe of the test's own: `.url` for the product, `.control` for the test."""
     with StripeDouble.start() as double:
         yield double
-
-
-@contextmanager
-def _database(
-    server: NoopExecutor, name: str, *, template: str | None = None, as_template: bool = False
-) -> Iterator[None]:
-    with DatabaseJanitor(
-        user=server.user,
-        host=server.host,
-        port=server.port,
-        password=server.password,
-        maintenance_dbname=server.maintenance_dbname,
-        dbname=name,
-        template_dbname=template,
-        as_template=as_template,
-    ):
-        yield
 
 
 def _url_of(url: str, dbname: str) -> str:

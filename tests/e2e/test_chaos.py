@@ -9,6 +9,7 @@ from sandbox.chaos import storm, tables
 from sandbox.chaos.plan import small
 
 
+@pytest.mark.waits
 def test_small_storm_breaks_no_promise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No event lost or applied twice, no row back or different, and no process left over."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}

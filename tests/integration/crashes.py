@@ -99,7 +99,7 @@ class Crashes:
             SET session_replication_role = replica;
             TRUNCATE stripe.account, stripe.customers, stripe.subscriptions,
                 stripe.subscription_items, stripe.events, stripe.runs, stripe.drifts,
-                stripe.changes, stripe.compared, witness, armed;
+                stripe.changes, stripe.compared, witness, done_again, armed;
             SET session_replication_role = origin;
             """
         )

@@ -30,7 +30,7 @@ def refusals(double: StripeDouble) -> int:
 
 def test_threads_that_keep_to_the_limit_are_never_refused(stripe_double: StripeDouble) -> None:
     stripe_double.control.switch(rate_limits=True, endpoint_rate=200, sandbox_rate=200)
-    http = StripeHttp(stripe_double.url, KEY, patience=PATIENCE, limit=RateLimit(196, 196))
+    http = StripeHttp(stripe_double.url, KEY, patience=PATIENCE, limit=RateLimit(160, 160))
     ask(http, 240)
     assert http.requests == len(stripe_double.control.requests()) == 240
     assert refusals(stripe_double) == 0

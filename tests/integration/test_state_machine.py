@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 
 from reconcile.report.model import Report, RunOutcome, totals
 from sandbox.stripe_double import StripeDouble
-from shared.errors import DatabaseUnavailable, LeaseHeld, StripeRefused
+from shared.errors import DatabaseUnavailable, Interrupted, LeaseHeld, StripeRefused
 from shared.mirror import Outcome, Receipt
 from shared.truth import LIST_LAG
 from tests import builders
@@ -47,8 +47,11 @@ from tests.integration.strategies import (
 EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "12"))
 STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "30"))
 
-PHASES = (Phase.reuse, Phase.generate, Phase.shrink)
-"""All but the explanation, which would run a failing history for minutes."""
+PHASES = (Phase.reuse, Phase.generate)
+"""Not the shrinking and the explanation, which would run a failing history for minutes."""
+
+if "STATE_MACHINE_EXAMPLES" in os.environ:
+    PHASES += (Phase.shrink,)
 
 MOST_SUBSCRIPTIONS = 3  # with many events of each: that is where races are
 
@@ -251,7 +254,8 @@ class Interleavings(RuleBasedStateMachine):
         with (
             self._hooked(when, stop.set if status is None else lambda: None, endpoint),
             builders.run(self.url, self.double, stop=stop) as one,
-            contextlib.suppress(StripeRefused),
+            # Interrupted: before it had begun, at the question whose account the key is of.
+            contextlib.suppress(StripeRefused, Interrupted),
         ):
             one.execute().close()
         self.control.clear_faults()

@@ -34,13 +34,13 @@ demo: $(ready) ## the whole story on this machine: webhook, drift, report, repai
 	@$(run) -m sandbox.demo $(ARGS)
 
 test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real processes)
-	@$(run) -m pytest --numprocesses 5 --dist worksteal $(ARGS)
+	@$(run) -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 test-all: ## every test on each promised interpreter of this machine (4 minutes each)
 	@.ci/test-all $(interpreters)
 
 test-long: $(ready) ## more cases of what make test holds in a few (3 minutes)
-	@$(run) -m pytest --numprocesses 5 --dist worksteal -m long $(ARGS)
+	@$(run) -m pytest --numprocesses 4 --dist worksteal -m long $(ARGS)
 
 load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: whether all is right
 	@$(run) -m sandbox.load $(ARGS)

@@ -47,7 +47,7 @@ from tests.integration.strategies import (
 EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "12"))
 STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "30"))
 
-PHASES = (Phase.reuse, Phase.generate)
+PHASES: tuple[Phase, ...] = (Phase.reuse, Phase.generate)
 """Not the shrinking and the explanation, which would run a failing history for minutes."""
 
 if "STATE_MACHINE_EXAMPLES" in os.environ:

@@ -26,8 +26,10 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON SCHEMA stripe FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA stripe
+-- Ours by name: whatever else lies in the schema is nobody's business here.
+REVOKE ALL ON stripe.schema_migrations, stripe.account, stripe.customers, stripe.subscriptions,
+    stripe.subscription_items, stripe.events, stripe.changes, stripe.compared, stripe.runs,
+    stripe.drifts, stripe.fingerprints, stripe.progress, stripe.nights
     FROM PUBLIC, subscription_sync_webhook, subscription_sync_job, subscription_sync_report;
 GRANT USAGE ON SCHEMA stripe
     TO subscription_sync_webhook, subscription_sync_job, subscription_sync_report;

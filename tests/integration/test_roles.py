@@ -19,8 +19,8 @@ from tests.integration.witness import count, one
 NAMES = ("webhook", "job", "report")
 OBJECTS = ("customers", "subscriptions", "subscription_items")
 WRITTEN = ("runs", "drifts", "fingerprints", "compared")
-RUNS = (*WRITTEN, "progress")
-ALL = (*TABLES, "compared", "fingerprints", "schema_migrations", "progress")
+RUNS = (*WRITTEN, "progress", "nights")
+ALL = (*TABLES, "compared", "fingerprints", "schema_migrations", "progress", "nights")
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 # Role -> privilege -> tables on which it is held, on some column at least.
@@ -48,6 +48,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
             "compared",
             "fingerprints",
             "progress",
+            "nights",
         }
     },
 }
@@ -97,6 +98,36 @@ def test_each_role_holds_these_privileges_and_no_others(roles: dict[str, str], n
     assert {p: tables for p in PRIVILEGES if (tables := held(roles[name], p))} == EXPECTED[name]
     with psycopg.connect(roles[name]) as connection:
         assert not one(connection, "SELECT has_schema_privilege('stripe', 'CREATE')")
+
+
+def test_what_anybody_was_granted_is_taken_back_on_every_table_of_ours_and_on_no_other(
+    connection: psycopg.Connection,
+) -> None:
+    """The schema may be another application's too."""
+    connection.execute(
+        """
+        CREATE TABLE stripe.of_somebody_else (id int);
+        GRANT USAGE ON SCHEMA stripe TO PUBLIC;
+        GRANT SELECT ON ALL TABLES IN SCHEMA stripe TO PUBLIC;
+        """
+    )
+    prefix = f"sync_{uuid.uuid4().hex[:8]}_"
+    connection.execute(roles_script().replace("subscription_sync_", prefix).encode())
+    try:
+        public = connection.execute(
+            """
+            SELECT relname FROM pg_class, aclexplode(relacl) AS granted
+            WHERE relnamespace = 'stripe'::regnamespace AND granted.grantee = 0
+            """
+        ).fetchall()
+        assert public == [("of_somebody_else",)]
+        usage = "SELECT has_schema_privilege('public', 'stripe', 'USAGE')"
+        assert one(connection, usage) is True
+    finally:
+        for name in NAMES:
+            role = sql.Identifier(prefix + name)
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
+            connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
 def test_webhook_may_not_read_the_salt_of_the_fingerprints(roles: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_nothing_reaches_a_terminal_that_could_steer_it(
 def test_reader_that_is_none_costs_no_repair(
     environ: dict[str, str], connection: psycopg.Connection, redirection: str
 ) -> None:
-    command = " ".join(product.command("reconcile"))
+    command = shlex.join(product.command("reconcile"))
     done = subprocess.run(
         ["/bin/sh", "-c", f"{command} {redirection}"],
         env=environ,

@@ -10,7 +10,7 @@ import re
 import uuid
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
 from pytest_postgresql.executors import NoopExecutor
 from pytest_postgresql.janitor import DatabaseJanitor
 
@@ -61,24 +62,25 @@ def server_url() -> Iterator[str]:
 class _Janitor(DatabaseJanitor):
     """pytest-postgresql's, on a connection of all tests', copying files: half the time."""
 
-    def __init__(self, maintenance: psycopg.Connection, **options: Any) -> None:
+    def __init__(self, server: "_Server", **options: Any) -> None:
         super().__init__(**options)
-        self._maintenance = maintenance
+        self._server = server
 
     @contextmanager
     def cursor(self, dbname: str | None = None) -> Iterator[psycopg.Cursor]:
         """Return a cursor on the one connection."""
         assert dbname is None
-        with self._maintenance.cursor() as cursor:
+        with self._server.maintenance.cursor() as cursor:
             yield cursor
 
     def end_connections(self) -> None:
         """End whatever is still connected to the database."""
-        with self.cursor() as cursor:
+        # An ordinary user may not end autovacuum's; it goes by itself.
+        with self.cursor() as cursor, suppress(InsufficientPrivilege):
             self._terminate_connection(cursor, self.dbname)
 
     def _build_create_database_sql(self) -> sql.Composed:
-        can_copy = self.template_dbname and self._maintenance.info.server_version >= 150_000
+        can_copy = self.template_dbname and self._server.may_copy
         strategy = sql.SQL(" STRATEGY FILE_COPY" if can_copy else "")
         return super()._build_create_database_sql() + strategy
 
@@ -86,8 +88,12 @@ class _Janitor(DatabaseJanitor):
 class _Server(NoopExecutor):
     """The server, on which a database is made for each test."""
 
-    def __init__(self, maintenance: psycopg.Connection) -> None:
-        info = maintenance.info
+    def __init__(self, url: str, *, is_ours: bool) -> None:
+        """`is_ours`: nobody else minds a checkpoint for each database that is made by copying."""
+        self._url = url
+        self._maintenance = self._connect()
+        info = self._maintenance.info
+        self.may_copy = is_ours and info.server_version >= 150_000
         super().__init__(
             host=info.host,
             port=info.port,
@@ -98,8 +104,26 @@ class _Server(NoopExecutor):
             dbname=f"sync_test_{uuid.uuid4().hex[:8]}",
             maintenance_dbname=info.dbname,
         )
-        self._maintenance = maintenance
         self._left: deque[_Janitor] = deque()
+
+    @property
+    def maintenance(self) -> psycopg.Connection:
+        """The connection on which databases are made, a new one where it has ended."""
+        if self._maintenance.closed:
+            self._maintenance = self._connect()
+        return self._maintenance
+
+    def close(self) -> None:
+        """Drop what is left, and hang up."""
+        try:
+            self.drop_all_but(0)
+        finally:
+            self._maintenance.close()
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(
+            self._url, connect_timeout=10, autocommit=True, prepare_threshold=None
+        )
 
     @contextmanager
     def database(
@@ -107,7 +131,7 @@ class _Server(NoopExecutor):
     ) -> Iterator[None]:
         """Have a database, and nobody connected to it afterwards."""
         janitor = _Janitor(
-            self._maintenance,
+            self,
             user=self.user,
             host=self.host,
             port=self.port,
@@ -121,26 +145,25 @@ class _Server(NoopExecutor):
         try:
             yield
         finally:
-            janitor.end_connections()
             self._left.append(janitor)
+            janitor.end_connections()
             # Not yet: the server waits for 100 ms where it finds one that is about to end.
             self.drop_all_but(2)
 
     def drop_all_but(self, number: int) -> None:
         """Drop the databases that are no longer used, all but the latest."""
         while len(self._left) > number:
-            self._left.popleft().drop()
+            self._left[0].drop()
+            self._left.popleft()
 
 
 @pytest.fixture(scope="session")
 def postgresql_noproc(server_url: str) -> Iterator[_Server]:
     """pytest-postgresql's server, with a template database made by the real migrations."""
-    with psycopg.connect(server_url, connect_timeout=10, autocommit=True) as maintenance:
-        server = _Server(maintenance)
-        with server.database(server.template_dbname, as_template=True):
-            migrate(_url_of(server_url, server.template_dbname))
-            yield server
-        server.drop_all_but(0)
+    server = _Server(server_url, is_ours="TEST_DATABASE_URL" not in os.environ)
+    with closing(server), server.database(server.template_dbname, as_template=True):
+        migrate(_url_of(server_url, server.template_dbname))
+        yield server
 
 
 @pytest.fixture

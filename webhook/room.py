@@ -20,6 +20,14 @@ _SPARE_FILES: Final = 32
 """File numbers left for the log, certificates and name look-ups."""
 
 _OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OF_THE_NETWORK: Final = frozenset(
+    {
+        *(errno.ENETDOWN, errno.EPROTO, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.EOPNOTSUPP, errno.ENETUNREACH, errno.EPERM),
+    }
+)
+"""What a new connection may bring along, says accept(2); the next one is as good as any."""
+
 _MOST_FILES: Final = 65_536
 
 
@@ -61,6 +69,11 @@ class Room:
         """Return one in a hundred of those who wait, at least one: who has been idle longest."""
         ordered = in_order_of_ending(waiting, time.monotonic(), GRACE_SECONDS)
         return ordered[: max(self.most // 100, 1)]
+
+    @staticmethod
+    def is_of_the_network(error: OSError) -> bool:
+        """Whether only that one connection could not be let in."""
+        return error.errno in _OF_THE_NETWORK
 
     @staticmethod
     def is_out_of_files(error: OSError) -> bool:

@@ -23,7 +23,6 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
@@ -98,6 +97,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
+                if self._room.is_of_the_network(error):
+                    return
                 # No file number is left, whoever has them: one who waits gives theirs.
                 if not self._room.is_out_of_files(error):
                     raise
@@ -107,18 +108,30 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                 continue
             sender = Sender(sock, Incoming(self.cfg, self.wsgi.max_body_bytes))
             self._room.enter(sender)
-            self._wait_for(sender, State.SILENT, select.epoll.register)
+            self._wait_for(sender, State.SILENT, is_new=True)
             if self._room.is_full and not self._make_room():
                 return
 
     def _make_room(self) -> bool:
         """End those who have been idle longest; False where all are at work."""
         ended = False
-        for sender in self._room.to_be_ended(self._waiting.copy().values()):
-            if self._waiting.pop(sender.number, None) is sender:
-                self._close(sender)
-                ended = True
+        since = {sender: sender.since for sender in self._waiting.copy().values()}
+        for sender in self._room.to_be_ended(since):
+            if self._take(sender):
+                if sender.since == since[sender]:
+                    self._close(sender)
+                    ended = True
+                else:
+                    self._wait_for(sender, sender.state)
         return ended
+
+    def _take(self, sender: Sender) -> bool:
+        """Take one out of those that wait, if it still does: its number may be another's by now."""
+        found = self._waiting.pop(sender.number, None)
+        if found is not None and found is not sender:
+            # What the kernel told of it meanwhile nobody has heard.
+            self._wait_for(found, found.state)
+        return found is sender
 
     def _finish(self) -> None:
         """Give what is in hand its time; a kept connection may be about to send a last request."""
@@ -153,10 +166,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         if now < self._next_look and not is_quiet:
             return
         self._next_look = now + LOOK_SECONDS / 2
-        for number, sender in self._waiting.copy().items():
-            if not self._is_overdue(sender, now, is_quiet=is_quiet):
-                continue
-            if self._waiting.pop(number, None) is not sender:
+        for sender in self._waiting.copy().values():
+            if not (self._is_overdue(sender, now, is_quiet=is_quiet) and self._take(sender)):
                 continue
             # Only now it is nobody else's: what was seen of it may have been half of a change.
             if not self._is_overdue(sender, now, is_quiet=is_quiet):
@@ -167,21 +178,16 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                 self._close(sender)
 
     def _is_overdue(self, sender: Sender, now: float, *, is_quiet: bool) -> bool:
-        if is_quiet and sender.state is not State.UNFINISHED:
-            return True
-        return now > sender.since + self._allowed[sender.state]
+        is_idle = is_quiet and sender.state is not State.UNFINISHED
+        return is_idle or now > sender.since + self._allowed[sender.state]
 
-    def _wait_for(
-        self,
-        sender: Sender,
-        state: State,
-        enter: Callable[[select.epoll, int, int], None] = select.epoll.modify,
-    ) -> None:
+    def _wait_for(self, sender: Sender, state: State, *, is_new: bool = False) -> None:
         sender.become(state)
         number = sender.number
         self._waiting[number] = sender
+        change = self._ready.register if is_new else self._ready.modify
         with suppress(OSError):  # the main thread may have closed it already
-            enter(self._ready, number, select.EPOLLIN | select.EPOLLONESHOT)
+            change(number, select.EPOLLIN | select.EPOLLONESHOT)
 
     def _close(self, sender: Sender) -> None:
         self._room.leave(sender)
@@ -282,8 +288,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """End those who have been sending longest until there is room for what this one sent."""
         others = [one for one in self._waiting.copy().values() if one.held]
         for other in sorted(others, key=lambda one: one.since):
-            if self._waiting.pop(other.number, None) is other:
-                self._refuse(other, Refused(HTTPStatus.BAD_REQUEST, "too slow for its size"))
+            if self._take(other):
+                if other.held:
+                    self._refuse(other, Refused(HTTPStatus.BAD_REQUEST, "too slow for its size"))
+                else:
+                    self._wait_for(other, other.state)
             if self._room.holds(sender):
                 return True
         return False

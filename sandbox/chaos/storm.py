@@ -98,7 +98,7 @@ class Storm:
         clock_off = self._clock_off()
         seconds = plan.seconds
         for number in range(1, plan.rounds + 1):
-            share = seconds / (plan.rounds - number + 1)
+            share = max(seconds / (plan.rounds - number + 1), 0.1)
             seconds -= self._live_a_round(plan.events * number // plan.rounds, share)
             faults = self._faults.counts.total()
             say(f"round {number} of {plan.rounds}: {self._made()} events, {faults} faults")

@@ -133,7 +133,8 @@ def rows(connection: psycopg.Connection, kind: str) -> dict[str, Picture]:
 def install_witness(connection: psycopg.Connection) -> None:
     """Let the database keep each version of each object as it was committed, items and all.
 
-    And the events that were worked on again although they had not failed.
+    And the events that were worked on again although they had not failed, should the product's own
+    trigger against it ever be gone.
     """
     connection.execute(
         """
@@ -266,6 +267,13 @@ def assert_past(
             mine = [marks[name] for marks in proved if name in marks]
             assert_never_back(known, history, mine)
     assert connection.execute("SELECT id FROM done_again").fetchall() == []
+    twice = connection.execute(
+        """
+        SELECT event_id FROM stripe.changes WHERE event_id IS NOT NULL
+        GROUP BY event_id, object_id HAVING count(*) > 1
+        """
+    ).fetchall()
+    assert twice == []
     changes = folded(connection)
     for kind in TABLES:
         for name, picture in rows(connection, kind).items():

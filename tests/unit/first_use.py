@@ -10,7 +10,10 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from shared import event, stripe_list, stripe_refusal
+from shared.errors import UnreadableObject
 from shared.mirrored import MirroredObject
 from shared.objects import MIRRORED
 
@@ -22,8 +25,9 @@ def uses() -> dict[str, Callable[[], object]]:
     """By name, what threads of the product decode."""
     found: dict[str, Callable[[], object]] = {
         "an event": lambda: event.decode_event(json.dumps(envelope()).encode()),
+        "an event, loosely": lambda: event.decode_event(json.dumps(envelope("\ud800")).encode()),
         "a page, split": lambda: stripe_list.split(PAGE),
-        "a page, split loosely": lambda: stripe_list.split(PAGE.replace(b"a", rb"\ud800")),
+        "a page, split loosely": lambda: stripe_list.split(PAGE.replace(b'"a"', rb'"\ud800"')),
         "a refusal": lambda: stripe_refusal.code(b"{}"),
     }
     for mirrored in MIRRORED:
@@ -39,30 +43,34 @@ def decode_page(mirrored: MirroredObject, body: bytes) -> object:
     return mirrored.page_decoder.decode(body)
 
 
-def envelope() -> dict[str, object]:
+def envelope(note: str = "") -> dict[str, object]:
     """Of an event."""
-    carried = {"object": {"id": "sub_1"}}
+    carried = {"object": {"id": "sub_1", "note": note}}
     told = {"id": "evt_1", "type": "a.b", "created": 1, "livemode": False}
     return {"object": "event", "data": carried, **told}
 
 
-def use_at_once(use: list[Callable[[], object]]) -> None:
-    """Call each by a thread of its own, and all together."""
+def use_at_once(use: Callable[[], object]) -> int:
+    """Let each thread call it, all together; 1 where it fails as no content of a body makes it."""
     sys.setswitchinterval(1e-6)
-    together = threading.Barrier(len(use))
+    together = threading.Barrier(THREADS)
+    failed: list[str] = []
 
-    def begin(one: Callable[[], object]) -> None:
+    def begin() -> None:
         together.wait()
         try:
-            one()
-        except Exception:  # noqa: BLE001 - that it ends, and not the process, is what counts
+            use()
+        except (UnreadableObject, msgspec.DecodeError):
             return
+        except Exception as error:  # noqa: BLE001 - a use that is none would prove nothing
+            failed.append(repr(error))
 
-    threads = [threading.Thread(target=begin, args=(one,)) for one in use]
+    threads = [threading.Thread(target=begin) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return 1 if failed else 0
 
 
 def main(times: int) -> int:
@@ -72,8 +80,7 @@ def main(times: int) -> int:
         for _ in range(times):
             child = os.fork()
             if child == 0:
-                use_at_once([use] * THREADS)
-                os._exit(0)
+                os._exit(use_at_once(use))
             _, status = os.waitpid(child, 0)
             if status:
                 print(f"{name}: ended with {os.waitstatus_to_exitcode(status)}")  # noqa: T201

@@ -15,7 +15,7 @@ from sandbox.stripe_double import Control, StripeDouble
 from shared.migrate import migrate, migrations
 from shared.repository import runs
 from shared.version import version
-from tests.builders import apply_all, mirror, reconcile
+from tests.builders import apply_all, mirror, reconcile, until
 from tests.integration.witness import count, one
 
 HOUR = 3_600
@@ -41,10 +41,22 @@ def drifted(url: str, double: StripeDouble, number: int) -> list[str]:
     return names
 
 
-def stopped_at(url: str, double: StripeDouble, endpoint: str, **options: Any) -> Report:
-    """A run that gets SIGTERM when it asks for this."""
+def stopped_at(
+    url: str, double: StripeDouble, endpoint: str, *, found: int = 0, **options: Any
+) -> Report:
+    """A run that gets SIGTERM when it asks for this and has found so many differences.
+
+    It asks for events while its last windows are still under way.
+    """
     stop = threading.Event()
-    double.control.hook(stop.set, when="before_read", endpoint=endpoint, count=1)
+
+    def stop_it() -> None:
+        waiting = "SELECT count(*) FROM stripe.drifts WHERE spooled IS NOT NULL"
+        with psycopg.connect(url, autocommit=True) as looking:
+            until(lambda: one(looking, waiting) >= found, f"{found} differences are found")
+        stop.set()
+
+    double.control.hook(stop_it, when="before_read", endpoint=endpoint, count=1)
     report = reconcile(url, double, stop=stop, **options)
     double.control.clear_interventions()
     assert report.run.outcome is RunOutcome.INCOMPLETE
@@ -67,10 +79,10 @@ def test_night_that_was_stopped_twice_is_found_whole_under_one_id(
     database_url: str, stripe_double: StripeDouble, control: Control, connection: psycopg.Connection
 ) -> None:
     names = drifted(database_url, stripe_double, 12)
-    first = stopped_at(database_url, stripe_double, "events.list", flags=("--grace", "0"))
+    first = stopped_at(database_url, stripe_double, "events.list", found=12, flags=("--grace", "0"))
     late = control.create_subscription(events=0)
     control.advance(HOUR)
-    second = stopped_at(database_url, stripe_double, "subscriptions.retrieve")
+    second = stopped_at(database_url, stripe_double, "events.list")
     report = reconcile(database_url, stripe_double)
     assert (report.run.outcome, totals(report).repaired) == ("success", 14)
     night = report.run.id
@@ -94,7 +106,7 @@ def test_questions_of_the_readme_are_answered_for_the_whole_of_a_stopped_night(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
     names = drifted(database_url, stripe_double, 7)
-    stopped_at(database_url, stripe_double, "events.list")
+    stopped_at(database_url, stripe_double, "events.list", found=7)
     report = reconcile(database_url, stripe_double)
     asked = {words: rows(connection, query) for words, query in queries().items()}
     drift = asked["what drifted last night"]
@@ -189,7 +201,7 @@ def test_what_waited_in_a_run_from_which_none_went_on_waits_no_more(
 ) -> None:
     """The next run finds it again, under its own id."""
     names = drifted(database_url, stripe_double, 2)
-    stopped = stopped_at(database_url, stripe_double, "events.list")
+    stopped = stopped_at(database_url, stripe_double, "events.list", found=2)
     connection.execute("UPDATE stripe.runs SET started_at = started_at - interval '37 h'")
     assert "the next run goes on from there" in str(stopped.run.reason)
     report = reconcile(database_url, stripe_double)
@@ -207,7 +219,7 @@ def test_next_night_begins_a_story_of_its_own(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
     drifted(database_url, stripe_double, 2)
-    stopped_at(database_url, stripe_double, "events.list")
+    stopped_at(database_url, stripe_double, "events.list", found=2)
     night = reconcile(database_url, stripe_double)
     stripe_double.control.advance(20 * HOUR)
     next_night = reconcile(database_url, stripe_double)

@@ -15,8 +15,8 @@ from sandbox.stripe_double import Control, StripeDouble
 from shared.migrate import migrate, migrations
 from shared.repository import runs
 from shared.version import version
-from tests.builders import apply_all, mirror, reconcile, until
-from tests.integration.witness import count, one
+from tests.builders import apply_all, mirror, reconcile
+from tests.integration.witness import count, once, one
 
 HOUR = 3_600
 README = Path(__file__).parents[2] / "README.md"
@@ -49,14 +49,9 @@ def stopped_at(
     It asks for events while its last windows are still under way.
     """
     stop = threading.Event()
-
-    def stop_it() -> None:
-        waiting = "SELECT count(*) FROM stripe.drifts WHERE spooled IS NOT NULL"
-        with psycopg.connect(url, autocommit=True) as looking:
-            until(lambda: one(looking, waiting) >= found, f"{found} differences are found")
-        stop.set()
-
-    double.control.hook(stop_it, when="before_read", endpoint=endpoint, count=1)
+    waiting = f"SELECT count(*) >= {found} FROM stripe.drifts WHERE spooled IS NOT NULL"  # noqa: S608
+    hook = once(url, waiting, stop.set)
+    double.control.hook(hook, when="before_read", endpoint=endpoint, count=1)
     report = reconcile(url, double, stop=stop, **options)
     double.control.clear_interventions()
     assert report.run.outcome is RunOutcome.INCOMPLETE

@@ -13,7 +13,7 @@ from shared.mirror import Mirror, Outcome
 from shared.repository import runs
 from tests.builders import apply, apply_all, mirror, reconcile, run, until
 from tests.integration import judge
-from tests.integration.witness import count, one, statuses
+from tests.integration.witness import ALL_COMPARED, count, once, one, statuses
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -40,7 +40,8 @@ def subscribed(heart: Mirror, control: Control, number: int) -> list[str]:
 def stop_after_comparing(url: str, double: StripeDouble) -> None:
     """SIGTERM when everything is compared and nothing is repaired."""
     stop = threading.Event()
-    double.control.hook(stop.set, when="before_read", endpoint="events.list", count=1)
+    hook = once(url, ALL_COMPARED, stop.set)
+    double.control.hook(hook, when="before_read", endpoint="events.list", count=1)
     with run(url, double, stop=stop) as stopped:
         report = stopped.execute()
     assert report.run.outcome is RunOutcome.INCOMPLETE

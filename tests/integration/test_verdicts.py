@@ -16,7 +16,7 @@ from reconcile.report.model import Report, RunOutcome, totals
 from reconcile.report.verdict import verdict
 from sandbox.stripe_double import Control, StripeDouble
 from tests.builders import apply, mirror, reconcile, until, world
-from tests.integration.witness import blocked, count, one
+from tests.integration.witness import blocked, count, once, one
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -192,7 +192,9 @@ def test_first_fill_that_was_stopped_is_a_first_fill_still(
     control.create_subscription(events=0)
     control.advance(HOUR)
     stop = threading.Event()
-    control.hook(stop.set, when="before_read", endpoint="events.list", count=1)
+    filled = "SELECT EXISTS (SELECT FROM stripe.customers JOIN stripe.subscriptions ON true)"
+    hook = once(database_url, filled, stop.set)
+    control.hook(hook, when="before_read", endpoint="events.list", count=1)
     stopped = said(reconcile(database_url, stripe_double, stop=stop))
     assert "no existing row was changed; 2 missing rows were inserted" in stopped
     control.clear_interventions()

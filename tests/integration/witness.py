@@ -1,8 +1,11 @@
 """What the database itself tells of what was done to it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
+
+from tests.builders import until
 
 
 def one(connection: psycopg.Connection, query: str, *parameters: Any) -> Any:
@@ -49,6 +52,24 @@ def statuses(connection: psycopg.Connection) -> dict[str, int]:
     """How many subscriptions there are of each status."""
     rows = connection.execute("SELECT status, count(*) FROM stripe.subscriptions GROUP BY 1")
     return {row[0]: row[1] for row in rows}
+
+
+ALL_COMPARED = """
+    SELECT bool_and((counts -> planned.key ->> 'database')::int >= planned.value::int)
+    FROM stripe.runs, jsonb_each_text(planned) AS planned WHERE outcome IS NULL
+"""
+"""Whether the windows of the run under way are done. It asks for events while its last are not."""
+
+
+def once(url: str, condition: str, then: Callable[[], None]) -> Callable[[], None]:
+    """Return a hook that waits until a query says true, and then calls."""
+
+    def hook() -> None:
+        with psycopg.connect(url, autocommit=True) as looking:
+            until(lambda: bool(one(looking, condition)), condition)
+        then()
+
+    return hook
 
 
 def count(connection: psycopg.Connection, table: str, where: str = "true") -> int:

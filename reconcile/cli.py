@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from shared import log
@@ -107,8 +106,9 @@ def _check_output(output: str | None) -> None:
     """Find out before the run that its report could not be written."""
     if output is None:
         return
-    folder = Path(output).absolute().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(output).is_dir():
+    from reconcile.report.output import can_be_written
+
+    if not can_be_written(output):
         raise SettingsError(
             ["--output names no file that can be written; name one in a folder that is there"]
         )

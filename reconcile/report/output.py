@@ -37,8 +37,7 @@ def write(report: Report, totals: Totals, form: str, target: str | None) -> None
         _to_standard_output(lambda stream: render(report, totals, stream))
         return
     path = Path(target).resolve()
-    if path.exists() and not path.is_file():
-        # A device or a pipe: replacing it would put a file in its place.
+    if _is_no_file(path):
         with path.open("w", encoding="utf-8", errors=_ESCAPED) as stream:
             render(report, totals, stream)
         return
@@ -59,6 +58,22 @@ def write(report: Report, totals: Totals, form: str, target: str | None) -> None
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+def can_be_written(target: str) -> bool:
+    """Return whether a report could be written there, as far as can be known before it is."""
+    try:
+        path = Path(target).resolve()
+        if _is_no_file(path):
+            return not path.is_dir() and os.access(path, os.W_OK)
+        return path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)
+    except (OSError, ValueError, RuntimeError):  # no way there, a NUL, a circle of links
+        return False
+
+
+def _is_no_file(path: Path) -> bool:
+    """Say of a device or a pipe that replacing it would put a file in its place."""
+    return path.exists() and not path.is_file()
 
 
 def _to_standard_output(render: Callable[[IO[str]], None]) -> None:

@@ -38,6 +38,7 @@ def write(report: Report, totals: Totals, form: str, target: str | None) -> None
         return
     path = Path(target).resolve()
     if _is_no_file(path):
+        # Replacing a device or a pipe would put a file in its place.
         with path.open("w", encoding="utf-8", errors=_ESCAPED) as stream:
             render(report, totals, stream)
         return
@@ -72,7 +73,7 @@ def can_be_written(target: str) -> bool:
 
 
 def _is_no_file(path: Path) -> bool:
-    """Say of a device or a pipe that replacing it would put a file in its place."""
+    """Return whether there is something else than a file: a device, a pipe or a folder."""
     return path.exists() and not path.is_file()
 
 

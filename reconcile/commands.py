@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 
 from reconcile import replay as by_hand
+from reconcile.account_check import require_same_account
+from reconcile.deadline import TimeLeft, interruptible, unless_stopped
 from reconcile.ending import FAILED, OK
 from reconcile.gate import parse
-from reconcile.identity import require_same_account
 from reconcile.order import Order
 from reconcile.patient import BY_HAND, CONNECT_SECONDS, PatientDatabase
 from reconcile.progress import Display
@@ -24,19 +25,18 @@ from reconcile.report import output
 from reconcile.report.model import Report, Totals, totals
 from reconcile.report.verdict import is_fill, verdict
 from reconcile.run import Run
-from reconcile.time_left import TimeLeft, interruptible, unless_stopped
 from shared import log
-from shared.database import Database
+from shared.database.pool import Database
 from shared.errors import Interrupted, SubscriptionSyncError
 from shared.memory import share_arenas
 from shared.migrate import require_current
 from shared.mirror import Mirror, Outcome
-from shared.rate_limit import RateLimit
 from shared.repository import ledger, runs
 from shared.repository.drifts import CONSEQUENCES
 from shared.settings import ReconcileSettings
-from shared.stripe_api import StripeApi
-from shared.stripe_http import RUN_PATIENCE, StripeHttp
+from shared.stripe.api import StripeApi
+from shared.stripe.http import RUN_PATIENCE, StripeHttp
+from shared.stripe.rate_limit import RateLimit
 
 _log = logging.getLogger("reconcile")
 

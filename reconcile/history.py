@@ -12,14 +12,14 @@ from shared.errors import (
     UnreadableObject,
     WrongAccount,
 )
-from shared.event import Event, decode_event
 from shared.mirror import Outcome
-from shared.mirrored import MirroredObject
+from shared.objects.declaration import MirroredObject
 from shared.repository.account import Account
 from shared.repository.ledger import Entry, Kept
-from shared.stripe_api import ListedEvent
+from shared.stripe.api import ListedEvent
+from shared.stripe.event import Event, decode_event
+from shared.stripe.whose import whose
 from shared.truth import Interval
-from shared.whose import whose
 
 WAITS = "its row waits: what differs from Stripe is not repaired yet"
 """Why an event is no history yet: a run that is refused or stopped must not keep Stripe's own

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from reconcile.time_left import LITTLE, TimeLeft
+from reconcile.deadline import LITTLE, TimeLeft
 from shared import log
-from shared.database import Connection, Database
+from shared.database.pool import Connection, Database
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")

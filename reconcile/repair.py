@@ -9,16 +9,16 @@ from contextlib import closing
 
 from reconcile import gate
 from reconcile.asking import answers
-from reconcile.compare import compare_one
-from reconcile.drift import OBJECTS, drift, fills, settled, spooled
+from reconcile.comparison.compare import compare_one
+from reconcile.comparison.inspector import Inspector
 from reconcile.gate import Limit, Tally
-from reconcile.inspection import Inspector
-from reconcile.journal import Journal
+from reconcile.journal.drift import OBJECTS, drift, fills, settled, spooled
+from reconcile.journal.in_database import RunJournal
+from reconcile.journal.journal import Journal
 from reconcile.patient import PatientDatabase
-from reconcile.run_journal import RunJournal
 from shared import log
 from shared.errors import UnreadableObject
-from shared.mirrored import Held
+from shared.objects.declaration import Held
 from shared.repository import mirror_rows
 from shared.repository.drifts import DriftRow
 

@@ -15,10 +15,10 @@ from shared.errors import (
     StripeError,
     WrongAccount,
 )
-from shared.event import decode_event
 from shared.mirror import Mirror, Outcome, Receipt
 from shared.repository import ledger
 from shared.repository.ledger import Kept
+from shared.stripe.event import decode_event
 
 _log = logging.getLogger(__name__)
 

@@ -10,23 +10,23 @@ from typing import Any
 
 import msgspec
 
-from reconcile.drift import OBJECTS
+from reconcile.account_check import require_same_account
+from reconcile.deadline import TimeLeft
+from reconcile.deliveries import Events
 from reconcile.ending import Ended, Mode, Why, exit_status, reason
-from reconcile.file_journal import FileJournal
 from reconcile.history import words
-from reconcile.identity import require_same_account
-from reconcile.journal import Journal
+from reconcile.journal.drift import OBJECTS
+from reconcile.journal.in_database import RunJournal
+from reconcile.journal.in_file import FileJournal
+from reconcile.journal.journal import Journal
 from reconcile.lease import hold
-from reconcile.missed import Events
 from reconcile.order import Order
 from reconcile.patient import BY_HAND, PATIENCE, PatientDatabase
 from reconcile.progress import Display
 from reconcile.report.model import Conditions, Report, RunFacts, Totals, totals
-from reconcile.run_journal import RunJournal
 from reconcile.stages import Stages
-from reconcile.time_left import TimeLeft
 from shared import log
-from shared.database import Database
+from shared.database.pool import Database
 from shared.errors import (
     DatabaseUnavailable,
     DeadlineReached,
@@ -40,7 +40,7 @@ from shared.errors import (
 from shared.migrate import require_current
 from shared.repository import drifts, ledger, runs
 from shared.repository.account import Account
-from shared.stripe_api import StripeApi
+from shared.stripe.api import StripeApi
 from shared.version import version
 from shared.wording import counted
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import time
 
-from reconcile import compare
 from reconcile.ahead import Ahead
-from reconcile.comparison import Comparison, note
+from reconcile.comparison import compare
+from reconcile.comparison.findings import Inspected
+from reconcile.comparison.inspector import Inspector
+from reconcile.deadline import TimeLeft
+from reconcile.deliveries import Deliveries, Events, Look
 from reconcile.expiry import expire
-from reconcile.inspected import Inspected
-from reconcile.inspection import Inspector
-from reconcile.journal import Journal
-from reconcile.missed import Deliveries, Events, Look
+from reconcile.journal.in_database import RunJournal
+from reconcile.journal.journal import Journal
 from reconcile.order import Order
 from reconcile.patient import PatientDatabase
 from reconcile.progress import COMPARING, Display
 from reconcile.repair import Plan, SecondLook, repair
-from reconcile.run_journal import RunJournal
 from reconcile.streams import Streams
-from reconcile.time_left import TimeLeft
+from reconcile.sweep import Comparison, note
 from shared.errors import ListingBroken, RepairRefused, StripeError, UnknownId
-from shared.mirrored import MirroredObject
-from shared.objects import MIRRORED, SUBSCRIPTION
-from shared.recognition import seed
+from shared.objects.catalogue import MIRRORED, SUBSCRIPTION
+from shared.objects.declaration import MirroredObject
 from shared.repository import fingerprints, mirror_rows
 from shared.repository.account import Account
-from shared.stripe_api import StripeApi
+from shared.stripe.api import StripeApi
+from shared.stripe.recognition import seed
 
 _PULSE = 1.0
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from reconcile.frontier import Frontier, Span
-from reconcile.inspected import Inspected
+from reconcile.comparison.findings import Inspected
+from reconcile.windows.frontier import Frontier, Span
 from shared.errors import DeadlineReached, Interrupted, StripeError
-from shared.mirrored import MirroredObject
+from shared.objects.declaration import MirroredObject
 
 MOST = 16
 """Streams of one object at most: they keep its limit busy up to 0.6 s a page. Each holds about

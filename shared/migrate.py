@@ -18,11 +18,10 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from shared import log, outage
-from shared.database_fault import describe, explained
-from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
-from shared.schema import DEFAULT, Connection, in_schema
-from shared.schema_owner import (
+from shared import log
+from shared.database import outage
+from shared.database.fault import describe, explained
+from shared.database.owner import (
     LEDGER,
     made_tables,
     read_schema,
@@ -30,6 +29,8 @@ from shared.schema_owner import (
     require_there,
     require_whole,
 )
+from shared.database.schema import DEFAULT, Connection, in_schema
+from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ import msgspec
 import psycopg
 
 from shared import log, truth
-from shared.database import Database
-from shared.database_fault import describe
+from shared.database.fault import describe
+from shared.database.pool import Database
 from shared.errors import (
     DatabaseUnavailable,
     ObjectMissing,
@@ -28,17 +28,17 @@ from shared.errors import (
     WrongAccount,
     WrongKey,
 )
-from shared.event import LAST_SECOND, Event
-from shared.left_out import left_out, would_empty
-from shared.mirrored import Content, Held, MirroredObject
+from shared.objects.declaration import Content, Held, MirroredObject
+from shared.objects.left_out import left_out, would_empty
 from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account, claim_account, read_account
 from shared.repository.event_rows import Attempt, apply_if_newer
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Found, Write
-from shared.stripe_api import StripeApi
+from shared.stripe.api import StripeApi
+from shared.stripe.event import LAST_SECOND, Event
+from shared.stripe.whose import Whose, whose
 from shared.truth import Verdict
-from shared.whose import Whose, whose
 
 _log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from psycopg.errors import error_from_result
 from psycopg.generators import execute
 from psycopg.pq import ExecStatus
 
-from shared.columns import Column, Row, Type, Value
-from shared.database_fault import describe
+from shared.database.fault import describe
 from shared.errors import DatabaseUnavailable
-from shared.mirrored import Content, MirroredObject
-from shared.objects import MIRRORED
+from shared.objects.catalogue import MIRRORED
+from shared.objects.column import Column, Row, Type, Value
+from shared.objects.declaration import Content, MirroredObject
 from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account, claim_account
 from shared.repository.event_rows import apply_in_transaction

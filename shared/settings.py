@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
-from shared.database_url import database_url
+from shared.database.url import database_url
 from shared.errors import SettingsError
 from shared.pasted import BLANK, require_clean
 from shared.setting_values import (

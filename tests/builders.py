@@ -16,20 +16,20 @@ import psycopg
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from werkzeug.test import Client, TestResponse
 
+from reconcile.deadline import interruptible, unless_stopped
 from reconcile.gate import parse
 from reconcile.order import Order
 from reconcile.progress import Display
 from reconcile.report.model import Report
 from reconcile.run import Run
-from reconcile.time_left import interruptible, unless_stopped
 from sandbox.stripe_double import Control, StripeDouble, sign
 from shared import log
-from shared.database import Database
-from shared.event import decode_event
+from shared.database.pool import Database
 from shared.mirror import Mirror, Receipt
 from shared.settings import load_webhook
-from shared.stripe_api import StripeApi
-from shared.stripe_http import WEBHOOK_PATIENCE, Patience, StripeHttp
+from shared.stripe.api import StripeApi
+from shared.stripe.event import decode_event
+from shared.stripe.http import WEBHOOK_PATIENCE, Patience, StripeHttp
 from webhook.access_log import RequestLog
 from webhook.app import create_app
 from webhook.readiness import Readiness

@@ -26,9 +26,9 @@ from shared.errors import (
     WrongAccount,
     WrongKey,
 )
-from shared.event import Event
 from shared.mirror import Mirror
 from shared.settings import WebhookSettings
+from shared.stripe.event import Event
 from webhook.readiness import READY_SECONDS, REASONS, Readiness, reason_of
 from webhook.receiver import Fields, Receiver
 

@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from shared import log
-from shared.database import Connection, Database
+from shared.database.pool import Connection, Database
 from shared.errors import (
     ClockWrong,
     DatabaseUnavailable,
@@ -15,11 +15,11 @@ from shared.errors import (
     StripeRefused,
     WrongAccount,
 )
-from shared.key_check import KeyCheck
 from shared.migrate import require_current
 from shared.rehearsal import rehearse
 from shared.repository.account import Account
-from shared.stripe_api import StripeApi
+from shared.stripe.api import StripeApi
+from shared.stripe.key_check import KeyCheck
 
 READY_SECONDS: Final = 2.0
 """How long it may take to say so."""

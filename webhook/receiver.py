@@ -5,9 +5,9 @@ from typing import Final
 
 from shared.circuit import HANGING_SECONDS, Circuit
 from shared.errors import BadSignature, DatabaseUnavailable, StripeError
-from shared.event import Event, decode_event
 from shared.mirror import Mirror, Receipt
 from shared.settings import WebhookSettings
+from shared.stripe.event import Event, decode_event
 from webhook.readiness import Readiness
 from webhook.signature import verify
 

@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(settings: WebhookSettings) -> int:
     """Say whether the service could do its work now: 0 yes, 1 no."""
-    from shared.database import Database
-    from shared.stripe_api import StripeApi
-    from shared.stripe_http import WEBHOOK_PATIENCE, StripeHttp
+    from shared.database.pool import Database
+    from shared.stripe.api import StripeApi
+    from shared.stripe.http import WEBHOOK_PATIENCE, StripeHttp
     from webhook.readiness import REASONS, Readiness
 
     database = Database(

@@ -17,15 +17,15 @@ from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from shared import log
 from shared.circuit import Circuit
-from shared.database import Database
+from shared.database.pool import Database
 from shared.mirror import Mirror
 from shared.settings import WebhookSettings
-from shared.stripe_api import StripeApi
-from shared.stripe_http import WEBHOOK_PATIENCE, StripeHttp
+from shared.stripe.api import StripeApi
+from shared.stripe.http import WEBHOOK_PATIENCE, StripeHttp
 from webhook.access_log import RequestLog
 from webhook.app import ANSWER_SECONDS, create_app
 from webhook.readiness import READY_SECONDS, Readiness
-from webhook.worker import Worker
+from webhook.worker.worker import Worker
 
 GRACEFUL_SECONDS: Final = 8
 """Given to requests in hand at SIGTERM: Docker and Scaleway kill after ten."""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from itertools import islice
 from typing import IO, Any
 
-from reconcile.drift import OBJECTS
+from reconcile.journal.drift import OBJECTS
 from reconcile.report.model import MISSING, Report, Totals, in_order
 from reconcile.report.shown import Printable, amounts, as_text, harmless, time, unit_amount
 from reconcile.report.verdict import is_fill, verdict
-from shared.columns import Type
-from shared.differences import named
+from shared.objects.column import Type
+from shared.objects.difference import named
 from shared.repository.drifts import DriftRow
 from shared.wording import counted
 

@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from reconcile.drift import OBJECTS
-from reconcile.missed import Events
-from shared.differences import named
+from reconcile.deliveries import Events
+from reconcile.journal.drift import OBJECTS
+from shared.objects.difference import named
 from shared.repository.drifts import CONSEQUENCES, DriftRow, Tally
 from shared.repository.ledger import Failed
 

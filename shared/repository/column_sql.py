@@ -6,7 +6,7 @@ as they are (quoted); every value is a parameter.
 
 from __future__ import annotations
 
-from shared.columns import AS_JSON, Column, Type
+from shared.objects.column import AS_JSON, Column, Type
 
 MISSING = Column("missing_in_stripe_since", Type.TIMESTAMP)
 """The mark of a row whose id Stripe does not know; no field of Stripe's."""

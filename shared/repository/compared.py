@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from shared.mirrored import MirroredObject
+from shared.objects.declaration import MirroredObject
 
 
 def is_history(mirrored: MirroredObject, ended: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from psycopg import Connection
 
-from shared.differences import Fields
+from shared.objects.difference import Fields
 
 BATCH = 500
 

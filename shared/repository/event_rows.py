@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from psycopg import Connection
 
-from shared.mirrored import Content, Held, MirroredObject
+from shared.objects.declaration import Content, Held, MirroredObject
 from shared.repository.event_statement import event_text
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Found, as_object

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.columns import AS_JSON, Column
-from shared.mirrored import Items, MirroredObject
-from shared.objects import CUSTOMER, SUBSCRIPTION, TERMINAL_STATUSES
+from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION, TERMINAL_STATUSES
+from shared.objects.column import AS_JSON, Column
+from shared.objects.declaration import Items, MirroredObject
 from shared.repository import column_sql as sql
 from shared.repository import compared
 

@@ -6,8 +6,8 @@ but its JSON: its rows, its change row and what the report says of it follow fro
 
 from __future__ import annotations
 
-from shared.columns import Column, Type
-from shared.mirrored import Items, MirroredObject
+from shared.objects.column import Column, Type
+from shared.objects.declaration import Items, MirroredObject
 from shared.repository import column_sql as sql
 from shared.repository.drifts import LAST_WORD
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 from psycopg import Connection
 
-from shared.columns import Columns, Row
-from shared.differences import Fields
-from shared.mirrored import Content, Held, MirroredObject
+from shared.objects.column import Columns, Row
+from shared.objects.declaration import Content, Held, MirroredObject
+from shared.objects.difference import Fields
 from shared.repository.ledger import Entry
 from shared.repository.statements import statements
 from shared.truth import Interval

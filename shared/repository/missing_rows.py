@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from psycopg import Connection
 
-from shared.mirrored import MirroredObject
+from shared.objects.declaration import MirroredObject
 from shared.repository.drifts import place
 from shared.repository.statements import statements
 

@@ -17,8 +17,8 @@ from psycopg.errors import (
 from psycopg.generators import execute
 from psycopg.pq import ExecStatus, Format
 
+from shared.database.schema import in_schema, schema_of
 from shared.repository.statement import numbered
-from shared.schema import in_schema, schema_of
 
 
 class Prepared:

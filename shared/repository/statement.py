@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from shared.schema import RawCursor
+from shared.database.schema import RawCursor
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from shared.columns import Type
-from shared.mirrored import Items, MirroredObject
+from shared.objects.column import Type
+from shared.objects.declaration import Items, MirroredObject
 from shared.repository import column_sql as sql
 from shared.repository import compared
 from shared.repository.insert_statement import insert_text

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import msgspec
 from psycopg import Connection
 
-from shared.mirrored import Held, MirroredObject
-from shared.recognition import Known
+from shared.objects.declaration import Held, MirroredObject
 from shared.repository.mirror_rows import read_many
 from shared.repository.statement import Statement
 from shared.repository.statements import statements
+from shared.stripe.recognition import Known
 from shared.truth import Interval
 
 

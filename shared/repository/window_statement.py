@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.columns import Column, Type
-from shared.mirrored import MirroredObject
+from shared.objects.column import Column, Type
+from shared.objects.declaration import MirroredObject
 from shared.repository import column_sql as sql
 
 # JSON's null is not the column's, though the decoder would take the one for the other.

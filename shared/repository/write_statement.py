@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.mirrored import Items, MirroredObject
+from shared.objects.declaration import Items, MirroredObject
 from shared.repository import column_sql as sql
 from shared.repository import compared
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import partial
 
 from shared.errors import BadSignature, NotAnEvent, UnreadableObject
-from shared.event import decode_event
-from shared.objects import EVENT_TYPES, MIRRORED
-from shared.page import decode_page
+from shared.objects.catalogue import EVENT_TYPES, MIRRORED
 from shared.repository import mirror_rows
 from shared.repository.mirror_rows import Write
 from shared.setting_values import Secret
+from shared.stripe.event import decode_event
+from shared.stripe.page import decode_page
 from webhook.signature import verify
 
 NOW = 1_790_000_000

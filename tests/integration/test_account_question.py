@@ -11,8 +11,8 @@ import pytest
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import MAIN_ACCOUNT, OTHER_ACCOUNT, Control, StripeDouble
 from shared.errors import KeyRevoked, WrongAccount
-from shared.stripe_api import StripeApi
-from shared.stripe_http import StripeHttp
+from shared.stripe.api import StripeApi
+from shared.stripe.http import StripeHttp
 from tests.builders import QUICK, Endpoint, reconcile, world
 from tests.integration.witness import count, one
 

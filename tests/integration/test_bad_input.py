@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from sandbox.stripe_double import StripeDouble, sign
-from shared.nesting import MOST
+from shared.objects.nesting import MOST
 from tests.builders import SECRET, Endpoint, world
 from tests.integration.witness import count
 

@@ -12,8 +12,8 @@ import pytest
 from reconcile.report.model import RunOutcome, totals
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
-from shared.mirrored import MirroredObject
-from shared.objects import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.declaration import MirroredObject
 from shared.repository import mirror_rows
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from shared.connection import Connections, NoAnswer, _verifying
+from shared.stripe.connection import Connections, NoAnswer, _verifying
 
 BODY = b'{"data": []}' * 1_000
 # Without a time in it: every process that collects these tests names them alike.

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconcile.compare import Listed, compare_window
-from reconcile.drift import drift, tallied
-from reconcile.missed import Events
+from reconcile.comparison.compare import Listed, compare_window
+from reconcile.deliveries import Events
+from reconcile.journal.drift import drift, tallied
 from reconcile.report import as_json
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals
 from sandbox.stripe_double import StripeDouble
-from shared.columns import Column, Concern, Row, Type, Value, canonical_json
-from shared.database import Database
-from shared.mirrored import Content, Held, Items, MirroredObject
+from shared.database.pool import Database
+from shared.objects.column import Column, Concern, Row, Type, Value, canonical_json
+from shared.objects.declaration import Content, Held, Items, MirroredObject
 from shared.repository import mirror_rows
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from reconcile.missed import LOOK_BACK
+from reconcile.deliveries import LOOK_BACK
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror
-from shared.objects import EVENT_TYPES
-from shared.stripe_api import StripeApi
-from shared.stripe_http import StripeHttp
+from shared.objects.catalogue import EVENT_TYPES
+from shared.stripe.api import StripeApi
+from shared.stripe.http import StripeHttp
 from tests.builders import KEY, QUICK, apply_all, mirror, reconcile, run
 from tests.integration.witness import count, one
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared import truth
-from shared.columns import Column, Type
-from shared.mirrored import Content, Held, Items, MirroredObject
-from shared.objects import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.column import Column, Type
+from shared.objects.declaration import Content, Held, Items, MirroredObject
 from shared.repository import mirror_rows
 from shared.repository.event_rows import Attempt, apply_if_newer
 from shared.repository.ledger import Entry

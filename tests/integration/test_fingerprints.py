@@ -8,14 +8,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from reconcile import compare
+from reconcile.comparison import compare
 from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
-from shared.columns import Type
-from shared.mirrored import MirroredObject
-from shared.objects import CUSTOMER, MIRRORED, SUBSCRIPTION
-from shared.recognition import seed
+from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.column import Type
+from shared.objects.declaration import MirroredObject
 from shared.repository import fingerprints, window_rows
+from shared.stripe.recognition import seed
 from tests.builders import ACCESS, apply, mirror, reconcile, world
 from tests.integration.witness import count, one
 

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from sandbox.stripe_double import StripeDouble
-from shared.event import LAST_SECOND
 from shared.mirror import Mirror, Outcome
+from shared.stripe.event import LAST_SECOND
 from tests.builders import apply, apply_all, mirror, reconcile
 from tests.integration.witness import count, one
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from shared.database import Connection, Database
+from shared.database.pool import Connection, Database
 from shared.errors import DatabaseUnavailable
 from tests.builders import until
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconcile.frontier import Frontier
-from reconcile.listing import walk
-from reconcile.windows import Window
+from reconcile.windows.frontier import Frontier
+from reconcile.windows.listing import walk
+from reconcile.windows.window import Window
 from sandbox.stripe_double import StripeDouble
-from shared.objects import CUSTOMER, EVENT_TYPES
-from shared.stripe_api import StripeApi
-from shared.stripe_http import StripeHttp
+from shared.objects.catalogue import CUSTOMER, EVENT_TYPES
+from shared.stripe.api import StripeApi
+from shared.stripe.http import StripeHttp
 from tests.builders import KEY, QUICK
 
 CURSORS = ["empty", "skips_second", "works"]

@@ -13,11 +13,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from reconcile.deadline import TimeLeft
 from reconcile.patient import PatientDatabase
 from reconcile.report.model import Report, RunOutcome
-from reconcile.time_left import TimeLeft
 from sandbox.stripe_double import StripeDouble
-from shared.database import Database
+from shared.database.pool import Database
 from shared.errors import DatabaseUnavailable, Interrupted
 from tests.builders import apply_all, mirror, reconcile, run, until
 from tests.integration.network import Fate, Network, network

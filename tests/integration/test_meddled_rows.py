@@ -5,7 +5,7 @@ import pytest
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
-from shared.database import Database
+from shared.database.pool import Database
 from shared.mirror import Outcome
 from tests import builders
 from tests.builders import apply, mirror, reconcile

@@ -12,13 +12,13 @@ import msgspec
 import psycopg
 import pytest
 
-from reconcile.compare import Unheld
-from reconcile.drift import drift, missing, settled
+from reconcile.comparison.compare import Unheld
+from reconcile.journal.drift import drift, missing, settled
 from shared.errors import UnreadableObject
-from shared.mirrored import MirroredObject
-from shared.objects import CUSTOMER, SUBSCRIPTION
+from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.declaration import MirroredObject
+from shared.objects.shape import is_whole, prepare
 from shared.repository import drifts, mirror_rows, missing_rows
-from shared.shape import is_whole, prepare
 from shared.truth import Interval
 from tests.builders import ACCESS
 from tests.integration.test_declaration import BODY as PARCEL_BODY

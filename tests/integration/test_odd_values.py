@@ -10,9 +10,9 @@ import pytest
 from reconcile.report import as_json, as_text
 from reconcile.report.model import RunOutcome, totals
 from sandbox.stripe_double import StripeDouble
-from shared.columns import Column, Type
 from shared.mirror import Outcome
-from shared.objects import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.column import Column, Type
 from shared.repository import column_sql, mirror_rows
 from shared.repository.event_rows import apply_if_newer
 from shared.repository.ledger import Entry

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 from reconcile import expiry, replay
+from reconcile.deadline import TimeLeft
 from reconcile.expiry import expire
 from reconcile.patient import PatientDatabase
-from reconcile.time_left import TimeLeft
 from sandbox.stripe_double import StripeDouble
-from shared.database import Database
+from shared.database.pool import Database
 from shared.mirror import Outcome
 from shared.repository import ledger
 from tests.builders import apply, event, mirror, reconcile

@@ -11,14 +11,14 @@ import pytest
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
-from shared.database import Database, conninfo
+from shared.database.pool import Database, conninfo
 from shared.mirror import Mirror, Outcome
-from shared.objects import MIRRORED
+from shared.objects.catalogue import MIRRORED
 from shared.repository.event_statement import event_text
 from shared.repository.statement import Statement, numbered
 from shared.repository.statements import statements
-from shared.stripe_api import StripeApi
-from shared.stripe_http import WEBHOOK_PATIENCE, StripeHttp
+from shared.stripe.api import StripeApi
+from shared.stripe.http import WEBHOOK_PATIENCE, StripeHttp
 from tests.builders import KEY, apply, event, reconcile, until
 
 WHOLE = {"boundaries", "number", "newest"}

@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
-from shared.database import Database
+from shared.database.pool import Database
 from shared.migrate import migrate
 from tests.builders import apply, mirror, reconcile
 from tests.integration.pooling import Pooler, pooler

@@ -8,8 +8,8 @@ import pytest
 
 from sandbox.stripe_double import StripeDouble
 from shared.errors import Interrupted, StripeUnavailable
-from shared.rate_limit import RateLimit
-from shared.stripe_http import Patience, StripeHttp
+from shared.stripe.http import Patience, StripeHttp
+from shared.stripe.rate_limit import RateLimit
 from tests.builders import KEY
 
 PATIENCE = Patience(attempts=20, read_seconds=5.0, first_pause=0.02, longest_pause=0.2)

@@ -11,8 +11,8 @@ import pytest
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
-from shared.mirrored import Content, MirroredObject
-from shared.objects import CUSTOMER, SUBSCRIPTION
+from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.declaration import Content, MirroredObject
 from shared.repository import mirror_rows
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval

@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from reconcile.file_journal import FileJournal
+from reconcile.journal.in_file import FileJournal
+from reconcile.journal.spool import SortedSpool
 from reconcile.report.model import Report, RunOutcome, totals
 from reconcile.report.output import RENDERERS
-from reconcile.sorted_spool import SortedSpool
 from sandbox.stripe_double import StripeDouble
 from shared.repository import drifts, runs
 from shared.repository.drifts import CONSEQUENCES, Customer, DriftRow

@@ -8,7 +8,7 @@ import pytest
 
 from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
-from shared.objects import MIRRORED
+from shared.objects.catalogue import MIRRORED
 from tests.builders import reconcile
 from tests.integration.witness import one
 

@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
-from shared.database import Database
+from shared.database.pool import Database
 from shared.errors import DatabaseUnavailable, WrongAccount
 from shared.mirror import Outcome
 from shared.repository import ledger

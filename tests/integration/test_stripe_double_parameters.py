@@ -24,7 +24,7 @@ from stripe.params.v2.core import EventRetrieveParams as ThinEventRetrieveParams
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
 from sandbox.stripe_double.parameters import PARAMETERS
-from shared.event import decode_event
+from shared.stripe.event import decode_event
 from tests.builders import mirror, reconcile
 
 DECLARED: dict[str, Any] = {

@@ -7,10 +7,10 @@ import pytest
 
 from sandbox.stripe_double import StripeDouble
 from shared.errors import ObjectMissing, StripeUnreadable
-from shared.objects import CUSTOMER
-from shared.stripe_api import StripeApi
-from shared.stripe_clock import StripeClock
-from shared.stripe_http import Patience, StripeHttp
+from shared.objects.catalogue import CUSTOMER
+from shared.stripe.api import StripeApi
+from shared.stripe.clock import StripeClock
+from shared.stripe.http import Patience, StripeHttp
 from tests.builders import KEY, QUICK
 
 IN_2099 = 4_070_908_800

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from sandbox.stripe_double import Control, StripeDouble
-from shared.event import decode_event
 from shared.mirror import Mirror, Outcome
+from shared.stripe.event import decode_event
 from tests.builders import Endpoint, apply, apply_all, mirror, reconcile, world
 from tests.integration.witness import count, one
 

@@ -9,7 +9,7 @@ from reconcile import cli
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
 from shared.errors import StripeRefused
-from shared.stripe_http import Patience
+from shared.stripe.http import Patience
 from tests.builders import KEY, reconcile, world
 from tests.integration.witness import count, one
 

@@ -56,7 +56,7 @@ COMPARED = (
         "a run waits for statements that do not know yet that it begins",
         (
             Patch(
-                "reconcile/run_journal.py",
+                "reconcile/journal/in_database.py",
                 "        while writers and time.monotonic() < until:\n",
                 "        while False and time.monotonic() < until:\n",
             ),
@@ -89,7 +89,7 @@ COMPARED = (
         "what a look finds equal is repaired no more, whatever its list had said",
         (
             Patch(
-                "reconcile/run_journal.py",
+                "reconcile/journal/in_database.py",
                 "            if found.again is not None and not rows:\n",
                 "            if found.again is not None and rows:\n",
             ),
@@ -128,7 +128,7 @@ COMPARED = (
         "the cursor through the event list is never beyond what the list has shown",
         (
             Patch(
-                "reconcile/missed.py",
+                "reconcile/deliveries.py",
                 "            until = newest or self._until\n",
                 "            until = self._until\n",
             ),
@@ -139,7 +139,7 @@ COMPARED = (
         "a cursor that lies ahead of Stripe's time is not believed",
         (
             Patch(
-                "reconcile/missed.py",
+                "reconcile/deliveries.py",
                 "None if reached is None or reached > until else reached\n",
                 "reached\n",
             ),
@@ -148,7 +148,7 @@ COMPARED = (
     ),
     Mutant(
         "each look at the event list begins a day before what the last one was shown",
-        (Patch("reconcile/missed.py", "LOOK_BACK = 26 * 3600\n", "LOOK_BACK = 3600\n"),),
+        (Patch("reconcile/deliveries.py", "LOOK_BACK = 26 * 3600\n", "LOOK_BACK = 3600\n"),),
         (_LIST,),
     ),
     Mutant(
@@ -177,7 +177,7 @@ COMPARED = (
         "a look that goes on from another's is made again from before that",
         (
             Patch(
-                "reconcile/missed.py",
+                "reconcile/deliveries.py",
                 "            if progress.before.get(EVENTS):\n",
                 "            if False and progress.before.get(EVENTS):\n",
             ),

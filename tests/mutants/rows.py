@@ -55,7 +55,7 @@ ROWS = (
         "what only says that it is deleted is asked for",
         (
             Patch(
-                "reconcile/compare.py",
+                "reconcile/comparison/compare.py",
                 "    return mirrored.is_emptied(row.row)\n",
                 "    return mirrored.is_deleted(row.row)\n",
             ),
@@ -64,7 +64,7 @@ ROWS = (
     ),
     Mutant(
         "no plan reads a table from end to end",
-        (Patch("shared/database.py", " -c enable_seqscan=off", ""),),
+        (Patch("shared/database/pool.py", " -c enable_seqscan=off", ""),),
         (_PLANS,),
     ),
 )

@@ -207,7 +207,7 @@ MUTANTS = (
         "items beyond the embedded ones are asked for (has_more)",
         (
             Patch(
-                "shared/mirrored.py",
+                "shared/objects/declaration.py",
                 "if one.items is None or one.items.has_more:",
                 "if one.items is None:",
             ),
@@ -218,7 +218,7 @@ MUTANTS = (
         "an object and items that were read apart are of one state",
         (
             Patch(
-                "shared/stripe_api.py",
+                "shared/stripe/api.py",
                 "            if mirrored.decode(again.body, items) == whole:\n",
                 "            if again == again:\n",
             ),
@@ -227,14 +227,14 @@ MUTANTS = (
     ),
     Mutant(
         "ended subscriptions are listed too (status=all)",
-        (Patch("shared/objects.py", '    list_parameters={"status": "all"},\n', ""),),
+        (Patch("shared/objects/catalogue.py", '    list_parameters={"status": "all"},\n', ""),),
         (_RECONCILE,),
     ),
     Mutant(
         "a row that a list leaves out is asked for before anything is said",
         (
             Patch(
-                "reconcile/inspection.py",
+                "reconcile/comparison/inspector.py",
                 "        for name in comparison.absent:\n"
                 "            if name not in moved:\n"
                 "                questions.setdefault(name, (False,"
@@ -264,7 +264,7 @@ MUTANTS = (
         "a run with the key of another account stops (by the account's id)",
         (
             Patch(
-                "shared/key_check.py",
+                "shared/stripe/key_check.py",
                 "    if ours.id is not None and account_id is not None"
                 " and ours.id != account_id:\n",
                 "    if ours.id != ours.id:\n",
@@ -276,7 +276,7 @@ MUTANTS = (
         "a run with the key of another mode stops",
         (
             Patch(
-                "shared/key_check.py",
+                "shared/stripe/key_check.py",
                 "    if ours.livemode != stripe.livemode:\n",
                 "    if ours.livemode != ours.livemode:\n",
             ),
@@ -285,14 +285,18 @@ MUTANTS = (
     ),
     Mutant(
         "a key that knows none of the newest rows is another account's",
-        (Patch("reconcile/identity.py", "        _probe(database, stripe)\n", "        pass\n"),),
+        (
+            Patch(
+                "reconcile/account_check.py", "        _probe(database, stripe)\n", "        pass\n"
+            ),
+        ),
         (_RECONCILE,),
     ),
     Mutant(
         "an event of another mode is refused",
         (
             Patch(
-                "shared/whose.py",
+                "shared/stripe/whose.py",
                 "    if event.livemode != ours.livemode:\n",
                 "    if event.livemode != event.livemode:\n",
             ),
@@ -314,7 +318,7 @@ MUTANTS = (
         "a body is recognised by its hash (here: by its length)",
         (
             Patch(
-                "shared/recognition.py",
+                "shared/stripe/recognition.py",
                 "_hash(view[start : (end := start + one.length)], unsigned) == one.hash",
                 "(end := start + one.length) > 0",
             ),
@@ -325,7 +329,7 @@ MUTANTS = (
         "a row that was written while its page was listed is asked for",
         (
             Patch(
-                "reconcile/sides.py",
+                "reconcile/comparison/sides.py",
                 "if row.revision != known.revision and name in listed:",
                 "if row.revision < 0 and name in listed:",
             ),
@@ -336,7 +340,7 @@ MUTANTS = (
         "a list speaks for a row in a wrong place, too, only where the row is older",
         (
             Patch(
-                "reconcile/inspection.py",
+                "reconcile/comparison/inspector.py",
                 "not truth.speaks_for(as_of, row.as_of):\n                doubtful.append(name)\n",
                 "row is None:\n                doubtful.append(name)\n",
             ),
@@ -347,7 +351,7 @@ MUTANTS = (
         "no single answer tells what time it is at Stripe",
         (
             Patch(
-                "shared/stripe_clock.py",
+                "shared/stripe/clock.py",
                 "            if is_far and (before is None or abs(reading - before) > _DAY):\n",
                 "            if is_far and before == -1:\n",
             ),
@@ -358,7 +362,7 @@ MUTANTS = (
         "a portion of a window ends where its questions end, also within a page",
         (
             Patch(
-                "reconcile/inspection.py",
+                "reconcile/comparison/inspector.py",
                 "        return is_full\n",
                 "        return len(asked) >= _MOST_ASKED\n",
             ),

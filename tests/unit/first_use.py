@@ -12,10 +12,12 @@ from functools import partial
 
 import msgspec
 
-from shared import event, stripe_list, stripe_refusal
 from shared.errors import UnreadableObject
-from shared.mirrored import MirroredObject
-from shared.objects import MIRRORED
+from shared.objects.catalogue import MIRRORED
+from shared.objects.declaration import MirroredObject
+from shared.stripe import event
+from shared.stripe import lists as stripe_list
+from shared.stripe import refusal as stripe_refusal
 
 THREADS = 8
 PAGE = b'{"data": [{"id": "a", "created": 1, "type": "b"}], "has_more": false}'

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
 
-from reconcile.frontier import ROWS, Frontier, Span
-from reconcile.windows import Window
-from shared.stripe_api import MOST_REPEATED
+from reconcile.windows.frontier import ROWS, Frontier, Span
+from reconcile.windows.window import Window
+from shared.stripe.api import MOST_REPEATED
 
 PAGE = 100
 STREAMS = 16
@@ -88,7 +88,7 @@ class Night:
                 heapq.heappush(events, (slot - GAP + self.latency, number, walk))
 
     def _page(self, walk: Walk) -> bool:
-        """List one page as reconcile/listing.py does; True where the span ends with it."""
+        """List one page as reconcile/windows/listing.py does; True where the span ends with it."""
         self.requests += 1
         walk.pages += 1
         if walk.cursor is None:

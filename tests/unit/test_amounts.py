@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from reconcile.amounts import Amounts, NotComputed
-from reconcile.compare import compare_one
-from reconcile.consequence import consequence, monthly_amounts, of_missing
+from reconcile.comparison.amounts import Amounts, NotComputed
+from reconcile.comparison.compare import compare_one
+from reconcile.comparison.consequence import consequence, monthly_amounts, of_missing
 from reconcile.report.as_text import _NOT_COMPUTED
-from shared.objects import SUBSCRIPTION
-from shared.shape import prepare
+from shared.objects.catalogue import SUBSCRIPTION
+from shared.objects.shape import prepare
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 

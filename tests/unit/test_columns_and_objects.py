@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.columns import canonical_json
 from shared.errors import UnreadableObject
-from shared.mirrored import Content, Held
-from shared.objects import CUSTOMER, SUBSCRIPTION
-from shared.page import decode_page
+from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.column import canonical_json
+from shared.objects.declaration import Content, Held
+from shared.stripe.page import decode_page
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 

@@ -1,9 +1,9 @@
 """Two sides of a window: what agrees, what differs, and what a list may not speak of."""
 
-from reconcile.compare import Listed, compare_one, compare_window
+from reconcile.comparison.compare import Listed, compare_one, compare_window
 from shared import truth
-from shared.mirrored import Content
-from shared.objects import CUSTOMER, SUBSCRIPTION
+from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.declaration import Content
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 

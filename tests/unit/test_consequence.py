@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from reconcile.amounts import NOTHING
-from reconcile.compare import Difference, compare_one
-from reconcile.consequence import consequence, ends_access, monthly_amounts
-from shared.mirrored import Held
-from shared.objects import CUSTOMER, SUBSCRIPTION
+from reconcile.comparison.amounts import NOTHING
+from reconcile.comparison.compare import Difference, compare_one
+from reconcile.comparison.consequence import consequence, ends_access, monthly_amounts
+from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.declaration import Held
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 

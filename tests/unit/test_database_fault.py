@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from shared.database_fault import describe, unreachable
+from shared.database.fault import describe, unreachable
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
 

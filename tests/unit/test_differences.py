@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from shared.columns import Column, Columns, Type
-from shared.differences import between_items, between_rows
+from shared.objects.column import Column, Columns, Type
+from shared.objects.difference import between_items, between_rows
 
 COLUMNS = Columns(
     "thing",

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotAnEvent, UnreadableObject
-from shared.event import LAST_SECOND, decode_event
-from shared.objects import CUSTOMER, EVENT_TYPES, SUBSCRIPTION
+from shared.objects.catalogue import CUSTOMER, EVENT_TYPES, SUBSCRIPTION
+from shared.stripe.event import LAST_SECOND, decode_event
 from shared.truth import Interval
 from tests.unit.bodies import subscription
 

@@ -18,7 +18,7 @@ from tests.unit.test_house import ROOT, modules, tree
 TIMES = 20
 """Of the old code three in ten ended (Python 3.11; one in ten on 3.12)."""
 
-MADE_WITH_ITS_OBJECT = Path("shared/mirrored.py")
+MADE_WITH_ITS_OBJECT = Path("shared/objects/declaration.py")
 """Its decoders are made when an object is declared, which is at import."""
 
 

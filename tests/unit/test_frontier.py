@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.frontier import STRIPE_BEGAN, Frontier, Span
-from reconcile.windows import Window
+from reconcile.windows.frontier import STRIPE_BEGAN, Frontier, Span
+from reconcile.windows.window import Window
 
 MANY = 100
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import NotAnEvent, UnreadableObject
-from shared.event import decode_event
-from shared.objects import SUBSCRIPTION
+from shared.objects.catalogue import SUBSCRIPTION
+from shared.stripe.event import decode_event
 from tests.fuzz import seeds, targets
 
 JSON = st.recursive(

@@ -10,8 +10,8 @@ from gunicorn.http import RequestParser  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.incoming import MAX_HEAD, Incoming, Refused, Request
 from webhook.service import LIMITS
+from webhook.worker.incoming import MAX_HEAD, Incoming, Refused, Request
 
 MOST = 1_000
 HOST = b"Host: x\r\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.nesting import MOST, cut, is_too_deep
+from shared.objects.nesting import MOST, cut, is_too_deep
 
 _texts = st.text(string.printable + '"\\[]{}é\0', max_size=8)
 _values = st.recursive(

@@ -5,7 +5,7 @@ import math
 import psycopg
 import pytest
 
-from shared.outage import BRIEFLY, in_use, of_connecting
+from shared.database.outage import BRIEFLY, in_use, of_connecting
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
 ONCE = 0.0

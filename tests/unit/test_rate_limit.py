@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.rate_limit import RateLimit
+from shared.stripe.rate_limit import RateLimit
 
 
 @dataclass

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UnreadableObject
-from shared.objects import CUSTOMER, SUBSCRIPTION
-from shared.page import Memory, Page, decode_page
-from shared.recognition import Known, recognise, seed
+from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.stripe.page import Memory, Page, decode_page
+from shared.stripe.recognition import Known, recognise, seed
 from tests.unit.bodies import subscription
 
 SEED = -(2**62) + 7

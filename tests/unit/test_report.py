@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconcile.drift import tallied
-from reconcile.missed import Events
+from reconcile.deliveries import Events
+from reconcile.journal.drift import tallied
 from reconcile.report import as_json, as_text, shown
 from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, totals
 from shared.repository.drifts import Customer, DriftRow

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from reconcile.compare import compare_one
-from reconcile.drift import drift, settled, tallied
-from reconcile.missed import Events
+from reconcile.comparison.compare import compare_one
+from reconcile.deliveries import Events
+from reconcile.journal.drift import drift, settled, tallied
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals
 from reconcile.report.output import RENDERERS
-from shared.columns import Column, Columns, Row, Type, Value
-from shared.mirrored import Content, Held, MirroredObject
-from shared.objects import MIRRORED
+from shared.objects.catalogue import MIRRORED
+from shared.objects.column import Column, Columns, Row, Type, Value
+from shared.objects.declaration import Content, Held, MirroredObject
 from shared.repository.drifts import Customer, DriftRow
 from shared.repository.ledger import Failed
 from shared.truth import Interval

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
+from shared.database.schema import in_schema
 from shared.migrate import migrations, roles
-from shared.objects import MIRRORED
+from shared.objects.catalogue import MIRRORED
 from shared.repository.event_statement import event_text
 from shared.repository.statements import statements
-from shared.schema import in_schema
 from shared.setting_values import schema_name
 
 TEXTS = {

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import StripeUnreadable
-from shared.stripe_clock import StripeClock
+from shared.stripe.clock import StripeClock
 from shared.truth import Interval
 
 NOW = 1_795_000_000

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from reconcile.time_left import interruptible, unless_stopped
+from reconcile.deadline import interruptible, unless_stopped
 from shared.errors import Interrupted
 
 

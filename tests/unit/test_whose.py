@@ -6,9 +6,9 @@ from typing import Any, Literal
 import pytest
 
 from shared.errors import NotAnEvent, WrongAccount
-from shared.event import decode_event
 from shared.repository.account import Account
-from shared.whose import Whose, whose
+from shared.stripe.event import decode_event
+from shared.stripe.whose import Whose, whose
 from tests.unit.test_event import ENVELOPE, THIN, body
 
 OURS, OTHER = "acct_1Ours", "acct_1Other"

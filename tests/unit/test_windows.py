@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.windows import Window, joined, without
+from reconcile.windows.window import Window, joined, without
 
 seconds = st.integers(0, 60)
 windows = st.tuples(seconds, seconds).map(lambda pair: Window(min(pair), max(pair)))

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 import pytest
 from gunicorn.config import Config  # type: ignore[import-untyped]
 
-from webhook.incoming import Incoming
-from webhook.room import Room
-from webhook.sender import Sender, State
-from webhook.worker import Worker
+from webhook.worker.incoming import Incoming
+from webhook.worker.room import Room
+from webhook.worker.sender import Sender, State
+from webhook.worker.worker import Worker
 
 WITHOUT_EPOLL = """
 import select

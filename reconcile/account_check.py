@@ -1,0 +1,63 @@
+"""Whose database, whose key: a run of the wrong one stops before it compares anything."""
+
+from __future__ import annotations
+
+from reconcile.patient import PatientDatabase
+from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
+from shared.objects.catalogue import MIRRORED
+from shared.repository import mirror_rows
+from shared.repository.account import Account, claim_account, read_account
+from shared.stripe.api import StripeApi
+from shared.stripe.key_check import require_same_id, require_same_mode
+
+_PROBES = 5
+
+_ACCOUNT_SECONDS = 5.0
+"""What the account's id, which a run can do without, may cost of its time."""
+
+
+def require_same_account(database: PatientDatabase, stripe: StripeApi, *, claim: bool) -> Account:
+    """Return the account that both sides belong to. Raises WrongAccount.
+
+    The mode is told by the key itself. The account's id needs a permission that a restricted key
+    may lack, and Stripe may answer anything else in its place. So rows of the database vouch for
+    it too: a subscription never vanishes from Stripe, and a key that knows none of the newest ones
+    is another account's. `claim`: enter whose database this is, where that is not known yet.
+    """
+    held = database.read(read_account)
+    if held is not None:
+        require_same_mode(held, stripe)
+    account_id = stripe.account_id(_ACCOUNT_SECONDS)
+    known = held.id if held else None
+    if held is not None:
+        require_same_id(held, account_id)
+    if known is None or account_id is None:
+        _probe(database, stripe)
+    account = Account(account_id or known, stripe.livemode)
+    if claim and (held is None or (held.id is None and account_id is not None)):
+        return database.read(lambda connection: claim_account(connection, account))
+    return account
+
+
+def _probe(database: PatientDatabase, stripe: StripeApi) -> None:
+    """Ask Stripe for the newest rows; at least one of them must be known to it."""
+    for mirrored in reversed(MIRRORED):
+        ids = database.read(
+            lambda connection, mirrored=mirrored: mirror_rows.newest_ids(  # type: ignore[misc]
+                connection, mirrored, _PROBES
+            )
+        )
+        for object_id in ids:
+            try:
+                stripe.retrieve(mirrored, object_id)
+            except ObjectMissing:
+                continue
+            except UnreadableObject:
+                return
+            return
+        if ids:
+            raise WrongAccount(
+                f"this key's account knows none of {', '.join(ids)}, which the database holds:"
+                " it is the key of another account, or that account's data was deleted:"
+                " then begin with an empty database"
+            )

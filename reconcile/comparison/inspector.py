@@ -1,0 +1,400 @@
+"""Look at one window, or at one object, on both sides. Reads only; threads share the inspector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from reconcile.comparison.compare import (
+    Difference,
+    Unheld,
+    compare_one,
+    compare_window,
+    may_be_absent,
+)
+from reconcile.comparison.consequence import grants
+from reconcile.comparison.findings import Inspected, is_at, is_listed_in
+from reconcile.comparison.sides import never_listed, put_back, sides, take_recognised, unrecognised
+from reconcile.patient import PatientDatabase
+from reconcile.windows.frontier import Span
+from reconcile.windows.listing import Step, walk
+from reconcile.windows.misplaced import Misplaced
+from reconcile.windows.window import Window
+from shared import truth
+from shared.errors import (
+    DeadlineReached,
+    Interrupted,
+    ObjectMissing,
+    StripeError,
+    UnreadableObject,
+)
+from shared.objects.catalogue import SUBSCRIPTION
+from shared.objects.declaration import Content, Held, MirroredObject
+from shared.repository import mirror_rows, window_rows
+from shared.repository.window_rows import WindowRows
+from shared.stripe.api import StripeApi
+from shared.stripe.page import Memory
+from shared.stripe.recognition import Known
+from shared.truth import Interval
+
+MOST_PAGES = 20
+"""Pages after which a window is kept and its rest becomes a window of its own."""
+
+_MOST_FOUND = 400
+"""Differences after which a window is kept in the same way: they are what a run holds in memory."""
+
+_MOST_ASKED = 50
+"""Questions after which a window's rest becomes a window of its own: each costs a request."""
+
+
+class Looked(NamedTuple):
+    """Both sides of one object. `as_of`: when Stripe's was true; `difference`: None if none."""
+
+    held: Held | None
+    content: Content | None
+    as_of: Interval
+    difference: Difference | None
+
+
+Questions = dict[str, tuple[bool, int]]
+"""What must be asked for: whether a list names it, and its `created`."""
+
+
+class Inspector:
+    """Compares Stripe with the database; `grace` in seconds."""
+
+    def __init__(
+        self,
+        database: PatientDatabase,
+        stripe: StripeApi,
+        *,
+        grace: int,
+        access: frozenset[str],
+        seed: int,
+        recall: bool,
+        still: Callable[[], None],
+        is_enough: Callable[[], bool],
+    ) -> None:
+        """`still` may stop the run between two questions; `is_enough` ends a window early.
+
+        `seed` is that of the fingerprints; without `recall` every field of every object is
+        compared.
+        """
+        self._database = database
+        self._stripe = stripe
+        self._grace = grace
+        self._access = access
+        self._seed = seed
+        self._recall = recall
+        self._still = still
+        self._is_enough = is_enough
+        self._misplaced = Misplaced()
+
+    def window(self, mirrored: MirroredObject, span: Span) -> Inspected:
+        """Compare a span, or as much of its upper part as is enough for one time.
+
+        The rows are read before Stripe is asked, so each difference may be written at the revision
+        that was read. Raises StripeUnavailable, StripeRefused, StripeUnreadable, ListingBroken,
+        DatabaseUnavailable.
+        """
+        rows = self._database.read(
+            lambda connection: window_rows.read_window(
+                connection, mirrored, span.gte, span.lt, seed=self._seed, recall=self._recall
+            )
+        )
+        known = rows.known.keys() | rows.rows.keys() | rows.odd.keys()
+        unlisted = never_listed(mirrored, rows)
+        memory = Memory(rows.known.copy(), self._seed) if known else None
+        found = Inspected(mirrored=mirrored, window=Window(span.lt, span.lt))
+        asked: Questions = {}
+        begun: int | None = None
+        try:
+            for number, step in enumerate(walk(self._stripe, mirrored, span, memory), 1):
+                begun = step.asked if begun is None else begun
+                if self._take_in(found, rows, step, asked, known) or self._is_enough():
+                    break
+                is_full = number >= MOST_PAGES or found.differences >= _MOST_FOUND
+                left = len(rows.known) + len(rows.rows.keys() - unlisted)
+                if step.floor < step.ceiling and (is_full or span.may_leave(left)):
+                    break
+        except (StripeError, Interrupted, DeadlineReached) as error:
+            # Near the deadline there is no answer any more; what came before it stands.
+            is_over = self._is_enough() or not isinstance(error, StripeError)
+            if not is_over or asked or found.window.gte >= found.window.lt:
+                raise
+        assert begun is not None
+        found.tell_unreadable()
+        for object_id, (is_listed, _) in asked.items():
+            self._still()
+            is_new = is_listed and object_id not in known
+            if is_listed:
+                self._misplaced.note_listed(mirrored, object_id)
+            self._ask(found, object_id, is_listed=is_listed, is_new=is_new, begun=begun)
+        return found
+
+    def _take_in(
+        self,
+        found: Inspected,
+        rows: WindowRows,
+        step: Step,
+        asked: Questions,
+        known: AbstractSet[str],
+    ) -> bool:
+        """Compare a step, and return whether the window ends with it.
+
+        Each question costs a request, and a window is kept whole or not at all. So it ends where
+        the questions are enough, within a step if need be: one that is full of them would never
+        be done before the deadline.
+        """
+        before = rows.copy()
+        look, questions = self._compared(found.mirrored, rows, step, known)
+        room = _MOST_ASKED - len(asked)
+        is_full = len(questions) >= room
+        if len(questions) > room:
+            newest = sorted((created for _, created in questions.values()), reverse=True)
+            floor = newest[max(room, 1) - 1] + 1
+            if floor >= step.ceiling and asked:
+                return True
+            if (floor := min(floor, step.ceiling - 1)) > step.floor:
+                step = step.above(floor)
+                look, questions = self._compared(found.mirrored, before, step, known)
+        found.add(look)
+        found.window = Window(step.floor, found.window.lt)
+        for name, question in questions.items():
+            # What a list names after all, at another `created` than its row's, is not left out.
+            if question[0] or name not in asked:
+                asked[name] = question
+        for name in self._misplaced.note(look, known):
+            if name in asked and not asked[name][0]:
+                del asked[name]
+        return is_full
+
+    def _compared(
+        self, mirrored: MirroredObject, rows: WindowRows, step: Step, known: AbstractSet[str]
+    ) -> tuple[Inspected, Questions]:
+        """Compare one step without asking; returns too what must be asked for."""
+        created = mirrored.decoded.index["created"]
+        access = self._access if mirrored is SUBSCRIPTION else frozenset[str]()
+        counts = take_recognised(rows, step, access)
+        overtaken: list[Known] = []
+        if names := unrecognised(rows, step):
+            again = self._database.read(
+                lambda connection: window_rows.read_again(connection, mirrored, names, self._seed)
+            )
+            overtaken = put_back(mirrored, rows, again, names, step)
+            counts["database"] += len(overtaken)
+            counts["granting"] += sum(known.status in access for known in overtaken)
+        found, held, listed, unheld = sides(mirrored, rows, step, access)
+        for name in self._misplaced.done(mirrored, held) - listed.keys():
+            del held[name]
+            found.counts["database"] -= 1
+        found.counts.update(counts)
+        found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
+        questions: Questions = {}
+        doubtful = [one.id for one in overtaken if one.id in unheld]
+        doubtful += self._strangers(found, unheld, step, known, doubtful)
+        for name in doubtful:
+            questions[name] = True, int(unheld.pop(name).one.created or 0)
+        comparison = compare_window(mirrored, held, listed)
+        found.counts["in_sync"] += comparison.in_sync
+        for difference in comparison.differences:
+            found.sort(difference, step.asked, self._grace)
+        for one in unheld.values():
+            found.sort_unheld(one, step.asked, self._grace)
+        for name in comparison.doubtful:
+            questions[name] = True, int(listed[name].content.row[created] or 0)
+        moved = self._moved(mirrored, comparison.absent, step)
+        for name in comparison.absent:
+            if name not in moved:
+                questions.setdefault(name, (False, mirrored.created(held[name].row) or 0))
+        return found, questions
+
+    def _strangers(
+        self,
+        found: Inspected,
+        unheld: dict[str, Unheld],
+        step: Step,
+        known: AbstractSet[str],
+        besides: list[str],
+    ) -> list[str]:
+        """Compare what is listed here but has its row in another window, or has only just got one.
+
+        A row's `created` may have drifted like any other field. The rows are read after the page,
+        and yet it may replace them where it speaks for them: whatever was written in between is
+        then of a snapshot that had ended ten minutes before the page was asked for. Returns the
+        others, which must be asked for, as those `besides` are.
+        """
+        names = list(unheld.keys() - set(besides))
+        if not names:
+            return []
+        mirrored = found.mirrored
+        rows = self._database.read(
+            lambda connection: mirror_rows.read_many(connection, mirrored, names)
+        )
+        doubtful: list[str] = []
+        for name, row in rows.items():
+            one, as_of = unheld[name]
+            content = mirrored.content(one, checked=False)
+            difference = compare_one(mirrored, name, row, content, as_of)
+            if difference is not None and not truth.speaks_for(as_of, row.as_of):
+                doubtful.append(name)
+                continue
+            del unheld[name]
+            if name not in known:
+                self._count_stranger(found, row, step.window)
+            if difference is None:
+                found.counts["in_sync"] += 1
+            else:
+                found.sort(difference, step.asked, self._grace)
+        return doubtful
+
+    def _moved(self, mirrored: MirroredObject, absent: list[str], step: Step) -> set[str]:
+        """Return the absent rows that another window should list, by what was recorded of them.
+
+        Where none has, they are `unlisted`.
+        """
+        if not absent:
+            return set()
+        recorded = self._database.read(
+            lambda connection: mirror_rows.recorded_created(connection, mirrored, absent)
+        )
+        return self._misplaced.expect(mirrored, recorded, step.window, step.asked)
+
+    def unlisted(self, mirrored: MirroredObject) -> Iterator[Inspected]:
+        """Ask for the rows that should have been listed in another window, and were in none.
+
+        To be used when every window has been compared. One that is back in its place by now has
+        been compared there. A run that goes on from another asks for those, too, that the other
+        has seen listed.
+        """
+        begun = self._stripe.now(mirrored)
+        for name in self._misplaced.missed(mirrored):
+            self._still()
+            found = Inspected(mirrored=mirrored, window=Window(0, 0))
+            difference: Difference | None = None
+            try:
+                difference = self.one(mirrored, name).difference
+            except UnreadableObject as error:
+                found.unreadable[name] = str(error)
+                found.tell_unreadable()
+            if difference and (difference.content is None or "created" in difference.fields):
+                found.sort(difference, begun, self._grace)
+            yield found
+
+    def one(self, mirrored: MirroredObject, object_id: str) -> Looked:
+        """Read the row, then ask Stripe for the object, and compare.
+
+        Raises UnreadableObject besides what `window` raises.
+        """
+        held = self._database.read(
+            lambda connection: mirror_rows.read_held(connection, mirrored, object_id, None).held
+        )
+        content: Content | None = None
+        try:
+            content, as_of = self._stripe.retrieve(mirrored, object_id)
+        except ObjectMissing as missing:
+            as_of = Interval(*missing.as_of)
+        difference = compare_one(mirrored, object_id, held, content, as_of)
+        return Looked(held, content, as_of, difference)
+
+    def single(
+        self, mirrored: MirroredObject, object_id: str, looked_at: Window | None = None
+    ) -> Inspected:
+        """Look at one object as if it were a window.
+
+        One that Stripe's lists show in `looked_at` has been compared there and is only counted.
+        Without that no comparison is remembered, so a row that is right is confirmed.
+        """
+        found = Inspected(mirrored=mirrored, window=Window(0, 0))
+        if looked_at is not None and self._misplaced.is_listed(mirrored, object_id):
+            return self._only_counted(found, object_id)
+        try:
+            held, content, as_of, difference = self.one(mirrored, object_id)
+        except UnreadableObject as error:
+            found.counts["database"] = int(looked_at is not None)  # then it is a row's id
+            found.unreadable[object_id] = str(error)
+            found.tell_unreadable()
+            return found
+        found.counts["database"] = int(held is not None)
+        found.counts["granting"] = int(held is not None and self._grants(mirrored, held))
+        if looked_at is not None and content and is_listed_in(mirrored, content, looked_at):
+            return found
+        found.counts["stripe"] = int(content is not None)
+        if difference is not None:
+            found.waiting.append(difference)
+        elif held is not None or content is not None:
+            found.counts["in_sync"] = 1
+        if looked_at is None and difference is None and held is not None and content is not None:
+            content = mirrored.completed(content, held)
+            found.confirmed.append(Difference(object_id, "differs", held, content, as_of, {}))
+        return found
+
+    def again(self, mirrored: MirroredObject, object_id: str) -> Inspected:
+        """Look at an object of which an event tells that the comparison may not know.
+
+        What is missing may be inserted at once: its event is older than the grace time. Raises
+        UnreadableObject besides what `window` raises.
+        """
+        found = Inspected(mirrored=mirrored, window=Window(0, 0), again=object_id)
+        held, content, _, difference = self.one(mirrored, object_id)
+        found.is_nowhere = held is None and content is None
+        if difference is not None and difference.held is None:
+            found.missing.append(difference)
+            # What lists name is counted in its window.
+            found.counts["stripe"] = int(content is None or not mirrored.is_listed(content.row))
+        elif difference is not None:
+            found.waiting.append(difference)
+        return found
+
+    def _only_counted(self, found: Inspected, object_id: str) -> Inspected:
+        """Count a row that was compared where Stripe lists its object."""
+        held = self._database.read(
+            lambda connection: (
+                mirror_rows.read_held(connection, found.mirrored, object_id, None).held
+            )
+        )
+        found.counts["database"] = int(held is not None)
+        found.counts["granting"] = int(held is not None and self._grants(found.mirrored, held))
+        return found
+
+    def _ask(
+        self, found: Inspected, object_id: str, *, is_listed: bool, is_new: bool, begun: int
+    ) -> None:
+        """Ask for one object of which the list may not speak, and enter what comes of it.
+
+        `is_new`: a list names it, and the window had no row of it when it was read.
+        """
+        mirrored, covered = found.mirrored, found.window
+        try:
+            held, content, _, difference = self.one(mirrored, object_id)
+        except UnreadableObject as error:
+            found.unreadable[object_id] = str(error)
+            found.tell_unreadable()
+            return
+        if not is_listed and content is not None:
+            if is_listed_in(mirrored, content, Window(0, begun)) and not is_listed_in(
+                mirrored, content, covered
+            ):
+                return  # its own window lists it and looks at it
+            found.counts["stripe"] += 1
+            found.note_left_out(content, begun)
+        elif held is not None and is_new:
+            self._count_stranger(found, held, covered)
+        if difference is None:
+            found.counts["in_sync"] += 1
+        else:
+            found.sort(difference, begun, self._grace)
+
+    def _count_stranger(self, found: Inspected, row: Held, window: Window) -> None:
+        """Count a row that the window did not have when it was read, and that its list names.
+
+        One that lies elsewhere is counted there: in sync where no list need name it.
+        """
+        if is_at(found.mirrored, row.row, window):
+            found.counts["database"] += 1
+        elif may_be_absent(found.mirrored, row):
+            found.counts["in_sync"] -= 1
+
+    def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
+        return mirrored is SUBSCRIPTION and grants(row, self._access)

@@ -1,0 +1,188 @@
+"""A difference as it is kept and reported, and what its repair needs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from reconcile.comparison import consequence
+from reconcile.comparison.compare import Difference, Unheld
+from shared import truth
+from shared.objects.catalogue import MIRRORED
+from shared.objects.column import Row
+from shared.objects.declaration import Content, MirroredObject
+from shared.objects.difference import Fields
+from shared.repository.drifts import Customer, DriftRow, Tally
+from shared.repository.mirror_rows import Write
+from shared.repository.missing_rows import Missing
+from shared.truth import Interval
+
+OBJECTS: dict[str, MirroredObject] = {mirrored.name: mirrored for mirrored in MIRRORED}
+"""The mirrored objects by name."""
+
+
+class Spooled(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits for repair: Stripe's side, and the row's revision that was read before asking.
+
+    `row` is None where Stripe does not know the id, `at_revision` where there was no row. `as_of`
+    is the interval of Stripe's side, `held_as_of` that of the row.
+    """
+
+    row: tuple[str | int | bool | None, ...] | None
+    items: tuple[tuple[str | int | bool | None, ...], ...]
+    as_of: tuple[int, int]
+    held_as_of: tuple[int, int] | None
+    at_revision: int | None
+
+    def content(self) -> Content | None:
+        """Return Stripe's side."""
+        row: Row | None = self.row
+        return None if row is None else Content(str(row[0]), row, self.items)
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of Stripe's side."""
+        return Interval(*self.as_of)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Spooled)
+
+
+def drift(
+    mirrored: MirroredObject,
+    difference: Difference,
+    access: frozenset[str],
+    action: str = "pending",
+) -> DriftRow:
+    """Return a difference as it is kept: with what its repair needs while it is pending."""
+    meaning = consequence.consequence(mirrored, difference, access)
+    held, content = difference.held, difference.content
+    spooled: bytes | None = None
+    fields = difference.fields
+    amounts = consequence.monthly_amounts(mirrored, difference, meaning)
+    if action == "pending":
+        spooled = _encoder.encode(
+            Spooled(
+                row=content.row if content else None,
+                items=(content.items or ()) if content else (),
+                as_of=difference.as_of,
+                held_as_of=held.as_of if held else None,
+                at_revision=held.revision if held else None,
+            )
+        )
+    elif difference.kind == "missing_in_database":
+        fields = _briefly(fields)
+    return DriftRow(
+        object=mirrored.name,
+        object_id=difference.id,
+        kind=difference.kind,
+        consequence=meaning,
+        fields=fields,
+        customer=_customer(mirrored, difference),
+        monthly_amount=amounts.at_stake,
+        monthly_before=amounts.before,
+        monthly_after=amounts.after,
+        not_computed=amounts.not_computed,
+        ends_access=consequence.ends_access(meaning),
+        action=action,
+        spooled=spooled,
+        found_at=int(time.time()),
+    )
+
+
+def _customer(mirrored: MirroredObject, difference: Difference) -> Customer | None:
+    """Return whose object it is, by the row here, or where there is none by Stripe's."""
+    side = difference.held or difference.content
+    if mirrored.customer is None or side is None:
+        return None
+    said = dict(zip(mirrored.decoded.names, side.row, strict=True))
+    if said[mirrored.customer] is None:  # owned by an Account that is no Customer
+        return None
+    email, name = (said[key] if mirrored.customer == "id" else None for key in ("email", "name"))
+    return Customer(
+        id=str(said[mirrored.customer]),
+        email=None if email is None else str(email),
+        name=None if name is None else str(name),
+    )
+
+
+def missing(mirrored: MirroredObject, unheld: Unheld, access: frozenset[str]) -> Missing:
+    """Return what inserts an object that the database lacks, and keeps it as a difference."""
+    meaning, amounts = consequence.of_missing(mirrored, unheld.one, access)
+    return Missing(
+        one=unheld.one,
+        as_of=unheld.as_of,
+        consequence=meaning,
+        monthly_amount=amounts.at_stake,
+        monthly_after=amounts.after,
+        not_computed=amounts.not_computed,
+    )
+
+
+def fills(row: DriftRow) -> bool:
+    """Return whether a difference only fills what is empty and decides nothing.
+
+    So it is with every row after a column was added, or after Stripe gave a field to every object:
+    no value of the database is lost, and no limit is to keep it from the rows night after night.
+    """
+    return (
+        row.kind == "differs"
+        and row.consequence == "cosmetic"
+        and all(before is None for before, _ in row.fields.values())
+    )
+
+
+def settled(row: DriftRow, action: str) -> DriftRow:
+    """Return a drift with its last word; nothing waits any more."""
+    fields = _briefly(row.fields) if row.kind == "missing_in_database" else row.fields
+    return msgspec.structs.replace(row, action=action, fields=fields, spooled=None)
+
+
+def _briefly(fields: Fields) -> Fields:
+    """Of an object that the database lacked, its status tells enough: the change row has it all."""
+    return {name: fields[name] for name in ("status",) if name in fields}
+
+
+def tallied(rows: Iterable[DriftRow]) -> list[Tally]:
+    """Count differences by object, kind, action and consequence."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    partial: Counter[tuple[str, str, str, str]] = Counter()
+    amounts: dict[tuple[str, str, str, str], Counter[str]] = {}
+    for row in rows:
+        group = (row.object, row.kind, row.action, row.consequence)
+        counts[group] += 1
+        partial[group] += bool(row.not_computed)
+        amounts.setdefault(group, Counter()).update(row.monthly_amount)
+    return [
+        Tally(*group, counts[group], dict(amounts[group]), partial[group])
+        for group in sorted(counts)
+    ]
+
+
+def spooled(row: DriftRow) -> Spooled:
+    """Return what a pending drift's repair needs."""
+    assert row.spooled is not None
+    return _decoder.decode(row.spooled)
+
+
+def write_of(difference: Difference) -> Write:
+    """Return the write that gives the database Stripe's side, at the revision that was read."""
+    assert difference.content is not None
+    held = difference.held
+    as_of = truth.after_answer(held.as_of if held else None, difference.as_of)
+    revision = held.revision if held else None
+    return Write(difference.content, as_of, revision, difference.fields)
+
+
+def write_of_spooled(row: DriftRow) -> Write:
+    """Return the same for a drift that waited."""
+    waiting = spooled(row)
+    content = waiting.content()
+    assert content is not None
+    held_as_of = Interval(*waiting.held_as_of) if waiting.held_as_of else None
+    as_of = truth.after_answer(held_as_of, waiting.interval)
+    return Write(content, as_of, waiting.at_revision, row.fields)

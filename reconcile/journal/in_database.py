@@ -1,0 +1,327 @@
+"""The journal of a run that repairs: the only door through which it writes what it compared.
+
+Each of its transactions begins at the fence, so that a run whose lease was taken writes no more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TypeVar
+
+import psycopg
+
+from reconcile.comparison.compare import Unheld
+from reconcile.comparison.findings import Inspected
+from reconcile.journal.drift import (
+    OBJECTS,
+    drift,
+    missing,
+    settled,
+    spooled,
+    write_of,
+    write_of_spooled,
+)
+from reconcile.journal.journal import EVENTS, Draft
+from reconcile.lease import Lease, give_back
+from reconcile.patient import PatientDatabase
+from reconcile.windows.window import Window
+from shared import truth
+from shared.database.fault import describe
+from shared.database.pool import Connection
+from shared.objects.catalogue import MIRRORED
+from shared.objects.declaration import MirroredObject
+from shared.repository import (
+    compared,
+    drifts,
+    event_looks,
+    fingerprints,
+    ledger,
+    mirror_rows,
+    missing_rows,
+    runs,
+)
+from shared.repository.drifts import DriftRow, Tally
+from shared.repository.ledger import Entry
+from shared.repository.mirror_rows import Write
+from shared.truth import Interval
+
+T = TypeVar("T")
+
+_LONGEST_STATEMENT = 10.0
+"""Seconds for which another's statement is waited for: twice as long as any of a webhook's."""
+
+_PULSE = 0.02
+
+
+class RunJournal:
+    """The journal of a run that repairs; the only door through which a run writes."""
+
+    def __init__(self, database: PatientDatabase, lease: Lease, access: frozenset[str]) -> None:
+        self.progress = lease.started.progress
+        self._run_id = lease.started.id
+        self._story = lease.started.story
+        self._database = database
+        self._access = access
+        self._lease = lease
+        self._steps = 0
+
+    def begin(self, began: int) -> None:
+        """Remember that the comparison begins (epoch, Stripe's clock), before any row is read.
+
+        An event that ended before then replaces no row from now on. Statements that are under way
+        may not know that yet, so they are waited for.
+        """
+        self.progress.began = began
+        names = [mirrored.name for mirrored in MIRRORED]
+        self._write(lambda connection, _: compared.remember(connection, names, began))
+        tables = [mirrored.table for mirrored in MIRRORED]
+        until = time.monotonic() + _LONGEST_STATEMENT
+        writers = self._database.read(lambda connection: compared.writers(connection, tables))
+        while writers and time.monotonic() < until:
+            self._database.pause(_PULSE)
+            writers &= self._database.read(lambda c: compared.writers(c, tables))
+
+    def keep(self, found: Inspected) -> None:
+        """Insert a window's missing rows and keep its differences and the cursor, all or nothing.
+
+        Raises LeaseLost, with nothing written, when another run has taken over.
+        """
+        refused = self._write(lambda connection, draft: self._keep(connection, draft, found))
+        found.counts["unwritable"] += refused
+
+    def _keep(self, connection: Connection, draft: Draft, found: Inspected) -> int:
+        """Return how many rows could not be written."""
+        mirrored, name = found.mirrored, found.mirrored.name
+        fingerprints.remember(connection, found.equal)
+        refused: dict[str, str] = {}
+        if found.differences or found.confirmed or found.again:
+            rows = [drift(mirrored, one, self._access) for one in found.waiting]
+            writes = {one.id: write_of(one) for one in (*found.missing, *found.confirmed)}
+            written, refused = _write(connection, mirrored, writes, self._story)
+            for one in found.missing:
+                # Where somebody was quicker, the row is looked at again at the end.
+                quicker = "refused" if one.id in refused else "pending"
+                action = "repaired" if one.id in written else quicker
+                rows.append(drift(mirrored, one, self._access, action))
+            refused |= self._insert(connection, mirrored, found.unheld, rows)
+            drifts.record(connection, self._story, rows)
+            if found.again is not None and not rows:
+                drifts.settle(connection, self._story, name, found.again)
+        draft.add(name, found.counts)
+        draft.add(name, Counter(unwritable=len(refused)))
+        draft.mark_done(name, found.window)
+        return len(refused)
+
+    def waiting(self, names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those objects, by name and id, of which a difference waits for its repair."""
+        if not names:
+            return set()
+        ids = [name for _, name in names]
+        found = self._database.read(lambda c: drifts.waiting(c, self._story, list(OBJECTS), ids))
+        return found & names
+
+    def settle_events(self, error: str) -> None:
+        """Let failed events with this reason be history whose rows wait no more."""
+        self._write(lambda connection, _: ledger.settle(connection, self._story, error))
+
+    def pending(self) -> Generator[list[DriftRow], None, None]:
+        """Yield what waits for repair, in batches."""
+        last: DriftRow | None = None
+        while batch := self._database.read(
+            lambda connection, last=last: drifts.pending(connection, self._story, last)  # type: ignore[misc]
+        ):
+            yield batch
+            last = batch[-1]
+
+    def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:
+        """Replace what was said of a batch."""
+        changed = [new for old, new in zip(before, after, strict=True) if new is not old]
+        if changed:
+            self._write(lambda connection, _: drifts.record(connection, self._story, changed))
+
+    def repair(self, rows: list[DriftRow]) -> list[DriftRow]:
+        """Write a batch of waiting differences, each at the revision its window read.
+
+        Returns those that lost: somebody changed their row meanwhile.
+        """
+        return self._write(lambda connection, draft: self._repair(connection, draft, rows))
+
+    def _repair(self, connection: Connection, draft: Draft, rows: list[DriftRow]) -> list[DriftRow]:
+        lost: list[DriftRow] = []
+        done: list[DriftRow] = []
+        for name, mirrored in OBJECTS.items():
+            mine = [row for row in rows if row.object == name]
+            known = {row.object_id: row for row in mine if row.kind != "missing_in_stripe"}
+            writes = {row.object_id: write_of_spooled(row) for row in known.values()}
+            written, refused = _write(connection, mirrored, writes, self._story)
+            for row in mine:
+                if row.object_id in refused:
+                    done.append(settled(row, "refused"))
+                    draft.add(name, Counter(unwritable=1))
+                elif row.object_id in written or self._marked(connection, mirrored, row):
+                    done.append(settled(row, "repaired"))
+                else:
+                    lost.append(row)
+        drifts.record(connection, self._story, done)
+        return lost
+
+    def refuse(self) -> None:
+        """Note that nothing that waited is written."""
+        self._write(lambda connection, _: drifts.refuse_pending(connection, self._story))
+
+    def alive(self) -> None:
+        """Raise LeaseLost where another run was seen to have taken over."""
+        self._lease.require()
+
+    def rewind(self) -> None:
+        """Take the cursor back: everything is compared and settled, the next run begins anew."""
+        self._write(lambda _, draft: draft.rewind())
+
+    def enter(self, entries: Sequence[Entry], covered: Window) -> set[str]:
+        """Enter events that never arrived, or a further attempt at failed ones, and the cursor.
+
+        `covered`: what part of the event list is done with them. Returns the ids that were entered:
+        the others have been done by somebody else meanwhile.
+        """
+
+        def enter(connection: Connection, draft: Draft) -> set[str]:
+            draft.mark_done(EVENTS, covered)
+            return ledger.enter_many(connection, entries)
+
+        return self._write(enter)
+
+    def note_events_until(self, until: int) -> None:
+        """Note up to when (Stripe's clock) the event list was looked through."""
+        self._write(lambda c, _: event_looks.note(c, self._run_id, until))
+
+    def is_gone_on_from(self) -> bool:
+        """Return whether the next run goes on from this one, if it is no success."""
+        return self._database.read(lambda c: runs.is_gone_on_from(c, self._run_id))
+
+    def finish(self, ending: runs.Ending) -> None:
+        """Give the lease back and keep how the run ended."""
+        give_back(self._database, self._run_id, ending)
+
+    def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
+        """Yield every difference of this run, or those of one consequence, in their order."""
+        last: tuple[str, str, str] | None = None
+        while batch := self._database.read(
+            lambda connection, last=last: drifts.after(connection, self._story, last, consequence)  # type: ignore[misc]
+        ):
+            yield from batch
+            last = batch[-1].place
+
+    def tallies(self) -> list[Tally]:
+        """Count every difference of this run."""
+        return self._database.read(lambda connection: drifts.count(connection, self._story))
+
+    def close(self) -> None:
+        """Leave everything in the database."""
+
+    def _write(self, unit: Callable[[Connection, Draft], T]) -> T:
+        """Carry out a unit in one transaction, once, whatever becomes of the connection meanwhile.
+
+        It begins at the fence: the run's row is locked until the commit, so whoever takes the lease
+        over waits for this write, and this one writes nothing once somebody has. The answer to a
+        commit may be lost: so the unit has a number, the row tells the last one that was committed,
+        and what is found done is not done again. A draft counts once it is committed.
+        """
+        self._steps += 1
+        number = self._steps
+        unanswered: list[tuple[Draft, T]] = []
+
+        def attempt(connection: Connection) -> tuple[Draft, T]:
+            if runs.lock(connection, self._run_id) == number:
+                return unanswered[-1]
+            draft = Draft.of(self.progress)
+            answer = unit(connection, draft)
+            runs.advance(
+                connection, self._run_id, draft.progress, number, lease_seconds=self._lease.seconds
+            )
+            unanswered[:] = [(draft, answer)]
+            return draft, answer
+
+        draft, answer = self._database.write(attempt)
+        draft.adopt(self.progress)
+        return answer
+
+    def _insert(
+        self,
+        connection: Connection,
+        mirrored: MirroredObject,
+        unheld: Sequence[Unheld],
+        rows: list[DriftRow],
+    ) -> dict[str, str]:
+        """Insert in one statement, which keeps the differences too.
+
+        Where one row breaks a rule of the database they are inserted one by one. What is not
+        inserted is added to `rows`. Returns, by id, why a row cannot be written at all.
+        """
+        if not unheld:
+            return {}
+        try:
+            with connection.transaction():
+                quicker = missing_rows.insert(
+                    connection,
+                    mirrored,
+                    [missing(mirrored, one, self._access) for one in unheld],
+                    run_id=self._story,
+                    found_at=int(time.time()),
+                )
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(unheld) == 1:
+                difference = unheld[0].difference(mirrored)
+                rows.append(drift(mirrored, difference, self._access, "refused"))
+                return {difference.id: describe(error)}
+        else:
+            lost = [one.difference(mirrored) for one in unheld if one.one.id in quicker]
+            rows += [drift(mirrored, difference, self._access) for difference in lost]
+            return {}
+        refused: dict[str, str] = {}
+        for one in unheld:
+            refused |= self._insert(connection, mirrored, [one], rows)
+        return refused
+
+    def _marked(self, connection: Connection, mirrored: MirroredObject, row: DriftRow) -> bool:
+        if row.kind != "missing_in_stripe":
+            return False
+        waiting = spooled(row)
+        assert waiting.at_revision is not None
+        assert waiting.held_as_of is not None
+        return mirror_rows.mark_missing(
+            connection,
+            mirrored,
+            row.object_id,
+            waiting.at_revision,
+            since=waiting.interval.lower,
+            as_of=truth.after_answer(Interval(*waiting.held_as_of), waiting.interval),
+            run_id=self._story,
+        )
+
+
+def _write(
+    connection: Connection, mirrored: MirroredObject, writes: dict[str, Write], run_id: str
+) -> tuple[set[str], dict[str, str]]:
+    """Write rows in one statement; where one breaks a rule of the database, one by one.
+
+    Returns the ids written and, by id, why a row cannot be written at all.
+    """
+    if not writes:
+        return set(), {}
+    try:
+        with connection.transaction():
+            rows = mirror_rows.encode(writes.values(), mirrored)
+            return mirror_rows.write_for_run(connection, mirrored, rows, run_id), {}
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        if len(writes) == 1:
+            return set(), {next(iter(writes)): describe(error)}
+    written: set[str] = set()
+    refused: dict[str, str] = {}
+    for object_id, write in writes.items():
+        one, bad = _write(connection, mirrored, {object_id: write}, run_id)
+        written |= one
+        refused |= bad
+    return written, refused

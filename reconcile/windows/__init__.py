@@ -1,0 +1,1 @@
+"""Windows over the axis of `created`: where to cut, what is done, a window's pages."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, what goes wrong with them, the schema's name and owner."""

@@ -1,0 +1,1 @@
+"""What is mirrored: how an object is declared, each declaration, and the catalogue of all."""

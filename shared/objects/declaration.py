@@ -1,0 +1,306 @@
+"""A mirrored object: its declaration, its content, and how two contents differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
+from itertools import pairwise
+from math import floor
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shared.errors import UnreadableObject
+from shared.objects.column import AS_JSON, Column, Columns, Row, Type, Value
+from shared.objects.difference import Fields, between_items, between_rows, initial
+from shared.objects.nesting import TOO_DEEP, is_too_deep
+from shared.truth import Interval
+
+
+class Content(NamedTuple):
+    """What one snapshot says: the object's row and the rows of its items, by id.
+
+    `items` is empty for objects without items and None where the snapshot does not carry all.
+    """
+
+    id: str
+    row: Row
+    items: tuple[Row, ...] | None
+
+
+class Held(NamedTuple):
+    """What the database holds of one object.
+
+    Times are epoch seconds. One that Stripe cannot have written is text where it has a fraction,
+    and beyond 63 bits where it is infinite.
+    """
+
+    row: Row
+    items: tuple[Row, ...]
+    as_of: Interval
+    revision: int
+    missing_in_stripe_since: int | str | None
+
+
+NUL = b"\\u0000"
+"""How JSON spells the character that PostgreSQL holds neither in text nor in jsonb."""
+
+_id = attrgetter("id")
+
+_INFINITE = 2**63 - 1
+_EMPTY = (None, "{}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """The embedded list of a mirrored object, kept in a table of its own.
+
+    `parent` is the column that names the object; it is not read from Stripe's JSON.
+    """
+
+    table: str
+    parent: str
+    path: str
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def decoded(self) -> Columns:
+        """The columns that Stripe fills."""
+        return Columns(self.table, self.columns, place="$.items.data[...]")
+
+
+def _never(_: Row, __: Columns) -> bool:
+    """Say that Stripe may always change the object again."""
+    return False
+
+
+def _as_read(_: Any, __: list[Any] | None) -> None:
+    """Leave what was read as it is."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MirroredObject:
+    """One object of Stripe's, declared once.
+
+    `name` is Stripe's own word (`object` in its JSON), `path` its list in the API. `terminal` says
+    of a row whether Stripe never changes its state again. `settle` brings a decoded object and its
+    items (None where not all are embedded) to one shape in place, again and again with one result
+    (fields that moved between API versions). `extra`: further fields that `settle` needs decoded.
+    `list_parameters`: what makes the API's list complete. `customer`: the column that names the
+    customer whose object it is, None where it is nobody's. `also_as`: columns by the names
+    that older API versions have for them.
+    """
+
+    name: str
+    table: str
+    path: str
+    columns: tuple[Column, ...]
+    items: Items | None = None
+    customer: str | None = None
+    terminal: Callable[[Row, Columns], bool] = _never
+    settle: Callable[[Any, list[Any] | None], None] = _as_read
+    extra: Sequence[tuple[str, Any, Any]] = ()
+    list_parameters: Mapping[str, str] = field(default_factory=dict)
+    also_as: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Threads use them: msgspec ends the process where two are the first to use one Struct.
+        _ = (self.decoder, self.page_decoder, self._items_decoder)
+
+    @cached_property
+    def decoded(self) -> Columns:
+        """The columns that Stripe fills, and the Struct they are read from."""
+        extra: list[Any] = [*self.extra]
+        if self._embedded is not None:
+            extra.append(("items", self._embedded | None, None))
+        return Columns(self.name, self.columns, extra, tag=self.name)
+
+    @cached_property
+    def _embedded(self) -> Any:
+        """The Struct of the embedded list of items."""
+        if self.items is None:
+            return None
+        inner: Any = self.items.decoded.struct
+        data: Any = list[inner]
+        return msgspec.defstruct("items", [("data", data), ("has_more", bool, False)], gc=False)
+
+    @cached_property
+    def decoder(self) -> msgspec.json.Decoder[Any]:
+        """Decoder of one object, which is then still to be settled."""
+        return msgspec.json.Decoder(self.decoded.struct)
+
+    @cached_property
+    def page_decoder(self) -> msgspec.json.Decoder[Any]:
+        """Decoder of a list page: `data` (decoded objects, not settled) and `has_more`."""
+        inner: Any = self.decoded.struct
+        page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
+        return msgspec.json.Decoder(page)
+
+    @cached_property
+    def _items_decoder(self) -> msgspec.json.Decoder[Any]:
+        inner: Any = self.items.decoded.struct if self.items else dict[str, Any]
+        page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
+        return msgspec.json.Decoder(page)
+
+    def decode(
+        self, body: bytes | bytearray | msgspec.Raw, items: list[Any] | None = None
+    ) -> Content:
+        """Read one object from its JSON, in the shape of either side of basil.
+
+        `items`: the object's items as decoded by `decode_items`, in place of the embedded list.
+        Raises UnreadableObject, with the JSON path of what cannot be read.
+        """
+        if is_too_deep(body):
+            raise UnreadableObject("$", TOO_DEEP)
+        one = decode(self.decoder, body)
+        if items is not None:
+            one.items = self._embedded(data=list(items))
+        self.settled(one)
+        content = self.content(one)
+        if items is not None or NUL in bytes(body):
+            self._require_no_nul(content)
+        return content
+
+    def _require_no_nul(self, content: Content) -> None:
+        """Refuse NUL characters, which PostgreSQL holds neither in text nor in jsonb."""
+        tables: list[tuple[tuple[Column, ...], tuple[Row, ...]]] = [(self.columns, (content.row,))]
+        if self.items is not None:
+            tables.append((self.items.columns, content.items or ()))
+        for columns, rows in tables:
+            for row in rows:
+                for column, value in zip(columns, row, strict=True):
+                    if isinstance(value, str) and _has_nul(column, value):
+                        raise UnreadableObject(f"$.{column.source}", "a NUL character")
+
+    def decode_items(self, body: bytes | bytearray) -> tuple[list[Any], bool]:
+        """Read a page of the items' own list: decoded items, and whether there are more."""
+        page = decode(self._items_decoder, body)
+        return page.data, page.has_more
+
+    def settled(self, one: Any) -> Any:
+        """Bring a decoded object to the one shape that is compared, in place, and return it.
+
+        Raises UnreadableObject.
+        """
+        items: list[Any] | None = None
+        if self.items is not None and (embedded := one.items) is not None:
+            items = None if embedded.has_more else embedded.data
+            if items is not None and len(items) > 1:
+                items.sort(key=_id)
+                if any(one.id == other.id for one, other in pairwise(items)):
+                    raise UnreadableObject("$.items.data", "two items have one id")
+        self.settle(one, items)
+        return one
+
+    def content(self, one: Any, *, checked: bool = True) -> Content:
+        """Return what a settled object says.
+
+        `checked`: raise UnreadableObject for ids and decimals that are none.
+        """
+        row = tuple(self.decoded.row(one, checked=checked))
+        if self.items is None:
+            return Content(one.id, row, ())
+        if one.items is None or one.items.has_more:
+            return Content(one.id, row, None)
+        rows = self.items.decoded.row
+        return Content(
+            one.id, row, tuple(tuple(rows(item, checked=checked)) for item in one.items.data)
+        )
+
+    def value(self, row: Row, name: str) -> Value:
+        """Return one column's value of a row."""
+        return row[self.decoded.index[name]]
+
+    def is_terminal(self, row: Row) -> bool:
+        """Return whether Stripe never changes the state of this row again."""
+        return self.terminal(row, self.decoded)
+
+    def is_deleted(self, row: Row) -> bool:
+        """Return whether the row says that Stripe has deleted the object, which lists then omit."""
+        position = self.decoded.index.get("deleted")
+        return position is not None and row[position] is True
+
+    def is_on_test_clock(self, row: Row) -> bool:
+        """Return whether Stripe leaves it out of lists on purpose: it lives on a test clock."""
+        position = self.decoded.index.get("test_clock")
+        return position is not None and row[position] is not None
+
+    def is_listed(self, row: Row) -> bool:
+        """Return whether Stripe's lists name such an object."""
+        return not self.is_on_test_clock(row) and not self.is_deleted(row)
+
+    def is_emptied(self, row: Row) -> bool:
+        """Return whether a row is as Stripe leaves a deleted object: nothing but what is kept."""
+        return self.is_deleted(row) and all(
+            value in _EMPTY
+            or column.name in {"id", "deleted"}
+            or (column.keeps and value == self._kept(position, value))
+            for position, (column, value) in enumerate(zip(self.columns, row, strict=True))
+        )
+
+    def created(self, row: Row) -> int | None:
+        """Return the second in which an object was created by its row, None where it says none."""
+        value = self.value(row, "created")
+        return floor(Decimal(str(value))) if isinstance(value, str) else value
+
+    def completed(self, content: Content, held: Held | None) -> Content:
+        """Return the content with what Stripe leaves out of a deleted object kept from the row."""
+        if held is None or not (self._keeping and self.is_deleted(content.row)):
+            return content
+        row = list(content.row)
+        for position in self._keeping:
+            if row[position] is None:
+                row[position] = self._kept(position, held.row[position])
+        return content._replace(row=tuple(row))
+
+    def _kept(self, position: int, value: Value) -> Value:
+        """Return what stays of a value: nothing that Stripe cannot have said.
+
+        A time is brought to its nearest second, and an infinite one dropped.
+        """
+        if value is None or self.columns[position].type is not Type.TIMESTAMP:
+            return value
+        whole = int(Decimal(value).to_integral_value(ROUND_HALF_UP))
+        return whole if -_INFINITE <= whole < _INFINITE else None
+
+    @cached_property
+    def _keeping(self) -> tuple[int, ...]:
+        return tuple(i for i, column in enumerate(self.columns) if column.keeps)
+
+    def differences(self, held: Held | None, content: Content) -> Fields:
+        """Return the fields in which Stripe's content differs from what is held, empty if none.
+
+        Keys: column names; `items.<id>` for an item that only one side has (None on the other);
+        `items.<id>.<column>`; `missing_in_stripe_since`. Values as Stripe gives them: epoch
+        seconds, minor units, JSON. Without a row every field that is not null differs from null.
+        """
+        if held is None:
+            fields = initial(self.decoded, content.row)
+        else:
+            fields = between_rows(self.decoded, held.row, content.row)
+        items = () if held is None else held.items
+        if self.items is not None and content.items is not None and items != content.items:
+            fields.update(between_items(self.items.decoded, items, content.items))
+        if held is not None and held.missing_in_stripe_since is not None:
+            fields["missing_in_stripe_since"] = (held.missing_in_stripe_since, None)
+        return fields
+
+
+def _has_nul(column: Column, value: str) -> bool:
+    if column.type in AS_JSON:
+        return "\\u0000" in value.replace("\\\\", "")
+    return "\x00" in value
+
+
+def decode(decoder: msgspec.json.Decoder[Any], body: bytes | bytearray | msgspec.Raw) -> Any:
+    """Decode JSON. Raises UnreadableObject, with the JSON path of what cannot be read."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at ")
+        raise UnreadableObject(path.strip("`") or "$", reason) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableObject("$", f"not readable JSON ({type(error).__name__})") from None

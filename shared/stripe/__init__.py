@@ -1,0 +1,1 @@
+"""Stripe as it answers: requests and their limits, objects, lists, events."""

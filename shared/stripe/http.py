@@ -1,0 +1,224 @@
+"""One GET to Stripe: limits, retries, time-outs, errors, and Stripe's clock."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+import msgspec
+
+from shared import log
+from shared.circuit import HANGING_SECONDS, Circuit
+from shared.errors import DeadlineReached, ObjectMissing, StripeUnavailable, StripeUnreadable
+from shared.stripe.clock import StripeClock
+from shared.stripe.connection import Connections, NoAnswer, Reply
+from shared.stripe.rate_limit import RateLimit, Turn
+from shared.stripe.refusal import Final, failure, interval, limiter
+from shared.truth import Interval
+
+API_VERSION = "2026-10-28.endive"
+"""The version in which Stripe renders its answers to us: that of the pinned Stripe library."""
+
+Parameters = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
+"""The query of a request; pairs where a name stands more than once."""
+
+_LONGEST_WAIT = 0.5
+"""Seconds after which a request that waits for its turn looks at the limit anew."""
+
+_log = logging.getLogger(__name__)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A successful answer: the decoded body's bytes, and when it was true on Stripe's clock."""
+
+    body: bytes | bytearray
+    as_of: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How often and how long to ask: attempts, seconds a read may take, the first pause.
+
+    Pauses double up to `longest_pause`, each drawn from its last three quarters.
+    """
+
+    attempts: int
+    read_seconds: float
+    first_pause: float
+    longest_pause: float = 20.0
+
+
+WEBHOOK_PATIENCE = Patience(attempts=3, read_seconds=2.0, first_pause=0.2)
+RUN_PATIENCE = Patience(attempts=8, read_seconds=30.0, first_pause=0.5)
+
+
+class StripeHttp:
+    """Keep-alive connections to Stripe's API under one key; threads share it."""
+
+    def __init__(  # noqa: PLR0913 (each has its default)
+        self,
+        base: str,
+        key: str,
+        *,
+        patience: Patience,
+        limit: RateLimit | None = None,
+        deadline: float | None = None,
+        pause: Callable[[float], None] = time.sleep,
+        still: Callable[[], None] = lambda: None,
+        clock: StripeClock | None = None,
+        circuit: Circuit | None = None,
+    ) -> None:
+        """Connect at the first request.
+
+        `deadline`, on time.monotonic(), holds for every request that has none of its own. `pause`
+        waits out limits, at most half a second at a time, and retries; it may raise, and so may
+        `still`, which is called before each request. `clock` takes note of every answer's time.
+        `circuit` says who may still ask while Stripe does not answer.
+        """
+        self.clock = clock or StripeClock()
+        self._circuit = circuit
+        self._requests = 0
+        self._counting = threading.Lock()
+        self._patience = patience
+        self._limit = limit
+        self._deadline = deadline
+        self._pause = pause
+        self._still = still
+        headers = {
+            "Authorization": f"Bearer {key}",
+            "Stripe-Version": API_VERSION,
+            "User-Agent": "subscription-sync",
+        }
+        self._connections = Connections(base, headers)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent, retries among them."""
+        return self._requests
+
+    def saturated(self, endpoint: str) -> bool:
+        """Whether our own limit is what requests to `endpoint` wait for: more threads gain nothing.
+
+        False where there is no limit.
+        """
+        return self._limit is not None and self._limit.saturated(endpoint)
+
+    def get(
+        self,
+        path: str,
+        parameters: Parameters | None = None,
+        *,
+        endpoint: str | None = None,
+        deadline: float | None = None,
+    ) -> Answer:
+        """GET `path`, retrying what Stripe or the network may answer better, until `deadline`.
+
+        `endpoint` names the rate limit that it counts against (default: the path); `deadline` is
+        on time.monotonic(). Raises ObjectMissing (404), StripeRefused (401, 403),
+        StripeUnavailable, StripeUnreadable; DeadlineReached where the limit leaves no turn before
+        the deadline of all requests.
+        """
+        target = path + ("?" + urlencode(parameters) if parameters else "")
+        name = endpoint or path
+        deadline = self._deadline if deadline is None else deadline
+        for attempt in range(1, self._patience.attempts + 1):
+            try:
+                return self._in_turn(target, name, deadline)
+            except Final as final:
+                raise final.error from None
+            except (StripeUnavailable, StripeUnreadable) as error:
+                wished = error.retry_after if isinstance(error, StripeUnavailable) else None
+                pause = self._next_pause(attempt, wished)
+                late = deadline is not None and time.monotonic() + pause >= deadline
+                if attempt == self._patience.attempts or late:
+                    raise
+                log.event(
+                    _log,
+                    "stripe.retried",
+                    endpoint=name,
+                    attempt=attempt,
+                    seconds=round(pause, 1),
+                    error=f"{type(error).__name__}: {error}",
+                )
+                self._pause(pause)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._connections.close()
+
+    def _in_turn(self, target: str, endpoint: str, deadline: float | None) -> Answer:
+        """Wait for the limit, then ask; what comes after, a pause above all, is out of the line."""
+        if self._limit is None:
+            return self._once(target, endpoint, deadline, None)
+        with self._limit.turn(endpoint) as turn:
+            while (wait := turn.wait()) > 0:
+                if self._deadline is not None and time.monotonic() + wait >= self._deadline:
+                    raise DeadlineReached(
+                        f"the deadline came before a request to {endpoint} had its turn"
+                    )
+                if deadline is not None and time.monotonic() + wait >= deadline:
+                    late = f"no request to {endpoint} left within the time allowed"
+                    raise Final(StripeUnavailable(late))
+                self._pause(min(wait, _LONGEST_WAIT))
+            return self._once(target, endpoint, deadline, turn)
+
+    def _next_pause(self, attempt: int, wished: float | None) -> float:
+        longest = min(self._patience.first_pause * 2 ** (attempt - 1), self._patience.longest_pause)
+        jittered = random.uniform(longest / 4, longest)  # noqa: S311 (no secret hangs on it)
+        return jittered if wished is None else max(jittered, wished)
+
+    def _once(
+        self, target: str, endpoint: str, deadline: float | None, turn: Turn | None
+    ) -> Answer:
+        self._still()
+        began = time.monotonic()
+        seconds = self._patience.read_seconds
+        if deadline is not None:
+            seconds = max(min(seconds, deadline - began), 0.05)
+        try:
+            status, headers, body = self._reply(target, seconds)
+        except NoAnswer as error:
+            raise StripeUnavailable(f"GET {endpoint}: {error}, no whole answer") from None
+        took = time.monotonic() - began
+        if status == HTTPStatus.TOO_MANY_REQUESTS and turn is not None:
+            reason = limiter(headers)
+            if turn.refused(reason):
+                log.event(_log, "stripe.limited", endpoint=endpoint, reason=reason)
+        if status != HTTPStatus.OK:
+            refusal = failure(status, headers, body, endpoint, target, took)
+            if isinstance(refusal, Final) and isinstance(refusal.error, ObjectMissing):
+                self.clock.read(Interval(*refusal.error.as_of), endpoint)
+            raise refusal
+        kind = headers.get("content-type", "")
+        if "json" not in kind:
+            raise StripeUnreadable(f"GET {endpoint}: answered {kind[:40]!r} instead of JSON")
+        answered = interval(headers.get("date"), took, endpoint)
+        return Answer(body, self.clock.read(answered, endpoint))
+
+    def _reply(self, target: str, seconds: float) -> Reply:
+        """Ask within so many seconds, or not at all while Stripe does not answer others."""
+        circuit = self._circuit
+        if circuit is not None and not circuit.enter():
+            raise Final(StripeUnavailable("Stripe does not answer others either; one of them asks"))
+        with self._counting:
+            self._requests += 1
+        began = time.monotonic()
+        answered: bool | None = None
+        try:
+            reply = self._connections.get(target, seconds)
+            answered = True
+        except NoAnswer:
+            if time.monotonic() - began > HANGING_SECONDS:
+                answered = False
+            raise
+        finally:
+            if circuit is not None:
+                circuit.leave(answered=answered)
+        return reply

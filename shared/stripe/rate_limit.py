@@ -1,0 +1,189 @@
+"""A limit on our own requests, kept below Stripe's so that none has to be refused.
+
+Stripe allows 100 requests a second in live mode and 25 in a sandbox, 25 to each endpoint, and a
+number of requests at once that it does not tell; it raises them on request. A refusal (429) names
+its limiter in `Stripe-Rate-Limited-Reason` (docs.stripe.com/rate-limits).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+from shared.stripe.pace import InFlight, Pace
+
+LIVE, SANDBOX, ENDPOINT = 100, 25, 25
+"""Requests a second that Stripe allows: in all in live mode, in a sandbox, to one endpoint."""
+
+_BELOW = 0.99
+_POLL = 0.02
+"""Seconds between two looks for a request to come back, when the number at once is the limit."""
+
+_LATELY = 1.0
+
+_SOON = 0.04
+"""Seconds that it takes to bring a request to its slot."""
+
+
+class _Limits:
+    """Both limits of one endpoint, or of all together, and who waits for them, oldest first."""
+
+    def __init__(self, per_second: float) -> None:
+        self.pace = Pace(per_second)
+        self.in_flight = InFlight()
+        self.waiting: list[Turn] = []
+        self.full_at = float("-inf")
+
+    def saturated(self, now: float) -> bool:
+        return self.pace.used_up(now) or now - self.full_at < _LATELY
+
+    def has_none_to_spare(self, now: float) -> bool:
+        """Whether the next slot is spoken for, or so far off that it may still be."""
+        return bool(self.waiting) or self.pace.next > now + _SOON
+
+    def wait(self, ahead: int, now: float) -> float:
+        """Return the seconds until a request behind `ahead` others may go, at the earliest."""
+        most = self.in_flight.most(now)
+        over = self.in_flight.count + ahead + 1 - most
+        if over > 0:
+            self.full_at = now
+            return _POLL * max(over, 1.0)
+        return self.pace.free_at(ahead, now) - now
+
+
+class RateLimit:
+    """At most `per_second` requests a second in all and `per_endpoint` to each endpoint.
+
+    Threads share it: each waits for its turn, in the order in which they came, and where all
+    together are the limit the endpoints take turns. When Stripe refuses all the same, what it names
+    is lowered, and comes back within seconds.
+    """
+
+    def __init__(
+        self,
+        per_second: float,
+        per_endpoint: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` in seconds; the first request goes at once."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._per_endpoint = per_endpoint
+        self._all = _Limits(per_second)
+        self._each: dict[str, _Limits] = {}
+
+    @classmethod
+    def for_mode(
+        cls,
+        *,
+        livemode: bool,
+        in_all: int | None = None,
+        per_endpoint: int = ENDPOINT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> RateLimit:
+        """Return the limit that keeps a little below Stripe's, in requests a second.
+
+        `in_all` is Stripe's limit on all endpoints together (default: that of the mode).
+        """
+        whole = in_all or (LIVE if livemode else SANDBOX)
+        return cls(whole * _BELOW, per_endpoint * _BELOW, clock=clock)
+
+    def turn(self, endpoint: str) -> Turn:
+        """Line up for one request to `endpoint`: `with limit.turn(...) as turn`."""
+        with self._lock:
+            own = self._each.setdefault(endpoint, _Limits(self._per_endpoint))
+            turn = Turn(self, own, self._clock())
+            own.waiting.append(turn)
+            return turn
+
+    def saturated(self, endpoint: str) -> bool:
+        """Whether the limit is what requests to `endpoint` wait for: more at once gain nothing.
+
+        True while nearly every slot of the endpoint's rate, or of the whole rate, was in use
+        lately, or requests waited for others to come back; and while the endpoint's next slot has
+        its request already.
+        """
+        with self._lock:
+            now = self._clock()
+            own = self._each.get(endpoint)
+            if own is not None and (own.has_none_to_spare(now) or own.saturated(now)):
+                return True
+            return self._all.saturated(now)
+
+    def _wait(self, turn: Turn) -> float:
+        with self._lock:
+            now = self._clock()
+            own = turn.own
+            ahead = own.waiting.index(turn)
+            wait = max(own.wait(ahead, now), self._all.wait(ahead + self._first(own, now), now))
+            if wait > 0:
+                return wait
+            own.waiting.remove(turn)
+            slot = max(limits.pace.slot(turn.asked, now) for limits in (own, self._all))
+            for limits in (own, self._all):
+                limits.pace.take(slot, now)
+                limits.in_flight.count += 1
+            turn.sent = now
+            return 0.0
+
+    def _first(self, own: _Limits, now: float) -> int:
+        """Count the other endpoints that could send now and have been waiting longer."""
+        return sum(
+            bool(other.waiting) and other.pace.next < own.pace.next and other.wait(0, now) <= 0
+            for other in self._each.values()
+        )
+
+    def _leave(self, turn: Turn) -> None:
+        with self._lock:
+            if turn.sent is None:
+                turn.own.waiting.remove(turn)
+            else:
+                turn.own.in_flight.count -= 1
+                self._all.in_flight.count -= 1
+
+    def _refused(self, turn: Turn, reason: str | None) -> bool:
+        assert turn.sent is not None
+        with self._lock:
+            now = self._clock()
+            if reason == "resource-specific":
+                return False
+            limits = self._all if reason and reason.startswith("global-") else turn.own
+            if reason and reason.endswith("-concurrency"):
+                return limits.in_flight.lower(turn.sent, now)
+            return limits.pace.slow_down(turn.sent, now)
+
+
+class Turn:
+    """One request's place in the line, and then among those in flight, until its `with` ends."""
+
+    def __init__(self, limit: RateLimit, own: _Limits, asked: float) -> None:
+        self._limit = limit
+        self.own = own
+        self.asked = asked
+        self.sent: float | None = None
+
+    def wait(self) -> float:
+        """Return 0 when the request may be sent: then it counts as in flight.
+
+        Else the seconds that it has to wait at least before it asks again.
+        """
+        return self._limit._wait(self)  # noqa: SLF001 (one subject in two classes)
+
+    def refused(self, reason: str | None) -> bool:
+        """Take note of a 429 and the limiter that it names.
+
+        True when the limit was lowered for it; not for a single object's limiter, nor for what was
+        under way when the limit was last lowered. A limiter that is not known counts as the
+        endpoint's rate.
+        """
+        return self._limit._refused(self, reason)  # noqa: SLF001
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the place back, or count the request as back."""
+        self._limit._leave(self)  # noqa: SLF001

@@ -1,0 +1,1 @@
+"""gunicorn's worker: whole requests are read without waiting for any sender."""

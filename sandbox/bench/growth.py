@@ -47,4 +47,6 @@ def play(part: Part, options: argparse.Namespace) -> None:
         )
     costs = list(found.values())
     first, last = (cost.own + cost.database for cost in (costs[0], costs[-1]))
-    part.add("CPU an event, largest over smallest table", last / first, "x")
+    # CPU is counted in hundredths of a second: a small table's events may take none.
+    if first > 0:
+        part.add("CPU an event, largest over smallest table", last / first, "x")

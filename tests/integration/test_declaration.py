@@ -217,7 +217,7 @@ def test_one_migration_and_one_line_fill_a_new_field_for_every_row(
     control.advance(700)
     assert builders.reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
 
-    objects = house / "shared" / "objects.py"
+    objects = house / "shared" / "objects" / "catalogue.py"
     line = '    Column("days_until_due", Type.INTEGER, concern=Concern.MONEY),\n'
     assert objects.read_text().count(line) == 1
     objects.write_text(

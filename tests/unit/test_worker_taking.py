@@ -10,8 +10,8 @@ from contextlib import ExitStack
 import pytest
 from gunicorn.config import Config  # type: ignore[import-untyped]
 
-from webhook.worker.incoming import Incoming
-from webhook.worker.room import Room
+from webhook.worker.capacity import Capacity
+from webhook.worker.request_reader import RequestReader
 from webhook.worker.sender import Sender, State
 from webhook.worker.worker import Worker
 
@@ -31,15 +31,15 @@ class Waiting:
         self.worker = Worker.__new__(Worker)
         self.worker._waiting = {}
         self.worker._ready = stack.enter_context(select.epoll())
-        self.worker._room = Room(16, 1, 1_000)
+        self.worker._capacity = Capacity(16, 1, 1_000)
 
     def connect(self) -> tuple[Sender, socket.socket]:
         """A connection that waits, and its other end."""
         inner, outer = socket.socketpair()
         self._stack.callback(inner.close)
         self._stack.callback(outer.close)
-        sender = Sender(inner, Incoming(Config(), 1_000))
-        self.worker._room.enter(sender)
+        sender = Sender(inner, RequestReader(Config(), 1_000))
+        self.worker._capacity.enter(sender)
         self.worker._wait_for(sender, State.SILENT, is_new=True)
         return sender, outer
 

@@ -4,7 +4,7 @@ import enum
 import functools
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Final
@@ -14,7 +14,7 @@ from gunicorn import SERVER  # type: ignore[import-untyped]
 from shared.stripe.event import Event
 from webhook.app import Answer, status_line
 from webhook.receiver import Fields
-from webhook.worker.incoming import Incoming, Request
+from webhook.worker.request_reader import Request, RequestReader
 
 READ_BYTES: Final = 16_384
 MORE_BYTES: Final = 262_144
@@ -39,13 +39,13 @@ class State(enum.IntEnum):
 class Sender:
     """One connection. Whoever has taken it out of those that wait owns it, and nobody else."""
 
-    __slots__ = ("arrived", "held", "incoming", "number", "since", "sock", "state")
+    __slots__ = ("arrived", "held", "number", "reader", "since", "sock", "state")
 
-    def __init__(self, sock: socket.socket, incoming: Incoming) -> None:
+    def __init__(self, sock: socket.socket, reader: RequestReader) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.number = sock.fileno()
-        self.incoming = incoming
+        self.reader = reader
         self.state = State.SILENT
         self.since = time.monotonic()
         self.arrived = self.since
@@ -59,6 +59,11 @@ class Sender:
             self.state = state
             self.since = time.monotonic()
 
+    def is_overdue(self, now: float, allowed: Mapping[State, float], *, is_quiet: bool) -> bool:
+        """Whether it waits longer than its state allows (seconds); `is_quiet`: for no request."""
+        is_idle = is_quiet and self.state is not State.UNFINISHED
+        return is_idle or now > self.since + allowed[self.state]
+
     def receive(self) -> bool | None:
         """Read what is there: True something, None nothing, False the end. Raises OSError."""
         try:
@@ -66,10 +71,10 @@ class Sender:
         except BlockingIOError:
             return None
         self.arrived = time.monotonic()
-        self.incoming.feed(part)
+        self.reader.feed(part)
         if len(part) == READ_BYTES:
             with suppress(BlockingIOError):
-                self.incoming.feed(self.sock.recv(MORE_BYTES))
+                self.reader.feed(self.sock.recv(MORE_BYTES))
         return bool(part)
 
     def throw_away(self) -> bool:

@@ -7,7 +7,7 @@ wait together for all connections; the kernel wakes one of them, the one that ra
 
 1. reads what is there. Is it not a whole request, it lets the connection go back to waiting;
 2. answers at once what needs neither database nor Stripe: refusals and /healthz among it;
-3. works on an event, or leaves it in the lane for the next that comes free when WEB_THREADS of them
+3. works on an event, or leaves it in a queue for the next that comes free when WEB_THREADS of them
    are at work. /readyz has a thread of its own.
 
 So that there is always one who reads, one thread more stands by, and takes part only while those at
@@ -31,10 +31,10 @@ from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from webhook.app import ANSWER_SECONDS, Answer, refusal, turned_away
 from webhook.receiver import Fields
-from webhook.worker.incoming import Incoming, Refused, Request
-from webhook.worker.lane import Lane
-from webhook.worker.room import Room
+from webhook.worker.capacity import Capacity
+from webhook.worker.request_reader import Refused, Request, RequestReader
 from webhook.worker.sender import GO_ON, Job, Sender, State, written
+from webhook.worker.work_queue import WorkQueue
 
 REQUEST_SECONDS: Final = 5.0
 """How long a sender may take over a request, from its first byte to its last."""
@@ -61,12 +61,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def run(self) -> None:
         """Accept, and end what is overdue, until told to stop; then let what is in hand end."""
         self._ready = select.epoll()
-        self._room = Room(self.cfg.worker_connections, self.cfg.threads, self.wsgi.max_body_bytes)
+        most_body = self.wsgi.max_body_bytes
+        self._capacity = Capacity(self.cfg.worker_connections, self.cfg.threads, most_body)
         # By file number, those that nobody has in hand: whoever takes one out owns it.
         self._waiting: dict[int, Sender] = {}
         # Whole requests that have had no answer: whoever takes one out answers it.
         self._owed: dict[Sender, Job] = {}
-        self._lane: Lane[Job] = Lane(self.cfg.threads)
+        self._queue: WorkQueue[Job] = WorkQueue(self.cfg.threads)
         self._checks: queue.SimpleQueue[Job] = queue.SimpleQueue()
         works = [self._serve] * self.cfg.threads + [self._stand_by, self._check]
         for number, work in enumerate(works):
@@ -82,7 +83,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.poller.register(wake_up.fileno(), selectors.EVENT_READ, wake_up.run_callbacks)
         while self.alive and self.is_parent_alive():
             self.notify()
-            is_full = self._room.is_full
+            is_full = self._capacity.is_full
             self.set_accept_enabled(not is_full)
             self.wait_for_and_dispatch_events(SOON_SECONDS if is_full else self._patience())
             self._end_overdue()
@@ -97,26 +98,26 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if self._room.is_of_the_network(error):
+                if self._capacity.is_of_the_network(error):
                     return
                 # No file number is left, whoever has them: one who waits gives theirs.
-                if not self._room.is_out_of_files(error):
+                if not self._capacity.is_out_of_files(error):
                     raise
                 if not self._make_room():
                     time.sleep(SOON_SECONDS)
                     return
                 continue
-            sender = Sender(sock, Incoming(self.cfg, self.wsgi.max_body_bytes))
-            self._room.enter(sender)
+            sender = Sender(sock, RequestReader(self.cfg, self.wsgi.max_body_bytes))
+            self._capacity.enter(sender)
             self._wait_for(sender, State.SILENT, is_new=True)
-            if self._room.is_full and not self._make_room():
+            if self._capacity.is_full and not self._make_room():
                 return
 
     def _make_room(self) -> bool:
         """End those who have been idle longest; False where all are at work."""
         ended = False
         since = {sender: sender.since for sender in self._waiting.copy().values()}
-        for sender in self._room.to_be_ended(since):
+        for sender in self._capacity.to_be_ended(since):
             if self._take(sender):
                 if sender.since == since[sender]:
                     self._close(sender)
@@ -143,7 +144,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             listener.close()
         now = time.monotonic()
         last, quiet = now + self.cfg.graceful_timeout, now + gthread.STOP_KEEPALIVE_LINGER
-        while self._room.count and time.monotonic() < last:
+        while self._capacity.count and time.monotonic() < last:
             self.notify()
             self._end_overdue(is_quiet=time.monotonic() > quiet)
             # gunicorn wants to be notified meanwhile, so this cannot wait for the threads alone.
@@ -167,19 +168,17 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             return
         self._next_look = now + LOOK_SECONDS / 2
         for sender in self._waiting.copy().values():
-            if not (self._is_overdue(sender, now, is_quiet=is_quiet) and self._take(sender)):
+            if not (
+                sender.is_overdue(now, self._allowed, is_quiet=is_quiet) and self._take(sender)
+            ):
                 continue
             # Only now it is nobody else's: what was seen of it may have been half of a change.
-            if not self._is_overdue(sender, now, is_quiet=is_quiet):
+            if not sender.is_overdue(now, self._allowed, is_quiet=is_quiet):
                 self._wait_for(sender, sender.state)
             elif sender.state is State.UNFINISHED:
                 self._refuse(sender, Refused(HTTPStatus.BAD_REQUEST, "sent too slowly"))
             else:
                 self._close(sender)
-
-    def _is_overdue(self, sender: Sender, now: float, *, is_quiet: bool) -> bool:
-        is_idle = is_quiet and sender.state is not State.UNFINISHED
-        return is_idle or now > sender.since + self._allowed[sender.state]
 
     def _wait_for(self, sender: Sender, state: State, *, is_new: bool = False) -> None:
         sender.become(state)
@@ -190,7 +189,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             change(number, select.EPOLLIN | select.EPOLLONESHOT)
 
     def _close(self, sender: Sender) -> None:
-        self._room.leave(sender)
+        self._capacity.leave(sender)
         sender.close()
 
     def _serve(self) -> None:
@@ -202,11 +201,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Serve while all others are at work and none comes to an end: one thread."""
         turns = -1
         while True:
-            is_long = self._lane.waiting > MOST_IN_A_ROW
-            if self._lane.is_full and (is_long or self._lane.turns == turns):
+            is_long = self._queue.waiting > MOST_IN_A_ROW
+            if self._queue.is_full and (is_long or self._queue.turns == turns):
                 self._serve_ready(SOON_SECONDS)
             else:
-                turns = self._lane.turns
+                turns = self._queue.turns
                 time.sleep(STAND_BY_SECONDS)
 
     def _serve_ready(self, seconds: float) -> None:
@@ -250,7 +249,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Answer what is whole, and wait for the rest; whether the caller is to work now."""
         in_a_row = 0
         try:
-            while (request := sender.incoming.whole()) is not None:
+            while (request := sender.reader.whole()) is not None:
                 in_a_row += 1
                 if in_a_row == MOST_IN_A_ROW:
                     request = request._replace(is_last=True)
@@ -259,8 +258,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                     if job.event is None:
                         return False
                     if not is_at_work:
-                        return self._lane.put(job)
-                    self._lane.add(job)
+                        return self._queue.put(job)
+                    self._queue.add(job)
                     return False
         except Refused as refused:
             self._refuse(sender, refused)
@@ -269,16 +268,16 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         return False
 
     def _wait_for_more(self, sender: Sender) -> None:
-        incoming = sender.incoming
-        if not len(incoming):
+        reader = sender.reader
+        if not len(reader):
             if sender.held:
-                self._room.holds(sender)
+                self._capacity.holds(sender)
             self._wait_for(sender, State.KEPT)
             return
-        if incoming.awaits_word:
-            incoming.awaits_word = False
+        if reader.awaits_word:
+            reader.awaits_word = False
             sender.send(GO_ON)
-        if self._room.holds(sender) or self._make_bytes_free(sender):
+        if self._capacity.holds(sender) or self._make_bytes_free(sender):
             self._wait_for(sender, State.UNFINISHED)
         else:
             fields: Fields = {"error": "too much is held for others"}
@@ -293,7 +292,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                     self._refuse(other, Refused(HTTPStatus.BAD_REQUEST, "too slow for its size"))
                 else:
                     self._wait_for(other, other.state)
-            if self._room.holds(sender):
+            if self._capacity.holds(sender):
                 return True
         return False
 
@@ -315,7 +314,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _work(self) -> None:
         """Work on events until there are none."""
-        while (job := self._lane.take()) is not None:
+        while (job := self._queue.take()) is not None:
             if job.sender not in self._owed:
                 continue
             deadline = job.arrived + ANSWER_SECONDS
@@ -347,7 +346,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                 if self._owed.pop(job.sender, None) is not None:
                     # This thread is not to work on what else its sender may have sent.
                     job.request = job.request._replace(
-                        is_last=job.request.is_last or len(job.sender.incoming) > 0
+                        is_last=job.request.is_last or len(job.sender.reader) > 0
                     )
                     self._end_job(job, answer)
 
@@ -369,7 +368,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _refuse(self, sender: Sender, refused: Refused) -> None:
         """Answer what is no whole request, and end the connection."""
-        method, path = sender.incoming.method, sender.incoming.path
+        method, path = sender.reader.method, sender.reader.path
         request = Request(method or "", path or "", "", None, b"", True)
         self._turn_away(sender, request, refused.status, {"error": refused.reason}, sender.since)
 
@@ -390,8 +389,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         Were it closed while more comes, the kernel would reset it, and a sender of 100 MB would
         never see its 413.
         """
-        sender.incoming = Incoming(self.cfg, 0)
-        self._room.holds(sender)
+        sender.reader = RequestReader(self.cfg, 0)
+        self._capacity.holds(sender)
         try:
             sender.sock.shutdown(socket.SHUT_WR)
         except OSError:

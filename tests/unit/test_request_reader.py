@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.service import LIMITS
-from webhook.worker.incoming import MAX_HEAD, Incoming, Refused, Request
+from webhook.worker.request_reader import MAX_HEAD, Refused, Request, RequestReader
 
 MOST = 1_000
 HOST = b"Host: x\r\n"
@@ -79,11 +79,11 @@ LIMITED = limits()
 
 def requests(parts: Sequence[bytes]) -> list[Request]:
     """What comes out, all that is whole taken out after each part. Raises Refused."""
-    incoming = Incoming(LIMITED, MOST)
+    reader = RequestReader(LIMITED, MOST)
     found: list[Request] = []
     for part in parts:
-        incoming.feed(part)
-        while (request := incoming.whole()) is not None:
+        reader.feed(part)
+        while (request := reader.whole()) is not None:
             found.append(request)
     return found
 
@@ -138,13 +138,13 @@ def test_any_bytes_are_read_or_refused(before: bytes, middle: bytes, after: byte
 
 
 def test_sender_that_waits_for_a_word_is_known_as_soon_as_its_head_is() -> None:
-    incoming = Incoming(LIMITED, MOST)
-    incoming.feed(POST + b"Expect: 100-Continue\r\nContent-Length: 2\r\n\r\n")
-    assert incoming.whole() is None
-    assert incoming.awaits_word
-    incoming.feed(b"{}")
-    assert incoming.whole() is not None
-    assert not incoming.awaits_word
+    reader = RequestReader(LIMITED, MOST)
+    reader.feed(POST + b"Expect: 100-Continue\r\nContent-Length: 2\r\n\r\n")
+    assert reader.whole() is None
+    assert reader.awaits_word
+    reader.feed(b"{}")
+    assert reader.whole() is not None
+    assert not reader.awaits_word
 
 
 @pytest.mark.parametrize(
@@ -174,20 +174,20 @@ def chunks(size: int, number: int, extension: bytes = b"") -> bytes:
     ids=["one byte each", "two bytes each", "long extensions", "longest extensions"],
 )
 def test_chunks_that_are_more_framing_than_body_are_refused(beginning: bytes) -> None:
-    incoming = Incoming(LIMITED, LARGEST)
-    incoming.feed(CHUNKED + beginning)
+    reader = RequestReader(LIMITED, LARGEST)
+    reader.feed(CHUNKED + beginning)
     with pytest.raises(Refused) as refused:
-        incoming.whole()
+        reader.whole()
     assert (refused.value.status, refused.value.reason) == (413, "the chunks are too many")
 
 
 @pytest.mark.parametrize("size, number", [(1, 4_000), (8, 100_000), (8_192, 256), (LARGEST, 1)])
 def test_body_in_chunks_is_read_piece_by_piece(size: int, number: int) -> None:
     """Handed over whole, what is left of it would be copied at each chunk: minutes for 2 MB."""
-    incoming = Incoming(LIMITED, LARGEST)
-    incoming.feed(CHUNKED + chunks(size, number) + b"0\r\n\r\n" + WHOLE[0])
-    request = incoming.whole()
+    reader = RequestReader(LIMITED, LARGEST)
+    reader.feed(CHUNKED + chunks(size, number) + b"0\r\n\r\n" + WHOLE[0])
+    request = reader.whole()
     assert request is not None
     assert request.body == b"x" * (size * number)
-    assert incoming.whole() is not None
-    assert len(incoming) == 0
+    assert reader.whole() is not None
+    assert len(reader) == 0

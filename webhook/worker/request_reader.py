@@ -1,6 +1,6 @@
 """The bytes that come in on a connection, cut into whole requests without waiting for any.
 
-The common request is read here (see `webhook.head`); the head of every other one by gunicorn, and
+The common request is read here (see `request_head`); the head of every other one by gunicorn, and
 its chunks too, but only once all of it is in memory: so nothing ever waits for a sender.
 """
 
@@ -15,7 +15,7 @@ from gunicorn.http.unreader import IterUnreader  # type: ignore[import-untyped]
 from gunicorn.util import unquote_to_wsgi_str  # type: ignore[import-untyped]
 
 from webhook.app import plain
-from webhook.worker.head import read_head
+from webhook.worker.request_head import read_head
 
 MAX_HEAD: Final = 65_536
 """Bytes of the longest head; the limits on its lines are gunicorn's."""
@@ -77,7 +77,7 @@ class _Head(NamedTuple):
     awaits_word: bool
 
 
-class Incoming:
+class RequestReader:
     """What one sender has sent so far. Not to be shared between threads at one time."""
 
     __slots__ = ("_at", "_cfg", "_data", "_head", "_max_body", "_searched", "_size", "awaits_word")

@@ -1,4 +1,4 @@
-"""Who works on what may take its time: so many at once, and the rest in the order they came."""
+"""The events that wait for a thread: so many at work, the rest in order of arrival."""
 
 import threading
 from collections import deque
@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Lane(Generic[T]):
+class WorkQueue(Generic[T]):
     """At most `most` threads work through the jobs of all; none waits for another."""
 
     def __init__(self, most: int) -> None:

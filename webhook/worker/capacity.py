@@ -31,7 +31,7 @@ _OF_THE_NETWORK: Final = frozenset(
 _MOST_FILES: Final = 65_536
 
 
-class Room:
+class Capacity:
     """The open connections of one worker. Threads share it."""
 
     def __init__(self, most: int, threads: int, max_body: int) -> None:
@@ -63,7 +63,7 @@ class Room:
 
     def holds(self, sender: Sender) -> bool:
         """Count the bytes that a connection holds by now; False where they are too many in all."""
-        return self._hold(sender, len(sender.incoming)) <= self._most_bytes
+        return self._hold(sender, len(sender.reader)) <= self._most_bytes
 
     def to_be_ended(self, waiting: Iterable[Sender]) -> list[Sender]:
         """Return one in a hundred of those who wait, at least one: who has been idle longest."""

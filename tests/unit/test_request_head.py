@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.service import LIMITS
-from webhook.worker.head import MAX_HEAD, read_head
+from webhook.worker.request_head import MAX_HEAD, read_head
 
 START = b"POST /webhook HTTP/1.1\r\n"
 COMMON = START + b"Host: x\r\nContent-Length: 2\r\nStripe-Signature: t=1,v1=Ab\r\n"

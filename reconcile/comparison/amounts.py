@@ -12,12 +12,12 @@ import enum
 import json
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from shared.objects.catalogue import SUBSCRIPTION
-from shared.objects.column import CONVERSIONS, NULL_JSON, Row, Type, Value
+from shared.objects.column import Row, Value
 
 _MOST = 2**63 - 1
 """Where an absurd amount is cut, so that every reader of the report can hold it."""
@@ -117,41 +117,6 @@ def between(here: Side | None, there: Side | None) -> Amounts:
             if other is not None:
                 _add(at_stake, other.currency, new_amount)
     return _told(at_stake, before, after, reasons)
-
-
-def of_decoded(one: Any) -> Amounts:
-    """Return the same for a decoded subscription that the database lacks, at a tenth of the price.
-
-    A first run has one for every object.
-    """
-    reasons: set[NotComputed] = set()
-    if one.discounts:
-        reasons.add(NotComputed.DISCOUNTS)
-    if one.pause_collection != NULL_JSON:
-        reasons.add(NotComputed.PAUSE_COLLECTION)
-    sums: _Sums = {}
-    for item in one.items.data:
-        price = item.price
-        every = price.recurring
-        packages = price.transform_quantity
-        amount: Fraction | NotComputed = NotComputed.CURRENCY_OPTIONS
-        if price.currency == one.currency:
-            amount = _a_month(
-                _Deciding(
-                    price.unit_amount_decimal,
-                    price.unit_amount,
-                    item.quantity,
-                    every and every.interval,
-                    every and every.interval_count,
-                    every and every.usage_type,
-                    None if packages == NULL_JSON else CONVERSIONS[Type.JSON](packages),
-                )
-            )
-        if isinstance(amount, NotComputed):
-            reasons.add(amount)
-        else:
-            _add(sums, price.currency, amount)
-    return _told(sums, {}, sums, reasons)
 
 
 class _Item(NamedTuple):

@@ -50,22 +50,6 @@ class Listed(NamedTuple):
     as_of: Interval
 
 
-class Unheld(NamedTuple):
-    """One object of a list that the database has no row of: decoded, whole, and fit to be written.
-
-    `as_of`: the interval in which it was true.
-    """
-
-    one: Any
-    as_of: Interval
-
-    def difference(self, mirrored: MirroredObject) -> Difference:
-        """Return the same as a difference, for what is not to be inserted at once."""
-        content = mirrored.content(self.one, checked=False)
-        fields = mirrored.differences(None, content)
-        return Difference(content.id, "missing_in_database", None, content, self.as_of, fields)
-
-
 class Sifted(NamedTuple):
     """What is left of a page when all that is in sync is taken away.
 

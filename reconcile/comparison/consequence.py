@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
-from reconcile.comparison.amounts import NOTHING, Amounts, Side, between, of_decoded
+from reconcile.comparison.amounts import NOTHING, Amounts, Side, between
 from reconcile.comparison.compare import Difference
 from shared.objects.catalogue import SUBSCRIPTION
 from shared.objects.column import Concern, Row
@@ -34,18 +34,6 @@ def consequence(
     if difference.kind == "differs" and _touches_money(mirrored, difference):
         return "money"
     return "cosmetic"
-
-
-def of_missing(
-    mirrored: MirroredObject, one: Any, access_statuses: Collection[str]
-) -> tuple[Consequence, Amounts]:
-    """Return consequence and monthly amounts of a decoded object that the database lacks.
-
-    The same as of its difference, at a tenth of the price: a first run has one for every object.
-    """
-    if mirrored is not SUBSCRIPTION or one.status not in access_statuses:
-        return "cosmetic", NOTHING
-    return "lockout", of_decoded(one)
 
 
 def grants(held: Held, access_statuses: Collection[str]) -> bool:

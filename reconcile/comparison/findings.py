@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
-from reconcile.comparison.compare import Difference, Unheld
+from reconcile.comparison.compare import Difference
 from reconcile.windows.window import Window
 from shared import log
 from shared.errors import ListingBroken
@@ -25,19 +25,17 @@ _MOST_LEFT_OUT = 20
 class Inspected:
     """What was found in a window.
 
-    `missing` and, as they were listed, `unheld` may be inserted at once; `waiting` must not be
-    written before every window has been compared, or is so young that its event may still be on its
-    way. `confirmed`: rows that say what Stripe answered, to take the answer's time. `equal`: what
-    was found equal and is to be recognised from now on. `counts`: stripe, database, in_sync,
-    recognised, granting, left_out, unreadable. `unreadable`: objects that cannot be read, and why,
-    still to be told. `again`: the one object of which this is a further look; `is_nowhere`: neither
-    side has it.
+    `missing` may be inserted at once; `waiting` must not be written before every window has been
+    compared, or is so young that its event may still be on its way. `confirmed`: rows that say what
+    Stripe answered, to take the answer's time. `equal`: what was found equal and is to be
+    recognised from now on. `counts`: stripe, database, in_sync, recognised, granting, left_out,
+    unreadable. `unreadable`: objects that cannot be read, and why, still to be told. `again`: the
+    one object of which this is a further look; `is_nowhere`: neither side has it.
     """
 
     mirrored: MirroredObject
     window: Window
     missing: list[Difference] = field(default_factory=list)
-    unheld: list[Unheld] = field(default_factory=list)
     waiting: list[Difference] = field(default_factory=list)
     confirmed: list[Difference] = field(default_factory=list)
     equal: list[Fingerprint] = field(default_factory=list)
@@ -49,12 +47,11 @@ class Inspected:
     @property
     def differences(self) -> int:
         """How many differences are held."""
-        return len(self.missing) + len(self.unheld) + len(self.waiting)
+        return len(self.missing) + len(self.waiting)
 
     def add(self, look: Inspected) -> None:
         """Add what a further look at the same window has found."""
         self.missing += look.missing
-        self.unheld += look.unheld
         self.waiting += look.waiting
         self.equal += look.equal
         self.counts.update(look.counts)
@@ -72,13 +69,6 @@ class Inspected:
                 self.missing.append(difference)
                 return
         self.waiting.append(difference)
-
-    def sort_unheld(self, unheld: Unheld, begun: int, grace: int) -> None:
-        """Do the same with an object of a list that has no row."""
-        if int(unheld.one.created or 0) < begun - grace:
-            self.unheld.append(unheld)
-        else:
-            self.waiting.append(unheld.difference(self.mirrored))
 
     def tell_unreadable(self) -> None:
         """Count and log the objects that cannot be read, each once."""

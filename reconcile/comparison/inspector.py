@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from reconcile.comparison.compare import (
     Difference,
-    Unheld,
+    Listed,
     compare_one,
     compare_window,
     may_be_absent,
@@ -185,23 +185,22 @@ class Inspector:
             overtaken = put_back(mirrored, rows, again, names, step)
             counts["database"] += len(overtaken)
             counts["granting"] += sum(known.status in access for known in overtaken)
-        found, held, listed, unheld = sides(mirrored, rows, step, access)
+        found, held, listed = sides(mirrored, rows, step, access)
         for name in self._misplaced.done(mirrored, held) - listed.keys():
             del held[name]
             found.counts["database"] -= 1
         found.counts.update(counts)
         found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
         questions: Questions = {}
-        doubtful = [one.id for one in overtaken if one.id in unheld]
-        doubtful += self._strangers(found, unheld, step, known, doubtful)
+        doubtful = [one.id for one in overtaken if one.id in listed]
+        unheld = listed.keys() - held.keys() - set(doubtful)
+        doubtful += self._strangers(found, unheld, listed, step, known)
         for name in doubtful:
-            questions[name] = True, int(unheld.pop(name).one.created or 0)
+            questions[name] = True, int(listed.pop(name).content.row[created] or 0)
         comparison = compare_window(mirrored, held, listed)
         found.counts["in_sync"] += comparison.in_sync
         for difference in comparison.differences:
             found.sort(difference, step.asked, self._grace)
-        for one in unheld.values():
-            found.sort_unheld(one, step.asked, self._grace)
         for name in comparison.doubtful:
             questions[name] = True, int(listed[name].content.row[created] or 0)
         moved = self._moved(mirrored, comparison.absent, step)
@@ -213,19 +212,21 @@ class Inspector:
     def _strangers(
         self,
         found: Inspected,
-        unheld: dict[str, Unheld],
+        unheld: AbstractSet[str],
+        listed: dict[str, Listed],
         step: Step,
         known: AbstractSet[str],
-        besides: list[str],
     ) -> list[str]:
         """Compare what is listed here but has its row in another window, or has only just got one.
+
+        `unheld`: the ids without a row here; what is compared leaves `listed`.
 
         A row's `created` may have drifted like any other field. The rows are read after the page,
         and yet it may replace them where it speaks for them: whatever was written in between is
         then of a snapshot that had ended ten minutes before the page was asked for. Returns the
-        others, which must be asked for, as those `besides` are.
+        others, which must be asked for.
         """
-        names = list(unheld.keys() - set(besides))
+        names = [name for name in unheld if listed[name].content.items is not None]
         if not names:
             return []
         mirrored = found.mirrored
@@ -234,13 +235,12 @@ class Inspector:
         )
         doubtful: list[str] = []
         for name, row in rows.items():
-            one, as_of = unheld[name]
-            content = mirrored.content(one, checked=False)
+            content, as_of = listed[name]
             difference = compare_one(mirrored, name, row, content, as_of)
             if difference is not None and not truth.speaks_for(as_of, row.as_of):
                 doubtful.append(name)
                 continue
-            del unheld[name]
+            del listed[name]
             if name not in known:
                 self._count_stranger(found, row, step.window)
             if difference is None:

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 
-from reconcile.comparison.compare import Listed, Unheld, sift
+from reconcile.comparison.compare import Listed, sift
 from reconcile.comparison.findings import Inspected
 from reconcile.windows.listing import Step
 from reconcile.windows.window import Window
 from shared.errors import UnreadableObject
 from shared.objects.declaration import Held, MirroredObject
-from shared.objects.shape import is_whole, prepare
 from shared.repository.fingerprints import Fingerprint
 from shared.repository.window_rows import WindowRow, WindowRows
 from shared.stripe.recognition import Body, Known
@@ -20,18 +19,16 @@ from shared.stripe.recognition import Body, Known
 
 def sides(
     mirrored: MirroredObject, rows: WindowRows, step: Step, access: frozenset[str]
-) -> tuple[Inspected, dict[str, Held], dict[str, Listed], dict[str, Unheld]]:
+) -> tuple[Inspected, dict[str, Held], dict[str, Listed]]:
     """Take the rows of a step out of `rows`, and return what is left to compare on either side.
 
-    What is in sync, and what cannot be read, is counted; what was recognised is gone already. What
-    is listed whole and has no row here comes apart, last, for nothing can be compared. `access`:
-    the statuses that let a customer in, empty for objects that have no status.
+    What is in sync, and what cannot be read, is counted; what was recognised is gone already.
+    `access`: the statuses that let a customer in, empty for objects that have no status.
     """
     found = Inspected(mirrored=mirrored, window=Window(step.floor, step.ceiling))
     counts = found.counts
     held: dict[str, Held] = {}
     listed: dict[str, Listed] = {}
-    unheld: dict[str, Unheld] = {}
     for part in step.parts:
         sifted = sift(mirrored, rows.rows, part.objects, access)
         counts["stripe"] += len(part.objects) + len(part.unreadable)
@@ -43,27 +40,20 @@ def sides(
         found.unreadable.update((one.id, str(one.error)) for one in part.unreadable)
         for one, row in sifted.odd:
             held_row = row.held(mirrored) if row else rows.odd.pop(one.id, None)
-            is_unheld = held_row is None and one.id not in held and is_whole(mirrored, one)
             try:
-                if is_unheld:
-                    prepare(mirrored, one)
-                    unheld[one.id] = Unheld(one, part.as_of)
-                    listed.pop(one.id, None)
-                    continue
                 content = mirrored.content(one)
             except UnreadableObject as error:
                 found.unreadable[one.id] = str(error)
                 counts["database"] += held_row is not None
                 continue
             listed[content.id] = Listed(content, part.as_of)
-            unheld.pop(content.id, None)
             if held_row is not None:
                 held[content.id] = held_row
     for name in found.unreadable:
         counts["database"] += _take(rows, name)
     held |= _unlisted(mirrored, rows, step.floor)
     counts["database"] += len(held)
-    return found, held, listed, unheld
+    return found, held, listed
 
 
 def take_recognised(rows: WindowRows, step: Step, access: frozenset[str]) -> Counter[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from reconcile.comparison import consequence
-from reconcile.comparison.compare import Difference, Unheld
+from reconcile.comparison.compare import Difference
 from shared import truth
 from shared.objects.catalogue import MIRRORED
 from shared.objects.column import Row
@@ -17,7 +17,6 @@ from shared.objects.declaration import Content, MirroredObject
 from shared.objects.difference import Fields
 from shared.repository.drifts import Customer, DriftRow, Tally
 from shared.repository.mirror_rows import Write
-from shared.repository.missing_rows import Missing
 from shared.truth import Interval
 
 OBJECTS: dict[str, MirroredObject] = {mirrored.name: mirrored for mirrored in MIRRORED}
@@ -107,19 +106,6 @@ def _customer(mirrored: MirroredObject, difference: Difference) -> Customer | No
         id=str(said[mirrored.customer]),
         email=None if email is None else str(email),
         name=None if name is None else str(name),
-    )
-
-
-def missing(mirrored: MirroredObject, unheld: Unheld, access: frozenset[str]) -> Missing:
-    """Return what inserts an object that the database lacks, and keeps it as a difference."""
-    meaning, amounts = consequence.of_missing(mirrored, unheld.one, access)
-    return Missing(
-        one=unheld.one,
-        as_of=unheld.as_of,
-        consequence=meaning,
-        monthly_amount=amounts.at_stake,
-        monthly_after=amounts.after,
-        not_computed=amounts.not_computed,
     )
 
 

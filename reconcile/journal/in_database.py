@@ -13,12 +13,10 @@ from typing import TypeVar
 
 import psycopg
 
-from reconcile.comparison.compare import Unheld
 from reconcile.comparison.findings import Inspected
 from reconcile.journal.drift import (
     OBJECTS,
     drift,
-    missing,
     settled,
     spooled,
     write_of,
@@ -40,7 +38,6 @@ from shared.repository import (
     fingerprints,
     ledger,
     mirror_rows,
-    missing_rows,
     runs,
 )
 from shared.repository.drifts import DriftRow, Tally
@@ -106,7 +103,6 @@ class RunJournal:
                 quicker = "refused" if one.id in refused else "pending"
                 action = "repaired" if one.id in written else quicker
                 rows.append(drift(mirrored, one, self._access, action))
-            refused |= self._insert(connection, mirrored, found.unheld, rows)
             drifts.record(connection, self._story, rows)
             if found.again is not None and not rows:
                 drifts.settle(connection, self._story, name, found.again)
@@ -247,43 +243,6 @@ class RunJournal:
         draft, answer = self._database.write(attempt)
         draft.adopt(self.progress)
         return answer
-
-    def _insert(
-        self,
-        connection: Connection,
-        mirrored: MirroredObject,
-        unheld: Sequence[Unheld],
-        rows: list[DriftRow],
-    ) -> dict[str, str]:
-        """Insert in one statement, which keeps the differences too.
-
-        Where one row breaks a rule of the database they are inserted one by one. What is not
-        inserted is added to `rows`. Returns, by id, why a row cannot be written at all.
-        """
-        if not unheld:
-            return {}
-        try:
-            with connection.transaction():
-                quicker = missing_rows.insert(
-                    connection,
-                    mirrored,
-                    [missing(mirrored, one, self._access) for one in unheld],
-                    run_id=self._story,
-                    found_at=int(time.time()),
-                )
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            if len(unheld) == 1:
-                difference = unheld[0].difference(mirrored)
-                rows.append(drift(mirrored, difference, self._access, "refused"))
-                return {difference.id: describe(error)}
-        else:
-            lost = [one.difference(mirrored) for one in unheld if one.one.id in quicker]
-            rows += [drift(mirrored, difference, self._access) for difference in lost]
-            return {}
-        refused: dict[str, str] = {}
-        for one in unheld:
-            refused |= self._insert(connection, mirrored, [one], rows)
-        return refused
 
     def _marked(self, connection: Connection, mirrored: MirroredObject, row: DriftRow) -> bool:
         if row.kind != "missing_in_stripe":

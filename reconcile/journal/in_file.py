@@ -52,9 +52,6 @@ class FileJournal:
             rows.clear()
         for row in rows:
             self._append(self._spool, row)
-        for unheld in found.unheld:
-            difference = unheld.difference(found.mirrored)
-            self._append(self._spool, drift(found.mirrored, difference, self._access))
         add(self.progress, found.mirrored.name, found.counts)
         mark_done(self.progress, found.mirrored.name, found.window)
 

@@ -130,19 +130,3 @@ def seconds_after(time: str) -> str:
 def held(column: Column, table: str) -> str:
     """Return a column's value as a `Row` has it: as it is shown, but JSON as text."""
     return f'{table}."{column.name}"::text' if column.type in AS_JSON else shown(column, table)
-
-
-def initial(column: Column, record: str) -> str:
-    """Return a member of `{field: [null, value]}` as text, NULL where there is no value."""
-    return f"""'"{column.name}": [null, ' || {_as_json(column, record)} || ']'"""
-
-
-def member(column: Column, record: str) -> str:
-    """Return a member of `{field: value}` as text, NULL where there is no value."""
-    return f"""'"{column.name}": ' || {_as_json(column, record)}"""
-
-
-def _as_json(column: Column, record: str) -> str:
-    name = f'{record}."{column.name}"'
-    is_text = IN_JSON[column.type] == "text"
-    return f"to_json({name})::text" if is_text else f"{name}::text"

@@ -12,25 +12,6 @@ from shared.objects.difference import Fields
 
 BATCH = 500
 
-LAST_WORD: Final = """
-ON CONFLICT (run_id, object, object_id) DO UPDATE SET
-    kind = EXCLUDED.kind,
-    consequence = EXCLUDED.consequence,
-    fields = EXCLUDED.fields,
-    customer_id = EXCLUDED.customer_id,
-    monthly_amount = EXCLUDED.monthly_amount,
-    monthly_before = EXCLUDED.monthly_before,
-    monthly_after = EXCLUDED.monthly_after,
-    not_computed = EXCLUDED.not_computed,
-    place = EXCLUDED.place,
-    ends_access = EXCLUDED.ends_access,
-    action = EXCLUDED.action,
-    spooled = EXCLUDED.spooled,
-    found_at = EXCLUDED.found_at
-"""
-"""How an INSERT of differences replaces what was said of the same object before."""
-
-
 CONSEQUENCES: Final = ("leak", "lockout", "money", "cosmetic")
 """What a difference may do to a customer, the gravest first."""
 
@@ -38,20 +19,6 @@ LARGEST: Final = 2**63 - 1
 """No amount is larger."""
 
 _MOST_OF_A_CURRENCY = 40
-
-
-def place(consequence: str, monthly_amount: dict[str, int]) -> str:
-    """Return where in a report a difference stands: before all whose place is a larger text.
-
-    The gravest come first, then currency by currency (of several the first by name counts: there
-    are no exchange rates here) the largest amount, then what has none; those of one place by id.
-    """
-    rank = CONSEQUENCES.index(consequence)
-    if not monthly_amount:
-        return f"{rank} ~"
-    currency = min(monthly_amount)
-    # An index entry cannot be long, and only somebody else writes such a currency.
-    return f"{rank} {currency[:_MOST_OF_A_CURRENCY]} {LARGEST - monthly_amount[currency]:019d}"
 
 
 class Customer(msgspec.Struct, kw_only=True, frozen=True):
@@ -87,8 +54,21 @@ class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """Where it stands in a report; no two of one run have the same."""
-        return place(self.consequence, self.monthly_amount), self.object, self.object_id
+        """Where it stands in a report: before all whose place is larger. No two have the same.
+
+        The gravest come first, then currency by currency (of several the first by name counts:
+        there are no exchange rates here) the largest amount, then what has none; at last by id.
+        """
+        return f"{CONSEQUENCES.index(self.consequence)} {self._amount}", self.object, self.object_id
+
+    @property
+    def _amount(self) -> str:
+        if not self.monthly_amount:
+            return "~"
+        currency = min(self.monthly_amount)
+        # An index entry cannot be long, and only somebody else writes such a currency.
+        most = LARGEST - self.monthly_amount[currency]
+        return f"{currency[:_MOST_OF_A_CURRENCY]} {most:019d}"
 
 
 _decoder = msgspec.json.Decoder(list[DriftRow])
@@ -136,8 +116,21 @@ def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -
             object, object_id, kind, consequence, fields, customer, monthly_amount, monthly_before,
             monthly_after, not_computed, ends_access, action, spooled, found_at, place
         )
-        """
-        + LAST_WORD,
+        ON CONFLICT (run_id, object, object_id) DO UPDATE SET
+            kind = EXCLUDED.kind,
+            consequence = EXCLUDED.consequence,
+            fields = EXCLUDED.fields,
+            customer_id = EXCLUDED.customer_id,
+            monthly_amount = EXCLUDED.monthly_amount,
+            monthly_before = EXCLUDED.monthly_before,
+            monthly_after = EXCLUDED.monthly_after,
+            not_computed = EXCLUDED.not_computed,
+            place = EXCLUDED.place,
+            ends_access = EXCLUDED.ends_access,
+            action = EXCLUDED.action,
+            spooled = EXCLUDED.spooled,
+            found_at = EXCLUDED.found_at
+        """,
         {
             "run_id": run_id,
             "rows": msgspec.json.encode(rows).decode(),

@@ -13,7 +13,6 @@ from shared.objects.column import Type
 from shared.objects.declaration import Items, MirroredObject
 from shared.repository import column_sql as sql
 from shared.repository import compared
-from shared.repository.insert_statement import insert_text
 from shared.repository.statement import Statement
 from shared.repository.window_statement import BY_ID, IN_WINDOW, window_text
 from shared.repository.write_statement import write_text
@@ -33,7 +32,6 @@ class Statements:
     number: Statement
     newest: Statement
     beyond: Statement
-    insert: Statement
     write: Statement
     write_single: Statement
     mark_missing: Statement
@@ -53,7 +51,6 @@ def statements(mirrored: MirroredObject) -> Statements:
         number=Statement(f"SELECT count(*) FROM stripe.{mirrored.table}"),
         newest=Statement(_newest(mirrored)),
         beyond=Statement(_beyond(mirrored)),
-        insert=Statement(insert_text(mirrored)),
         write=Statement(write_text(mirrored)),
         write_single=Statement(write_text(mirrored, single=True)),
         mark_missing=Statement(_mark_missing(mirrored)),

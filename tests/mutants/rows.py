@@ -22,11 +22,6 @@ ROWS = (
                 'coalesce({sql.last_revision("r.id")}, 0) + 1',
                 "1",
             ),
-            Patch(
-                "shared/repository/insert_statement.py",
-                'coalesce({sql.last_revision("r.id")}, 0) + 1',
-                "1",
-            ),
         ),
         (_REMOVED,),
     ),

@@ -1,16 +1,14 @@
 """What a difference comes to a month: computed as Stripe bills it, or named as not computed."""
 
-import json
 from typing import Any
 
 import pytest
 
 from reconcile.comparison.amounts import Amounts, NotComputed
 from reconcile.comparison.compare import compare_one
-from reconcile.comparison.consequence import consequence, monthly_amounts, of_missing
+from reconcile.comparison.consequence import consequence, monthly_amounts
 from reconcile.report.as_text import _NOT_COMPUTED
 from shared.objects.catalogue import SUBSCRIPTION
-from shared.objects.shape import prepare
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 
@@ -37,12 +35,6 @@ def of_price(quantity: int | None = 1, **price: Any) -> Body:
 def every(interval: str | None, count: int | None = 1, usage: str | None = "licensed") -> Body:
     said = {"interval": interval, "interval_count": count, "usage_type": usage}
     return {"recurring": said}
-
-
-def decoded(body: Body) -> Any:
-    one = SUBSCRIPTION.settled(SUBSCRIPTION.decoder.decode(json.dumps(body)))
-    prepare(SUBSCRIPTION, one)
-    return one
 
 
 UNKNOWN: tuple[Any, ...] = (
@@ -122,13 +114,11 @@ PRICES: list[tuple[Body, dict[str, int] | str]] = [
 def test_price_is_computed_as_stripe_bills_it_or_named(
     body: Body, expected: dict[str, int] | str
 ) -> None:
-    """In whichever way it is asked for: one side has it, or a first run inserts it."""
     told, names = ({}, [expected]) if isinstance(expected, str) else (expected, [])
     found = amounts(None, body)
     assert (found.at_stake, found.not_computed) == (told, names)
     assert {name: abs(value) for name, value in found.after.items()} == told
     assert found.before == {}
-    assert of_missing(SUBSCRIPTION, decoded(body), ACCESS) == ("lockout", found)
     leak = amounts(body, None)
     assert (leak.at_stake, leak.not_computed) == (told, names)
     assert (leak.before, leak.after) == (found.after, {})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 CPU = 0.1
 MIB = 128
+BUDGET_MIB = 100
 
 _ROOT = Path("/sys/fs/cgroup")
 _PERIOD = 100_000

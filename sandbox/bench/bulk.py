@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.bench import cases
-from sandbox.bench.box import MIB
+from sandbox.bench.box import BUDGET_MIB
 from sandbox.bench.figures import Part
 from sandbox.bench.runs import MILLION, Run, run_nightly, run_well, run_whole
 from sandbox.bench.stage import Stage, stage
 
 BUDGET_CPU = 30.0
-BUDGET_FIRST = 3.0
+BUDGET_FIRST = 2.0
+BUDGET_FIRST_MIB = 80.0
 FEW = 1_000
 """Subscriptions a customer where customers are to cost nothing."""
 
@@ -57,7 +58,7 @@ def _main_figures(part: Part, rows: int, first: Run, whole: Run, in_sync: Run) -
     else:
         a_million, told = _project(part.points)
     part.add("in sync, one million of them", a_million, "CPU-s", budget=BUDGET_CPU, told=told)
-    part.add("peak memory, in sync", in_sync.usage.peak, "MiB", budget=MIB)
+    part.add("peak memory, in sync", in_sync.usage.peak, "MiB", budget=BUDGET_MIB)
     part.add(
         "the same with every field compared",
         whole.usage.cpu,
@@ -75,7 +76,7 @@ def _main_figures(part: Part, rows: int, first: Run, whole: Run, in_sync: Run) -
         f" {first.usage.cpu / cpu:.1f} x a night in sync; the database's own"
         f" {first.database_cpu:.2f}",
     )
-    part.add("peak memory, first run", first.usage.peak, "MiB", budget=MIB)
+    part.add("peak memory, first run", first.usage.peak, "MiB", budget=BUDGET_MIB)
 
 
 def _project(points: Sequence[dict[str, Any]]) -> tuple[float, str]:
@@ -106,9 +107,15 @@ def _with_customers(part: Part, made: Stage, rows: int) -> None:
         "CPU-s",
         told=f"{1e6 * in_sync.usage.cpu / rows:.1f} us a subscription with its customer; every"
         f" field {whole.usage.cpu:.2f} CPU-s, peak {whole.usage.peak:.0f} MiB; first run"
-        f" {first.usage.cpu:.2f} CPU-s, peak {first.usage.peak:.0f} MiB",
+        f" {first.usage.cpu:.2f} CPU-s",
     )
-    part.add("peak memory, as many customers", in_sync.usage.peak, "MiB", budget=MIB)
+    part.add(
+        "peak memory, first run, as many customers",
+        first.usage.peak,
+        "MiB",
+        budget=BUDGET_FIRST_MIB,
+    )
+    part.add("peak memory, as many customers", in_sync.usage.peak, "MiB", budget=BUDGET_MIB)
 
 
 def _flatness(part: Part) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sandbox import product
 from sandbox.bench import alone
-from sandbox.bench.box import CPU, MIB, NoBox, box
+from sandbox.bench.box import BUDGET_MIB, CPU, MIB, NoBox, box
 from sandbox.bench.figures import Part
 from sandbox.bench.runs import MILLION, Run, forget, run, run_well
 from sandbox.bench.stage import KEY, LATENCY_MS, STRIPE_RATE, UNLIMITED, Stage
@@ -102,7 +102,7 @@ def in_the_box(part: Part, made: Stage, rows: int) -> None:
         f" by size {a_million:,.0f} s for a million",
     )
     part.add("its exit status", found.usage.status, budget=0)
-    part.add("peak memory charged to the box", peak, "MiB", budget=MIB)
+    part.add("peak memory charged to the box", peak, "MiB", budget=BUDGET_MIB)
 
 
 def with_drift(part: Part, made: Stage, rows: int) -> None:
@@ -119,7 +119,7 @@ def with_drift(part: Part, made: Stage, rows: int) -> None:
         f" deleted by SQL; {found.usage.wall:.1f} s of wall time, the database's own"
         f" {found.database_cpu:.2f} CPU-s, {sum(found.asked.values()):,} requests",
     )
-    part.add("peak memory, repairing", found.usage.peak, "MiB", budget=MIB)
+    part.add("peak memory, repairing", found.usage.peak, "MiB", budget=BUDGET_MIB)
 
 
 def at_stripes_pace(part: Part, made: Stage, rows: int, *, customers: bool = False) -> None:

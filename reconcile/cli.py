@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from shared import log
 from shared.errors import SettingsError, SubscriptionSyncError
-from shared.settings import ReconcileSettings, describe, heartbeat_url, load_reconcile
+from shared.settings import ReconcileSettings, describe, heartbeat_url, load
 
 FAILED, USAGE = 1, 2
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log.configure()
     try:
         arguments = _parser().parse_args(typed)
-        settings = load_reconcile(os.environ, _flags(arguments))
+        settings = load(ReconcileSettings, os.environ, _flags(arguments))
         _check_output(arguments.output)
     except (SettingsError, WrongUsage) as error:
         print(f"reconcile: {error}", file=sys.stderr)

@@ -254,9 +254,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     nothing = "" if arguments.check else "nothing was changed: "
     try:
         if arguments.roles:
-            print(roles(settings.load_schema(os.environ).stripe_schema), end="")
+            print(roles(settings.load(settings.SchemaSettings, os.environ).stripe_schema), end="")
             return 0
-        given = settings.load_migrate(os.environ)
+        given = settings.load(settings.MigrateSettings, os.environ)
         url, schema = given.database_url.reveal(), given.stripe_schema
         work = partial(check if arguments.check else migrate, schema=schema)
         applied = waiting(work, url, arguments.wait)

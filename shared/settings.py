@@ -14,11 +14,12 @@ from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 from shared.database.url import database_url
 from shared.errors import SettingsError
-from shared.pasted import BLANK, require_clean
-from shared.setting_values import (
+from shared.setting_readers import (
+    BLANK,
     Secret,
     api_base,
     log_level,
+    require_clean,
     schema_name,
     share,
     statuses,
@@ -203,33 +204,29 @@ class ReconcileSettings(StripeSettings):
     ]
 
 
-_Settings = TypeVar("_Settings", bound=SchemaSettings)
+Settings = TypeVar("Settings", bound=SchemaSettings)
 _MAX_FILE_BYTES: Final = 65_536
 
 
-def load_webhook(environ: Mapping[str, str]) -> WebhookSettings:
-    """Return what `webhook` needs; raises SettingsError naming every fault."""
-    return _load(WebhookSettings, environ)
-
-
-def load_reconcile(
-    environ: Mapping[str, str], flags: Mapping[str, tuple[str, str]] | None = None
-) -> ReconcileSettings:
-    """Return what `reconcile` needs; raises SettingsError naming every fault.
+def load(
+    kind: type[Settings],
+    environ: Mapping[str, str],
+    flags: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> Settings:
+    """Return the settings of one kind; raises SettingsError naming every fault.
 
     `flags`: what was typed in place of a setting, by the setting's name: the flag and its text.
     """
-    return _load(ReconcileSettings, environ, flags or {})
-
-
-def load_migrate(environ: Mapping[str, str]) -> MigrateSettings:
-    """Return what `migrate` needs; raises SettingsError naming every fault."""
-    return _load(MigrateSettings, environ)
-
-
-def load_schema(environ: Mapping[str, str]) -> SchemaSettings:
-    """Return the schema's name; raises SettingsError."""
-    return _load(SchemaSettings, environ)
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for field, setting in declared(kind).items():
+        try:
+            values[field] = _value(setting, environ, flags.get(setting.name))
+        except ValueError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise SettingsError(faults)
+    return kind(**values)
 
 
 def heartbeat_url(environ: Mapping[str, str]) -> Secret | None:
@@ -255,23 +252,6 @@ def describe(kind: type[SchemaSettings]) -> str:
         note = "required" if setting.default is None else setting.default or "none"
         lines.append(f"  {setting.name:<22} {setting.help} ({note})")
     return "\n".join(lines)
-
-
-def _load(
-    kind: type[_Settings],
-    environ: Mapping[str, str],
-    flags: Mapping[str, tuple[str, str]] = MappingProxyType({}),
-) -> _Settings:
-    values: dict[str, Any] = {}
-    faults: list[str] = []
-    for field, setting in declared(kind).items():
-        try:
-            values[field] = _value(setting, environ, flags.get(setting.name))
-        except ValueError as fault:
-            faults.append(str(fault))
-    if faults:
-        raise SettingsError(faults)
-    return kind(**values)
 
 
 def _value(

@@ -26,7 +26,7 @@ from sandbox.stripe_double import Control, StripeDouble, sign
 from shared import log
 from shared.database.pool import Database
 from shared.mirror import Mirror, Receipt
-from shared.settings import load_webhook
+from shared.settings import WebhookSettings, load
 from shared.stripe.api import StripeApi
 from shared.stripe.event import decode_event
 from shared.stripe.http import WEBHOOK_PATIENCE, Patience, StripeHttp
@@ -198,7 +198,7 @@ class Endpoint:
         self._http = StripeHttp(self.double.url, self.key, patience=WEBHOOK_PATIENCE)
         stripe = StripeApi(self._http, livemode="_live_" in self.key)
         heart, readiness = Mirror(self._database, stripe), Readiness(self._database, stripe)
-        app = create_app(load_webhook(environment), heart, readiness)
+        app = create_app(load(WebhookSettings, environment), heart, readiness)
         self._environs: list[Any] = []
         self._log = RequestLog(Config())
         self._handler = logging.StreamHandler(self.lines)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from shared import log
 from shared.errors import SettingsError
-from shared.settings import WebhookSettings, describe, load_webhook
+from shared.settings import WebhookSettings, describe, load
 
 CHECK_SECONDS = 10.0
 """How long `--check` may take."""
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before anything can go wrong: nothing reaches the terminal past the redaction.
     log.configure()
     try:
-        settings = load_webhook(os.environ)
+        settings = load(WebhookSettings, os.environ)
     except SettingsError as error:
         print(f"webhook: {error}", file=sys.stderr)
         return 2

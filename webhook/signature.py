@@ -16,7 +16,7 @@ from typing import Final
 from stripe import SignatureVerificationError, WebhookSignature
 
 from shared.errors import BadSignature
-from shared.setting_values import Secret
+from shared.setting_readers import Secret
 
 MAX_HEADER: Final = 8_192
 MAX_PARTS: Final = 50

@@ -8,7 +8,7 @@ No message here quotes any of it but the name of a parameter, where that cannot 
 import re
 from typing import Final
 
-from shared.setting_values import Secret, is_local
+from shared.setting_readers import Secret, is_local
 
 _SCHEME = re.compile(r"postgres(?:ql)?://")
 _FORM: Final = "must be a PostgreSQL URL: postgresql://user:password@host:5432/database"

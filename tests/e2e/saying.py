@@ -9,7 +9,7 @@ from functools import cache
 
 from sandbox.stripe_double import StripeDouble
 from shared.errors import SettingsError
-from shared.settings import load_webhook
+from shared.settings import WebhookSettings, load
 from tests.builders import Endpoint
 
 OK = "ok"
@@ -95,7 +95,7 @@ def _said(command: str, status: int, stdout: str, stderr: str) -> tuple[str, str
 def said_by_readyz(environ: Mapping[str, str], double: StripeDouble) -> tuple[str, str]:
     """The sentence in the line of the log, the body and the line."""
     try:
-        load_webhook(environ)
+        load(WebhookSettings, environ)
     except SettingsError as error:
         return sentence(str(error)), ""
     with Endpoint(environ["DATABASE_URL"], double, key=environ["STRIPE_SECRET_KEY"]) as endpoint:

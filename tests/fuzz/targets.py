@@ -13,7 +13,7 @@ from shared.errors import BadSignature, NotAnEvent, UnreadableObject
 from shared.objects.catalogue import EVENT_TYPES, MIRRORED
 from shared.repository import mirror_rows
 from shared.repository.mirror_rows import Write
-from shared.setting_values import Secret
+from shared.setting_readers import Secret
 from shared.stripe.event import decode_event
 from shared.stripe.page import decode_page
 from webhook.signature import verify

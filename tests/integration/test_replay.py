@@ -15,7 +15,7 @@ from reconcile.report.model import Report, totals
 from sandbox.stripe_double import StripeDouble
 from shared.errors import WrongAccount
 from shared.mirror import Mirror, Outcome
-from shared.settings import load_reconcile
+from shared.settings import ReconcileSettings, load
 from tests.builders import KEY, apply, event, mirror, reconcile, world
 from tests.integration.witness import count, one
 
@@ -36,12 +36,13 @@ def replay(
     """`reconcile --replay ...`, without its process: exit status and standard output."""
 
     def run(*arguments: str, key: str = KEY) -> tuple[int, str]:
-        settings = load_reconcile(
+        settings = load(
+            ReconcileSettings,
             {
                 "DATABASE_URL": database_url,
                 "STRIPE_API_BASE": stripe_double.url,
                 "STRIPE_SECRET_KEY": key,
-            }
+            },
         )
         parsed = cli._parser().parse_args(["--replay", *arguments])
         status = commands.replay(parsed, settings, threading.Event())

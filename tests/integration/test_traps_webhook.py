@@ -12,7 +12,7 @@ import pytest
 from sandbox.stripe_double import StripeDouble
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.mirror import Mirror, Outcome
-from shared.settings import load_webhook
+from shared.settings import WebhookSettings, load
 from tests.builders import Endpoint, apply, apply_all, mirror, reconcile, world
 from tests.integration.witness import count, one
 
@@ -217,4 +217,4 @@ def test_service_without_a_signing_secret_does_not_start(secret: str) -> None:
         "STRIPE_WEBHOOK_SECRET": secret,
     }
     with pytest.raises(SettingsError, match="STRIPE_WEBHOOK_SECRET"):
-        load_webhook(environment)
+        load(WebhookSettings, environment)

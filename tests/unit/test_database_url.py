@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from shared.errors import SettingsError
-from shared.settings import load_migrate
+from shared.settings import MigrateSettings, load
 
 NASTY = "@/#%:?[]&=+ '\"\\$!~^;,.-_abcXYZ019é\u200b\n"
 LOCAL = "127.0.0.1:5432/app"
@@ -22,14 +22,14 @@ def pieces(text: str) -> Iterator[str]:
 def said_of(url: str) -> str | None:
     """What is said of the URL, None where it is taken."""
     try:
-        load_migrate({"DATABASE_URL": url})
+        load(MigrateSettings, {"DATABASE_URL": url})
     except SettingsError as error:
         return str(error)
     return None
 
 
 def read_as(url: str) -> Mapping[str, object]:
-    return conninfo_to_dict(load_migrate({"DATABASE_URL": url}).database_url.reveal())
+    return conninfo_to_dict(load(MigrateSettings, {"DATABASE_URL": url}).database_url.reveal())
 
 
 @given(st.text(NASTY, min_size=4, max_size=20))

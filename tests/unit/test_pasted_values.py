@@ -1,17 +1,9 @@
 """What a value brings along when it is copied is named, in every setting, and never repeated."""
 
-from collections.abc import Callable
-
 import pytest
 
 from shared.errors import SettingsError
-from shared.settings import (
-    ReconcileSettings,
-    WebhookSettings,
-    declared,
-    load_reconcile,
-    load_webhook,
-)
+from shared.settings import ReconcileSettings, StripeSettings, WebhookSettings, declared, load
 
 CANARY = "c4n4ry"
 GOOD = {
@@ -26,9 +18,9 @@ GOOD = {
     "MAX_REPAIRS": "10%",
     "ACCESS_STATUSES": "active",
 }
-LOADERS: dict[str, Callable[[dict[str, str]], object]] = {
-    **{setting.name: load_reconcile for setting in declared(ReconcileSettings).values()},
-    **{setting.name: load_webhook for setting in declared(WebhookSettings).values()},
+KINDS: dict[str, type[StripeSettings]] = {
+    **{setting.name: ReconcileSettings for setting in declared(ReconcileSettings).values()},
+    **{setting.name: WebhookSettings for setting in declared(WebhookSettings).values()},
 }
 # What is done to the value, and the word that names it.
 CASES = {
@@ -72,7 +64,7 @@ def test_what_came_along_is_named_and_the_value_is_not_repeated(name: str, case:
     frame, word = CASES[case]
     text = frame.format(GOOD[name]).replace("NAME", name)
     with pytest.raises(SettingsError) as caught:
-        LOADERS[name](GOOD | {name: text})
+        load(KINDS[name], GOOD | {name: text})
     (fault,) = caught.value.faults
     assert fault.startswith(f"{name} ")
     assert word in fault
@@ -82,7 +74,7 @@ def test_what_came_along_is_named_and_the_value_is_not_repeated(name: str, case:
 @pytest.mark.parametrize("name", GOOD)
 def test_blanks_around_a_value_are_cut_off(name: str) -> None:
     for frame in (" {} ", "{}\n", "\t{}\r\n"):
-        LOADERS[name](GOOD | {name: frame.format(GOOD[name])})
+        load(KINDS[name], GOOD | {name: frame.format(GOOD[name])})
 
 
 @pytest.mark.parametrize(
@@ -109,7 +101,7 @@ def test_blanks_around_a_value_are_cut_off(name: str) -> None:
 )
 def test_what_is_put_in_place_of_a_key_is_named(key: str, word: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_webhook(GOOD | {"STRIPE_SECRET_KEY": key})
+        load(WebhookSettings, GOOD | {"STRIPE_SECRET_KEY": key})
     (fault,) = caught.value.faults
     assert fault.startswith("STRIPE_SECRET_KEY must be a Stripe key")
     assert word in fault
@@ -131,7 +123,7 @@ def test_what_is_put_in_place_of_a_key_is_named(key: str, word: str) -> None:
 )
 def test_what_is_put_in_place_of_a_signing_secret_is_named(secret: str, word: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_webhook(GOOD | {"STRIPE_WEBHOOK_SECRET": secret})
+        load(WebhookSettings, GOOD | {"STRIPE_WEBHOOK_SECRET": secret})
     (fault,) = caught.value.faults
     assert fault.startswith("STRIPE_WEBHOOK_SECRET must be")
     assert word in fault
@@ -141,5 +133,7 @@ def test_what_is_put_in_place_of_a_signing_secret_is_named(secret: str, word: st
 def test_file_whose_place_holds_the_secret_itself_is_not_repeated() -> None:
     for secret in (f"sk_live_{CANARY}", f"whsec_{CANARY}", f"postgresql://u:{CANARY}@h/d"):
         with pytest.raises(SettingsError) as caught:
-            load_webhook({**GOOD, "STRIPE_SECRET_KEY": "", "STRIPE_SECRET_KEY_FILE": secret})
+            load(
+                WebhookSettings, {**GOOD, "STRIPE_SECRET_KEY": "", "STRIPE_SECRET_KEY_FILE": secret}
+            )
         assert CANARY not in str(caught.value)

@@ -9,7 +9,7 @@ from shared.migrate import migrations, roles
 from shared.objects.catalogue import MIRRORED
 from shared.repository.event_statement import event_text
 from shared.repository.statements import statements
-from shared.setting_values import schema_name
+from shared.setting_readers import schema_name
 
 TEXTS = {
     **{migration.name: migration.sql for migration in migrations()},

@@ -7,15 +7,14 @@ import pytest
 import stripe
 
 from shared.errors import SettingsError
-from shared.setting_values import STATUSES, Secret
+from shared.setting_readers import STATUSES, Secret
 from shared.settings import (
+    MigrateSettings,
     ReconcileSettings,
     WebhookSettings,
     declared,
     describe,
-    load_migrate,
-    load_reconcile,
-    load_webhook,
+    load,
 )
 
 GOOD = {
@@ -27,7 +26,7 @@ GOOD = {
 
 def fault_of(**changed: str) -> str:
     with pytest.raises(SettingsError) as caught:
-        load_webhook(GOOD | changed)
+        load(WebhookSettings, GOOD | changed)
     assert len(caught.value.faults) == 1
     return caught.value.faults[0]
 
@@ -39,7 +38,7 @@ def no_libpq_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_three_required_settings_are_enough() -> None:
-    settings = load_webhook(GOOD)
+    settings = load(WebhookSettings, GOOD)
     assert settings.database_url.reveal() == GOOD["DATABASE_URL"]
     assert settings.stripe_secret_key.reveal() == "rk_test_canary"
     assert settings.stripe_webhook_secret == (Secret("whsec_canary"),)
@@ -50,7 +49,7 @@ def test_three_required_settings_are_enough() -> None:
 
 
 def test_defaults_of_reconcile_are_the_documented_ones() -> None:
-    settings = load_reconcile(GOOD)
+    settings = load(ReconcileSettings, GOOD)
     assert settings.heartbeat_url is None
     assert (settings.lease_seconds, settings.grace_seconds) == (120, 10)
     assert (settings.max_repairs, settings.deadline_seconds) == ("10%", 270)
@@ -60,20 +59,23 @@ def test_defaults_of_reconcile_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize("name", ["STRIPE_RATE_LIMIT", "STRIPE_ENDPOINT_RATE_LIMIT"])
 def test_limit_that_stripe_raised_is_taken_up_to_a_thousand(name: str) -> None:
-    assert getattr(load_reconcile(GOOD | {name: "1000"}), name.lower()) == 1_000
+    assert getattr(load(ReconcileSettings, GOOD | {name: "1000"}), name.lower()) == 1_000
     for text in ("0", "1001", "24.5"):
         with pytest.raises(SettingsError, match=f"{name} must be a whole number from 1 to 1000"):
-            load_reconcile(GOOD | {name: text})
+            load(ReconcileSettings, GOOD | {name: text})
 
 
 def test_migrate_needs_nothing_but_the_database() -> None:
-    settings = load_migrate({"DATABASE_URL": GOOD["DATABASE_URL"]})
+    settings = load(MigrateSettings, {"DATABASE_URL": GOOD["DATABASE_URL"]})
     assert settings.database_url.reveal() == GOOD["DATABASE_URL"]
 
 
 def test_all_faults_are_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
-        load_webhook({"PORT": "eighty", "LOG_LEVEL": "LOUD", "STRIPE_SECRET_KEY": "pk_test_1"})
+        load(
+            WebhookSettings,
+            {"PORT": "eighty", "LOG_LEVEL": "LOUD", "STRIPE_SECRET_KEY": "pk_test_1"},
+        )
     message = str(caught.value)
     assert message.startswith("5 settings are wrong:")
     for name in ("DATABASE_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "PORT", "LOG_LEVEL"):
@@ -82,7 +84,7 @@ def test_all_faults_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("blank", ["", "   ", "\n"])
 def test_empty_value_counts_as_unset(blank: str) -> None:
-    assert load_webhook(GOOD | {"PORT": blank}).port == 8080
+    assert load(WebhookSettings, GOOD | {"PORT": blank}).port == 8080
     assert "STRIPE_WEBHOOK_SECRET is not set" in fault_of(STRIPE_WEBHOOK_SECRET=blank)
 
 
@@ -96,7 +98,7 @@ def test_no_usable_signing_secret_is_a_refusal_to_start(secret: str) -> None:
 
 
 def test_several_signing_secrets_are_read_in_order() -> None:
-    settings = load_webhook(GOOD | {"STRIPE_WEBHOOK_SECRET": " whsec_new , whsec_old "})
+    settings = load(WebhookSettings, GOOD | {"STRIPE_WEBHOOK_SECRET": " whsec_new , whsec_old "})
     assert [s.reveal() for s in settings.stripe_webhook_secret] == ["whsec_new", "whsec_old"]
 
 
@@ -105,7 +107,7 @@ def test_several_signing_secrets_are_read_in_order() -> None:
     [("sk_live_1", True), ("rk_live_1", True), ("sk_test_1", False), ("rk_test__live_", False)],
 )
 def test_prefix_of_the_key_tells_the_mode(key: str, livemode: bool) -> None:
-    assert load_webhook(GOOD | {"STRIPE_SECRET_KEY": key}).livemode is livemode
+    assert load(WebhookSettings, GOOD | {"STRIPE_SECRET_KEY": key}).livemode is livemode
 
 
 @pytest.mark.parametrize(
@@ -131,20 +133,20 @@ def test_number_is_taken_within_its_range_and_refused_one_beyond(
     name: str, least: int, most: int
 ) -> None:
     for number in (least, most):
-        assert getattr(load_webhook(GOOD | {name: str(number)}), name.lower()) == number
+        assert getattr(load(WebhookSettings, GOOD | {name: str(number)}), name.lower()) == number
     for text in (str(least - 1), str(most + 1), "1.5", "+1", "1_0", "٣", "9" * 5_000):
         assert fault_of(**{name: text}) == f"{name} must be a whole number from {least} to {most}"
 
 
 @pytest.mark.parametrize("text", ["0%", "10%", "12.5 %", "100%", "0", "50"])
 def test_largest_repair_is_a_percentage_or_a_number_of_rows(text: str) -> None:
-    assert load_reconcile(GOOD | {"MAX_REPAIRS": text}).max_repairs == text
+    assert load(ReconcileSettings, GOOD | {"MAX_REPAIRS": text}).max_repairs == text
 
 
 @pytest.mark.parametrize("text", ["ten", "100.1%", "-1%", "-1", "1e1%", "%", "nan%", "1.5"])
 def test_what_is_neither_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="MAX_REPAIRS must be a percentage"):
-        load_reconcile(GOOD | {"MAX_REPAIRS": text})
+        load(ReconcileSettings, GOOD | {"MAX_REPAIRS": text})
 
 
 def test_statuses_are_those_of_the_pinned_stripe_library() -> None:
@@ -180,10 +182,10 @@ def test_word_that_is_no_status_of_stripes_is_refused_with_the_list(
     text: str, meant: set[str] | None
 ) -> None:
     if meant is not None:
-        assert load_reconcile(GOOD | {"ACCESS_STATUSES": text}).access_statuses == meant
+        assert load(ReconcileSettings, GOOD | {"ACCESS_STATUSES": text}).access_statuses == meant
         return
     with pytest.raises(SettingsError) as caught:
-        load_reconcile(GOOD | {"ACCESS_STATUSES": text})
+        load(ReconcileSettings, GOOD | {"ACCESS_STATUSES": text})
     said = str(caught.value)
     assert "ACCESS_STATUSES" in said
     assert "line break" in said or all(status in said for status in STATUSES)
@@ -205,13 +207,15 @@ def test_flag_is_named_as_it_was_typed_and_a_setting_by_its_name(
     flag: str, name: str, text: str, fault: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_reconcile(GOOD | {name: "1", f"{name}_FILE": "/nowhere"}, {name: (flag, text)})
+        load(
+            ReconcileSettings, GOOD | {name: "1", f"{name}_FILE": "/nowhere"}, {name: (flag, text)}
+        )
     assert len(caught.value.faults) == 1, "what was typed wins over both"
     assert caught.value.faults[0].startswith(f"{flag} {fault}")
     assert name not in str(caught.value)
     if text:
         with pytest.raises(SettingsError) as caught:
-            load_reconcile(GOOD | {name: text})
+            load(ReconcileSettings, GOOD | {name: text})
         assert caught.value.faults[0].startswith(f"{name} {fault}")
 
 
@@ -220,7 +224,7 @@ def test_flag_is_named_as_it_was_typed_and_a_setting_by_its_name(
     ["https://api.stripe.com/", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"],
 )
 def test_api_base_is_taken_without_tls_only_from_this_machine(base: str) -> None:
-    settings = load_webhook(GOOD | {"STRIPE_API_BASE": base})
+    settings = load(WebhookSettings, GOOD | {"STRIPE_API_BASE": base})
     assert settings.stripe_api_base == base.rstrip("/")
 
 
@@ -254,13 +258,13 @@ def test_what_would_leak_the_key_or_is_no_base_is_refused(base: str) -> None:
     ],
 )
 def test_database_on_this_machine_needs_no_tls(url: str) -> None:
-    assert load_migrate({"DATABASE_URL": url}).database_url.reveal() == url
+    assert load(MigrateSettings, {"DATABASE_URL": url}).database_url.reveal() == url
 
 
 @pytest.mark.parametrize("mode", ["", "?sslmode=prefer", "?sslmode=allow"])
 @pytest.mark.parametrize("host", ["db.example", "10.0.0.1", "localhost,db.example"])
 def test_database_elsewhere_is_reached_over_tls(host: str, mode: str) -> None:
-    url = load_migrate({"DATABASE_URL": f"postgresql://u:p@{host}/app{mode}"}).database_url
+    url = load(MigrateSettings, {"DATABASE_URL": f"postgresql://u:p@{host}/app{mode}"}).database_url
     assert "sslmode=require" in url.reveal()
 
 
@@ -268,13 +272,13 @@ def test_host_that_libpq_takes_from_its_own_environment_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PGHOST", "db.example")
-    url = load_migrate({"DATABASE_URL": "postgresql:///app"}).database_url
+    url = load(MigrateSettings, {"DATABASE_URL": "postgresql:///app"}).database_url
     assert "sslmode=require" in url.reveal()
 
 
 def test_stricter_tls_is_kept() -> None:
     url = "postgresql://u:p@db.example/app?sslmode=verify-full"
-    assert load_migrate({"DATABASE_URL": url}).database_url.reveal() == url
+    assert load(MigrateSettings, {"DATABASE_URL": url}).database_url.reveal() == url
 
 
 @pytest.mark.parametrize("mode", ["disable", "none"])
@@ -294,7 +298,7 @@ def test_value_is_read_from_the_file_without_its_newline(tmp_path: Path) -> None
     file = tmp_path / "key"
     file.write_text("sk_live_from_file\n")
     environ = {name: value for name, value in GOOD.items() if name != "STRIPE_SECRET_KEY"}
-    settings = load_webhook(environ | {"STRIPE_SECRET_KEY_FILE": str(file)})
+    settings = load(WebhookSettings, environ | {"STRIPE_SECRET_KEY_FILE": str(file)})
     assert settings.stripe_secret_key.reveal() == "sk_live_from_file"
 
 
@@ -313,8 +317,8 @@ def test_file_that_cannot_be_used_is_named_by_its_path(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_printed_in_any_form() -> None:
-    settings = load_webhook(GOOD)
-    heartbeat = load_reconcile(GOOD | {"HEARTBEAT_URL": "https://hc.example/canary"})
+    settings = load(WebhookSettings, GOOD)
+    heartbeat = load(ReconcileSettings, GOOD | {"HEARTBEAT_URL": "https://hc.example/canary"})
     printed = f"{settings} {settings!r} {heartbeat!r} {settings.stripe_secret_key:>20}"
     printed += str(settings.database_url) + "".join(map(repr, settings.stripe_webhook_secret))
     assert "canary" not in printed

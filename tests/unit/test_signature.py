@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BadSignature
-from shared.setting_values import Secret
+from shared.setting_readers import Secret
 from webhook.signature import MAX_HEADER, MAX_PARTS, verify
 
 NOW = 1_790_000_000

@@ -38,10 +38,8 @@ def in_schema(text: str, schema: str) -> str:
     return _NAME.sub(lambda found: schema if found["bare"] else quoted, text)
 
 
-class _Named:
-    """A cursor that means the schema of its connection."""
-
-    connection: psycopg.Connection[Any]
+class Cursor(psycopg.Cursor[Any]):
+    """psycopg's cursor, in the connection's schema."""
 
     def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
         """Execute it, as psycopg does."""
@@ -50,15 +48,7 @@ class _Named:
             text = query.decode() if isinstance(query, bytes) else query
             named = in_schema(text, schema)
             query = named.encode() if isinstance(query, bytes) else named
-        return super().execute(query, params, **how)  # type: ignore[misc]
-
-
-class Cursor(_Named, psycopg.Cursor[Any]):
-    """psycopg's cursor, in the connection's schema."""
-
-
-class RawCursor(_Named, psycopg.RawCursor[Any]):
-    """psycopg's cursor for PostgreSQL's own placeholders, in the connection's schema."""
+        return super().execute(query, params, **how)
 
 
 class Connection(psycopg.Connection[Any]):

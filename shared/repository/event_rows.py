@@ -15,7 +15,6 @@ from shared.objects.declaration import Content, Held, MirroredObject
 from shared.repository.event_statement import event_text
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Found, as_object
-from shared.repository.prepared import Prepared
 from shared.repository.statement import Statement
 from shared.truth import Interval
 
@@ -47,17 +46,13 @@ def apply_if_newer(
     meanwhile; psycopg.DataError or IntegrityError where the content breaks a rule of the database.
     """
     assert content.items is not None, "what is not whole cannot be applied without a question"
-    outcome, tried, done, compared, held = _statement(mirrored).fetch(
-        connection, _parameters(mirrored, content, incoming, entry)
-    )
-    if tried == b"t":
-        return Attempt(_text(outcome), outcome is None, None)
-    found = Found(
-        _text(done),
-        None if compared is None else int(compared),
-        None if held is None else _held(held),
-    )
-    return Attempt(None, False, found)
+    parameters = _parameters(mirrored, content, incoming, entry)
+    row = _statement(mirrored).execute(connection, parameters, prepare=True).fetchone()
+    assert row is not None
+    outcome, tried, done, compared, held = row
+    if tried:
+        return Attempt(outcome, outcome is None, None)
+    return Attempt(None, False, Found(done, compared, None if held is None else _held(held)))
 
 
 def apply_in_transaction(
@@ -69,29 +64,25 @@ def apply_in_transaction(
 ) -> bool:
     """Do the same within a transaction of the caller's, and return whether it was applied.
 
-    Not by the prepared statement: where a pooler has lost that, the transaction would be over.
+    Nothing is prepared: where a pooler has lost it, the transaction would be over.
     """
     parameters = _parameters(mirrored, content, incoming, entry)
-    as_text = {
-        name: value.decode() if value is not None and name != "payload" else value
-        for name, value in parameters.items()
-    }
-    row = _unprepared(mirrored).execute(connection, as_text).fetchone()
+    row = _statement(mirrored).execute(connection, parameters, prepare=False).fetchone()
     return row is not None and row[0] == "applied"
 
 
 def _parameters(
     mirrored: MirroredObject, content: Content, incoming: Interval, entry: Entry
-) -> dict[str, bytes | None]:
+) -> dict[str, str | bytes | bool | None]:
     return {
         "row": _encode(mirrored, content, incoming),
-        "id": content.id.encode(),
-        "is_terminal": b"t" if mirrored.is_terminal(content.row) else b"f",
-        "event_id": entry.event_id.encode(),
-        "type": entry.type.encode(),
-        "created": b"%d" % entry.created,
-        "api_version": None if entry.api_version is None else entry.api_version.encode(),
-        "source": entry.source.encode(),
+        "id": content.id,
+        "is_terminal": mirrored.is_terminal(content.row),
+        "event_id": entry.event_id,
+        "type": entry.type,
+        "created": str(entry.created),  # an int is sent in the smallest type that holds it
+        "api_version": entry.api_version,
+        "source": entry.source,
         "payload": entry.payload,
     }
 
@@ -106,11 +97,7 @@ class _Held(NamedTuple):
     missing_in_stripe_since: int | str | None
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
-
-
-def _held(text: bytes) -> Held:
+def _held(text: str) -> Held:
     held = _decoder.decode(text)
     return Held(held.row, held.items or (), held.as_of, held.revision, held.missing_in_stripe_since)
 
@@ -119,19 +106,14 @@ _decoder = msgspec.json.Decoder(_Held)
 
 
 @cache
-def _statement(mirrored: MirroredObject) -> Prepared:
-    return Prepared(event_text(mirrored), binary="payload")
-
-
-@cache
-def _unprepared(mirrored: MirroredObject) -> Statement:
+def _statement(mirrored: MirroredObject) -> Statement:
     return Statement(event_text(mirrored))
 
 
-def _encode(mirrored: MirroredObject, content: Content, as_of: Interval) -> bytes:
+def _encode(mirrored: MirroredObject, content: Content, as_of: Interval) -> str:
     row = as_object(mirrored.decoded, content.row)
     row["lower"], row["upper"] = as_of
     if mirrored.items is not None:
         columns = mirrored.items.decoded
         row["items"] = [as_object(columns, item) for item in content.items or ()]
-    return msgspec.json.encode(row)
+    return msgspec.json.encode(row).decode()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, RawCursor
 
-from shared.database.schema import RawCursor
+from shared.database.schema import in_schema, schema_of
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
@@ -28,10 +28,25 @@ class Statement:
 
     def __init__(self, text: str) -> None:
         self.text, self._names = numbered(text)
-        self._text = self.text.encode()
+        self._sent: dict[str, bytes] = {}
 
-    def execute(self, connection: Connection[Any], parameters: dict[str, Any]) -> RawCursor:
-        """Execute it and return the cursor; a parameter that is not given is NULL."""
+    def execute(
+        self,
+        connection: Connection[Any],
+        parameters: dict[str, Any],
+        *,
+        prepare: bool | None = None,
+    ) -> RawCursor[Any]:
+        """Execute it and return the cursor; a parameter that is not given is NULL.
+
+        `prepare`: at its first use of the connection, or never; psycopg prepares what is used often
+        by itself. Behind a pooler that loses what is prepared nothing ever is.
+        """
+        schema = schema_of(connection)
+        text = self._sent.get(schema)
+        if text is None:
+            text = self._sent[schema] = in_schema(self.text, schema).encode()
         cursor = RawCursor(connection)
-        cursor.execute(self._text, [parameters.get(name) for name in self._names])
+        values = [parameters.get(name) for name in self._names]
+        cursor.execute(text, values, prepare=prepare)
         return cursor

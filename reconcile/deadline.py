@@ -49,8 +49,10 @@ class TimeLeft:
             raise DeadlineReached(f"the deadline came after {how_far}")
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until a signal comes."""
-        self._stop.wait(seconds)
+        """Wait so long, or until a signal or the deadline comes."""
+        if self._deadline is not None:
+            seconds = min(seconds, self._deadline - _LAST - time.monotonic())
+        self._stop.wait(max(seconds, 0.0))
 
 
 def interruptible(stop: threading.Event) -> Callable[[float], None]:

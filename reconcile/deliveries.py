@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from reconcile.asking import answers
+from reconcile.ahead import Ahead
 from reconcile.comparison.findings import Inspected
 from reconcile.comparison.inspector import Inspector
 from reconcile.history import NOWHERE, WAITS, Judged, Sent, Subject, Told, words
-from reconcile.journal.in_database import RunJournal
 from reconcile.journal.journal import EVENTS, Journal
 from reconcile.patient import PatientDatabase
+from reconcile.streams import answers
+from reconcile.watch import Watch
 from reconcile.windows.window import Window, without
 from shared import log, truth
 from shared.errors import (
@@ -34,7 +35,7 @@ from shared.errors import (
     UnreadableObject,
 )
 from shared.mirror import Outcome
-from shared.objects.catalogue import EVENT_TYPES
+from shared.objects.catalogue import EVENT_TYPES, MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.repository import event_looks, ledger, mirror_rows
 from shared.repository.account import Account
@@ -57,6 +58,9 @@ hundred events of that time, each night.
 _DAYS = 30
 _TYPES = 20
 _BATCH = 100
+
+_PAGES = 4
+"""Pages of the event list that are read ahead: a page is half a megabyte."""
 
 
 @dataclass(kw_only=True)
@@ -110,7 +114,7 @@ class Look(NamedTuple):
 
 
 class Deliveries:
-    """Looks after the ledger; `alive` is called before each step and may stop the run."""
+    """Looks after the ledger; `watch` may stop the run before each step."""
 
     def __init__(
         self,
@@ -118,24 +122,36 @@ class Deliveries:
         stripe: StripeApi,
         inspector: Inspector,
         journal: Journal,
-        *,
+        watch: Watch,
         account: Account,
-        keep: Callable[[Inspected], None],
-        alive: Callable[[], None],
     ) -> None:
-        """`keep` takes what a look at an object finds."""
         self._database = database
         self._stripe = stripe
         self._inspector = inspector
         self._journal = journal
         self._account = account
-        self._keep = keep
-        self._alive = alive
+        self._watch = watch
+        self._ahead: Ahead[Look] | None = None
         self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
         self._reached: int | None = None
         self._until = self._since = self._began = 0
 
-    def look(self, until: int) -> Iterator[Look]:
+    def read_ahead(self, grace: int) -> None:
+        """Begin to ask for the event list, where that has not begun.
+
+        Up to `grace` seconds ago: what is younger may still be on its way. It is another endpoint
+        of Stripe's, with a limit of its own: while the last windows are under way it costs no time.
+        """
+        if self._ahead is None:
+            until = self._stripe.now(MIRRORED[0]) - grace
+            self._ahead = Ahead(self._list(until), _PAGES)
+
+    def close(self) -> None:
+        """Read no further ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def _list(self, until: int) -> Iterator[Look]:
         """Begin to look through Stripe's event list up to `until` (epoch), newest first.
 
         It begins well before what the last run's look was shown, or with the oldest event that
@@ -176,7 +192,7 @@ class Deliveries:
                 ceiling = min(floor, ceiling)
             yield Look([], Window(window.gte, ceiling))
 
-    def missed(self, listed: Iterable[Look]) -> Events:
+    def missed(self, grace: int) -> Events:
         """Compare Stripe's event list with the ledger, and look at what it tells of.
 
         A run that repairs enters what never arrived, with source `reconcile`. When the whole list
@@ -184,14 +200,16 @@ class Deliveries:
         clock says, no further than the beginning of the run that it goes on from, whose list may
         have shown too little, and not at all where the next run may still enter some of it.
         """
+        self.read_ahead(grace)
+        assert self._ahead is not None
         events = Events.begun(self._journal.progress.counts, self._since)
         newest = self._reached or 0
         is_whole = True
-        for page, covered in listed:
-            self._alive()
+        for page, covered in self._ahead:
+            self._watch.step()
             newest = max([newest, *(event.created for event in page)])
             is_whole &= self._enter(page, covered, events)
-        if is_whole and isinstance(self._journal, RunJournal):
+        if is_whole:
             progress = self._journal.progress
             until = newest or self._until
             if progress.before.get(EVENTS):
@@ -201,12 +219,11 @@ class Deliveries:
 
     def replay(self) -> None:
         """Try failed events again, oldest first; what fails again stays failed, holds up none."""
-        assert isinstance(self._journal, RunJournal)
         ids = self._database.read(
             lambda connection: ledger.replayable(connection, most_attempts=MOST_ATTEMPTS)
         )
         for start in range(0, len(ids), _BATCH):
-            self._alive()
+            self._watch.step()
             batch = ids[start : start + _BATCH]
             kept = self._database.read(lambda connection, ids=batch: ledger.read(connection, ids))  # type: ignore[misc]
             judged = self._judge(kept)
@@ -216,8 +233,7 @@ class Deliveries:
 
     def settle(self) -> None:
         """Say of events whose rows have waited for the repairs that they are history now."""
-        if isinstance(self._journal, RunJournal):
-            self._journal.settle_events(WAITS)
+        self._journal.settle_events(WAITS)
 
     def _enter(self, page: list[ListedEvent], covered: Window, events: Events) -> bool:
         """Enter what is unknown of a page; False where the next run has to try some of it again."""
@@ -230,13 +246,12 @@ class Deliveries:
         events.webhook_expected += sum(self._was_expected(one) for one in judged)
         self._count(events, judged)
         is_whole = not any(one.may_be_entered_later for one in judged)
-        if isinstance(self._journal, RunJournal):
-            entries = [one.entry for one in judged if one.entry]
-            entered = self._journal.enter(entries, covered if is_whole else Window(0, 0))
-            # What is not entered has arrived while this page was looked through.
-            came_now = [one for one in judged if one.entry and one.entry.event_id not in entered]
-            self._count(events, came_now, -1)
-            judged = [one for one in judged if one not in came_now]
+        entries = [one.entry for one in judged if one.entry]
+        entered = self._journal.enter(entries, covered if is_whole else Window(0, 0))
+        # What is not entered has arrived while this page was looked through.
+        came_now = [one for one in judged if one.entry and one.entry.event_id not in entered]
+        self._count(events, came_now, -1)
+        judged = [one for one in judged if one not in came_now]
         for one in judged:
             events.refused += one.is_for_good
             # What lies before what the last look was shown has been told of.
@@ -302,13 +317,13 @@ class Deliveries:
     def _is_told(self, one: Told, mirrored: MirroredObject, mark: Mark | None) -> bool:
         """Return whether the comparison has told what an event tells.
 
-        A report inserts nothing: what a list has named by now it has found missing already.
+        Where nothing is inserted, what a list has named by now was found missing already.
         """
         compared_at = self._journal.progress.compared_at
         if mark is not None:
             compared = compared_at(mirrored.name, mark.created)
             return truth.tells_nothing_new(mark.as_of, one.interval, compared)
-        if isinstance(self._journal, RunJournal):
+        if self._journal.inserts:
             return False
         compared = compared_at(mirrored.name, one.created)
         return compared is not None and one.interval.upper <= compared - truth.LIST_LAG
@@ -319,7 +334,7 @@ class Deliveries:
         def again(subject: Subject) -> Inspected:
             return self._inspector.again(*subject)
 
-        for subject, look in answers(again, subjects, self._alive):
+        for subject, look in answers(again, subjects, self._watch):
             self._looked[subject] = self._kept(look)
 
     def _kept(self, look: Future[Inspected]) -> Outcome | SubscriptionSyncError:
@@ -328,7 +343,7 @@ class Deliveries:
             found = look.result()
         except (UnreadableObject, StripeUnavailable, StripeUnreadable) as error:
             return error
-        self._keep(found)
+        self._journal.keep(found)
         if found.is_nowhere:
             return NOWHERE
         if found.counts["unwritable"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator
 
 from reconcile.patient import PatientDatabase
 from shared.repository import ledger
@@ -10,15 +10,9 @@ from shared.repository import ledger
 _BATCH = 1000
 
 
-def expire(database: PatientDatabase, days: int, alive: Callable[[], None]) -> int:
-    """Drop payloads older than so many days, in small transactions; returns how many.
-
-    `alive` is called before each and may stop it.
-    """
-    dropped = 0
-    while True:
-        alive()
+def expire(database: PatientDatabase, days: int) -> Generator[int, None, None]:
+    """Drop payloads older than so many days, and yield how many after each small transaction."""
+    count = _BATCH
+    while count == _BATCH:
         count = database.read(lambda c: ledger.drop_payloads(c, days=days, most=_BATCH))
-        dropped += count
-        if count < _BATCH:
-            return dropped
+        yield count

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from reconcile import gate
-from reconcile.asking import answers
 from reconcile.comparison.compare import compare_one
 from reconcile.comparison.inspector import Inspector
 from reconcile.gate import Limit, Tally
 from reconcile.journal.drift import OBJECTS, drift, fills, settled, spooled
-from reconcile.journal.in_database import RunJournal
 from reconcile.journal.journal import Journal
 from reconcile.patient import PatientDatabase
+from reconcile.streams import answers
+from reconcile.watch import Watch
 from shared import log
-from shared.errors import UnreadableObject
+from shared.errors import RepairRefused, UnreadableObject
 from shared.objects.declaration import Held
 from shared.repository import mirror_rows
 from shared.repository.drifts import DriftRow
@@ -67,6 +67,14 @@ class Plan:
             self._limit,
         )
 
+    def refusal(self) -> str | None:
+        """Return why a run may repair none of it, None where it may."""
+        try:
+            self.check()
+        except RepairRefused as error:
+            return str(error)
+        return None
+
     def _count(self, row: DriftRow, times: int) -> None:
         is_free = row.kind == "missing_in_database" or (fills(row) and not self._limit.forbids_all)
         if row.action == "pending" and not is_free:
@@ -82,37 +90,40 @@ class SecondLook:
         database: PatientDatabase,
         inspector: Inspector,
         journal: Journal,
+        watch: Watch,
         access: frozenset[str],
     ) -> None:
+        """`watch` may stop it between two steps."""
         self._database = database
         self._inspector = inspector
         self._journal = journal
+        self._watch = watch
         self._access = access
 
-    def look(self, plan: Plan, alive: Callable[[], None]) -> None:
+    def look(self, plan: Plan) -> None:
         """Look at everything that waits once more, and put what stands into the plan.
 
         A difference that this run has found, and whose row is untouched, stands as it was found.
         Where somebody has written the row since, or where an earlier run has found it and Stripe
-        may have taken it back, Stripe is asked again. `alive` is called all the
-        while and may stop it; what was answered by then is kept.
+        may have taken it back, Stripe is asked again. What was answered is kept, though the run be
+        stopped meanwhile.
         """
         with closing(self._journal.pending()) as batches:
             for batch in batches:
-                alive()
+                self._watch.step()
                 held = self._held(batch)
                 told = [self._told(row, held[row.object].get(row.object_id)) for row in batch]
                 seen = [(row, now) for row, now in zip(batch, told, strict=True) if now is not None]
                 self._say(plan, seen)
                 unsure = [row for row, now in zip(batch, told, strict=True) if now is None]
                 for start in range(0, len(unsure), _PORTION):
-                    self._ask_again(plan, unsure[start : start + _PORTION], alive)
+                    self._ask_again(plan, unsure[start : start + _PORTION])
 
-    def _ask_again(self, plan: Plan, rows: list[DriftRow], alive: Callable[[], None]) -> None:
+    def _ask_again(self, plan: Plan, rows: list[DriftRow]) -> None:
         """Ask about a few, and keep what was answered though the run be stopped meanwhile."""
         seen: list[tuple[DriftRow, DriftRow]] = []
         try:
-            for one in self.asked(rows, alive):
+            for one in self.asked(rows):
                 seen.append(one)  # noqa: PERF402 (what came before it is stopped counts)
         finally:
             self._say(plan, seen)
@@ -122,11 +133,9 @@ class SecondLook:
         for _, after in seen:
             plan.add(after)
 
-    def asked(
-        self, rows: Sequence[DriftRow], alive: Callable[[], None]
-    ) -> Iterator[tuple[DriftRow, DriftRow]]:
+    def asked(self, rows: Sequence[DriftRow]) -> Iterator[tuple[DriftRow, DriftRow]]:
         """Ask Stripe for objects again, and yield what was said of each and what is to be said."""
-        for row, answer in answers(self.ask, rows, alive):
+        for row, answer in answers(self.ask, rows, self._watch):
             yield row, answer.result()
 
     def ask(self, row: DriftRow) -> DriftRow:
@@ -172,23 +181,22 @@ class SecondLook:
         return None
 
 
-def repair(journal: RunJournal, second: SecondLook, plan: Plan, still: Callable[[], None]) -> None:
+def repair(journal: Journal, second: SecondLook, plan: Plan, watch: Watch) -> None:
     """Write everything that waits, each at the revision that was read before Stripe was asked.
 
-    `still` is called between two batches and while Stripe is asked, and may stop the run: what
-    waits goes on waiting.
+    `watch` may stop it between two batches and while Stripe is asked: what waits goes on waiting.
 
     What loses its revision is asked for again, passes the gate with all that is written, and is
     tried again; a row that somebody keeps writing is in flight, and theirs.
     """
     for batch in journal.pending():
-        still()
+        watch.step()
         left = batch
         for _ in range(_ROUNDS):
             lost = journal.repair(left)
             if not lost:
                 break
-            seen = list(second.asked(lost, still))
+            seen = list(second.asked(lost))
             journal.amend([before for before, _ in seen], [after for _, after in seen])
             for before, now in seen:
                 plan.replace(before, now)

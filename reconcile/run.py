@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 import uuid
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -23,8 +24,9 @@ from reconcile.lease import hold
 from reconcile.order import Order
 from reconcile.patient import BY_HAND, PATIENCE, PatientDatabase
 from reconcile.progress import Display
-from reconcile.report.model import Conditions, Report, RunFacts, Totals, totals
+from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, Totals, totals
 from reconcile.stages import Stages
+from reconcile.watch import Watch
 from shared import log
 from shared.database.pool import Database
 from shared.errors import (
@@ -40,6 +42,7 @@ from shared.errors import (
 from shared.migrate import require_current
 from shared.repository import drifts, ledger, runs
 from shared.repository.account import Account
+from shared.repository.drifts import Tally
 from shared.stripe.api import StripeApi
 from shared.version import version
 from shared.wording import counted
@@ -69,9 +72,17 @@ class Run:
         self._stripe = stripe
         self._order = order
         self._display = display
+        self._events = Events()
+        self._would_be_refused: str | None = None
 
     def execute(self) -> Report:
-        """Compare, repair where that is ordered, and return the report.
+        """Carry out the run, from its lease to its outcome, and return the report.
+
+        1. Make sure that schema, database and key are the right ones.
+        2. Take the lease, and go on from a run that was stopped. A report goes the same way with a
+           journal that writes nothing.
+        3. Go through the stages, as far as they go.
+        4. Add up what was found, say how the run ended, and give the lease back.
 
         What stops a run half-way is in the report's outcome and reason; raised is only what keeps
         it from beginning: LeaseHeld, WrongAccount, SchemaMismatch, DatabaseUnavailable,
@@ -79,59 +90,138 @@ class Run:
         """
         self._database.read(require_current)
         account = require_same_account(self._database, self._stripe, claim=self._order.writes)
-        run_id = str(uuid.uuid4())
-        if not self._order.writes:
-            journal = FileJournal(self._order.access, self._who)
-            return self._carry_out(account, journal, {"id": run_id, "started_at": int(time.time())})
-        scope = self._order.subscription or runs.EVERYTHING
-        asked = runs.Asked(version(), self._order.flags)
-        seconds = self._order.lease_seconds
-        with hold(self._database, run_id, scope, seconds, asked) as lease:
-            started = lease.started
-            run_journal = RunJournal(self._database, lease, self._order.access)
-            begun = {
-                "id": started.story,
-                "started_at": started.started_at,
-                "compared_since": started.since if started.resumes else None,
-            }
-            return self._carry_out(account, run_journal, {**begun, "attempt": run_id})
+        with self._journal() as journal:
+            ended = self._attempt(journal, account)
+            return self._concluded(journal, account, ended)
 
-    def _carry_out(self, account: Account, journal: Journal, begun: dict[str, Any]) -> Report:
-        """Go through the stages, give the lease back, and return the report.
+    def _go_through(self, stages: Stages) -> None:
+        """Go through the stages of a run; raises what stops it half-way.
 
-        `begun`: what of the run's facts was known when it began.
+        1. Remember that it begins: an event from before then replaces no row any more.
+        2. Compare every window: what is missing goes in, what differs waits.
+        3. Try failed events again, and look through Stripe's event list; look at each object of
+           which an event tells what the comparison may not know. It comes before the repairs, so
+           that whatever it finds passes the same gate.
+        4. Let events in flight arrive: what they bring is no drift.
+        5. Look again at all that waits. What stands is the plan.
+        6. Hold the whole plan against the limit.
+        7. Repair.
+        8. Let the next run begin anew.
+
+        A run over one subscription looks at that one instead of 1 to 3. A report says at 6 what a
+        run would meet, and leaves out 7.
         """
-        stages = Stages(
-            self._database, self._stripe, self._order, self._time, journal, account, self._display
-        )
-        ended = self._attempt(stages, journal)
-        failed: tuple[int, list[ledger.Failed]] = (0, [])
+        if self._order.subscription is None:
+            stages.begin()
+            stages.compare()
+            self._events = stages.look_after_events()
+        else:
+            stages.look_at(self._order.subscription)
+        stages.await_grace()
+        plan = stages.look_again()
+        if self._order.writes:
+            plan.check()
+            stages.repair(plan)
+        else:
+            self._would_be_refused = plan.refusal()
+        stages.finish()
+
+    @contextmanager
+    def _journal(self) -> Iterator[Journal]:
+        """Open the journal: in the database under the lease, for a report in a file.
+
+        Raises LeaseHeld.
+        """
+        order = self._order
+        if not order.writes:
+            yield FileJournal(order.access, self._who)
+            return
+        scope = order.subscription or runs.EVERYTHING
+        asked = runs.Asked(version(), order.flags)
+        run_id = str(uuid.uuid4())
+        with hold(self._database, run_id, scope, order.lease_seconds, asked) as lease:
+            yield RunJournal(self._database, lease, order.access)
+
+    def _attempt(self, journal: Journal, account: Account) -> Ended:
+        """Go through the stages, and say how it ended."""
+        watch = Watch(self._time, journal, self._stripe, self._display)
+        stages = Stages(self._database, self._stripe, self._order, journal, watch, account)
+        try:
+            self._go_through(stages)
+        except (DeadlineReached, Interrupted) as error:
+            is_late = isinstance(error, DeadlineReached)
+            return Ended(Why.DEADLINE if is_late else Why.SIGNAL, str(error))
+        except (RepairRefused, ListingBroken) as error:
+            return _refused(error, journal)
+        except LeaseLost as error:
+            return Ended(Why.LEASE_LOST, words(error))
+        except SubscriptionSyncError as error:
+            if self._time.is_over:
+                return Ended(Why.DEADLINE, f"the deadline came ({words(error)})")
+            is_unknown = isinstance(error, UnknownId)
+            return Ended(Why.UNKNOWN if is_unknown else Why.FAULT, words(error))
+        finally:
+            stages.close()
+        return _judge(journal, self._events)
+
+    def _concluded(self, journal: Journal, account: Account, ended: Ended) -> Report:
+        """Add up what was found, keep how the run ended, give the lease back, return the report.
+
+        Where the database cannot say or keep it any more the run has failed; the report is told all
+        the same.
+        """
         self._database.say_last_words()
+        failed: tuple[int, list[ledger.Failed]] = (0, [])
+        is_gone_on_from: bool | None = None
+        tallies: list[Tally] | None = None
         try:
             failed = self._database.read(lambda connection: ledger.failed(connection, _MOST_FAILED))
+            tallies = journal.tallies()
+            is_gone_on_from = journal.is_gone_on_from()
         except SubscriptionSyncError as error:
             ended = _also(ended, error)
-        progress = journal.progress
-        report = Report(
+        report = self._report(journal, account, failed)
+        sums: Totals | None = None
+        if tallies is not None:
+            counted = tallies
+            report = msgspec.structs.replace(report, tallies=lambda: counted)
+            sums = totals(report)
+        said = self._said(report, ended, sums, is_gone_on_from)
+        try:
+            kept = sums.kept if sums else None
+            journal.finish(runs.Ending(said.outcome, said.reason, kept, said.exit_status))
+        except SubscriptionSyncError as error:
+            said = self._said(report, _also(ended, error), sums, is_gone_on_from)
+        return msgspec.structs.replace(report, run=said)
+
+    def _report(
+        self, journal: Journal, account: Account, failed: tuple[int, list[ledger.Failed]]
+    ) -> Report:
+        """Return the report, but for how the run ended."""
+        progress, begun = journal.progress, journal.begun
+        return Report(
             run=RunFacts(
+                id=begun.id,
+                attempt=begun.attempt,
                 mode="repair" if self._order.writes else "report",
+                started_at=begun.started_at,
                 # Two clocks: the database's, where the run is kept, and this machine's.
-                finished_at=max(int(time.time()), begun["started_at"]),
+                finished_at=max(int(time.time()), begun.started_at),
+                compared_since=begun.compared_since,
                 account=account.id,
                 livemode=account.livemode,
-                outcome=ended.outcome,
-                reason=ended.cause,
-                would_be_refused=stages.would_be_refused,
+                outcome=RunOutcome.FAILED,
+                reason=None,
+                would_be_refused=self._would_be_refused,
                 is_first_fill=_is_first_fill(progress),
                 subscription=self._order.subscription,
-                **begun,
             ),
             counts={name: progress.counts[name] for name in OBJECTS if name in progress.counts},
             stripe_requests=self._stripe.requests,
             drift=journal.all,
             tallies=journal.tallies,
             close=journal.close,
-            events=stages.events,
+            events=self._events,
             failed=failed[0],
             failures=failed[1],
             conditions=Conditions(
@@ -141,29 +231,6 @@ class Run:
                 access_statuses=tuple(sorted(self._order.access)),
             ),
         )
-        return self._settled(report, ended, journal)
-
-    def _settled(self, report: Report, ended: Ended, journal: Journal) -> Report:
-        """Return the report with its reason and exit status, which are kept with the run."""
-        sums, is_gone_on_from = None, None
-        try:
-            tallies = journal.tallies()
-            report = msgspec.structs.replace(report, tallies=lambda: tallies)
-            sums = totals(report)
-            if isinstance(journal, RunJournal):
-                is_gone_on_from = journal.is_gone_on_from()
-        except SubscriptionSyncError as error:
-            ended = _also(ended, error)
-        said = self._said(report, ended, sums, is_gone_on_from)
-        try:
-            if isinstance(journal, RunJournal):
-                by_consequence = sums.kept if sums else None
-                journal.finish(
-                    runs.Ending(said.outcome, said.reason, by_consequence, said.exit_status)
-                )
-        except SubscriptionSyncError as error:
-            said = self._said(report, _also(ended, error), sums, is_gone_on_from)
-        return msgspec.structs.replace(report, run=said)
 
     def _said(
         self, report: Report, ended: Ended, sums: Totals | None, is_gone_on_from: bool | None
@@ -195,24 +262,6 @@ class Run:
             log.event(_log, "report.unnamed", level=logging.WARNING, error=str(error))
             return {}
 
-    def _attempt(self, stages: Stages, journal: Journal) -> Ended:
-        """Go through all of it and say how it ended."""
-        try:
-            stages.go_through()
-        except (DeadlineReached, Interrupted) as error:
-            is_late = isinstance(error, DeadlineReached)
-            return Ended(Why.DEADLINE if is_late else Why.SIGNAL, str(error))
-        except (RepairRefused, ListingBroken) as error:
-            return _refused(error, journal)
-        except LeaseLost as error:
-            return Ended(Why.LEASE_LOST, words(error))
-        except SubscriptionSyncError as error:
-            if self._time.is_over:
-                return Ended(Why.DEADLINE, f"the deadline came ({words(error)})")
-            is_unknown = isinstance(error, UnknownId)
-            return Ended(Why.UNKNOWN if is_unknown else Why.FAULT, words(error))
-        return _judge(journal, stages.events)
-
 
 def _also(ended: Ended, error: SubscriptionSyncError) -> Ended:
     """Let a run fail that could not say how it ended; what stopped it before stays its cause."""
@@ -228,8 +277,7 @@ def _is_first_fill(progress: runs.Progress) -> bool:
 def _refused(error: RepairRefused | ListingBroken, journal: Journal) -> Ended:
     """Note that nothing that waited is written."""
     try:
-        if isinstance(journal, RunJournal):
-            journal.refuse()
+        journal.refuse()
     except SubscriptionSyncError as fault:
         return Ended(Why.FAULT, words(fault))
     return Ended(Why.REFUSED if isinstance(error, RepairRefused) else Why.UNSOUND, str(error))

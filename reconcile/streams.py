@@ -1,4 +1,4 @@
-"""Windows walked side by side: enough of them to hide Stripe's latency, no more.
+"""What a run does side by side: windows that are walked, and questions about single objects.
 
 Stripe's limit, not the number of threads, is to be what a run waits for. So another window is begun
 as long as requests go out as soon as they are wished: at half a second a page about a dozen.
@@ -6,15 +6,18 @@ as long as requests go out as soon as they are wished: at half a second a page a
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
 
 from reconcile.comparison.findings import Inspected
+from reconcile.watch import Watch
 from reconcile.windows.frontier import Frontier, Span
 from shared.errors import DeadlineReached, Interrupted, StripeError
 from shared.objects.declaration import MirroredObject
+from shared.stripe.api import StripeApi
+from shared.wording import share
 
 MOST = 16
 """Streams of one object at most: they keep its limit busy up to 0.6 s a page. Each holds about
@@ -28,96 +31,113 @@ window is begun for each slot of the limit until the first answers come."""
 _RAMP = 3.0
 """For how many seconds it is so."""
 
-Work = tuple[MirroredObject, Frontier, Span]
+_ASKERS = 8
+"""Questions about single objects at a time."""
+
+Frontiers = Mapping[MirroredObject, Frontier]
+Inspect = Callable[[MirroredObject, Span], Inspected]
+Work = tuple[Frontier, Span]
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 class Streams:
-    """Walks frontiers. Findings are handed over one at a time, in the caller's own thread."""
+    """Windows walked side by side: enough of them to hide Stripe's latency, no more."""
 
-    def __init__(
-        self,
-        keep: Callable[[Inspected], None],
-        *,
-        look_after: Callable[[], None],
-        is_saturated: Callable[[MirroredObject], bool],
-        when_drained: Callable[[], object],
-    ) -> None:
-        """`look_after` is called several times a second and may stop the run by an error.
+    def __init__(self, frontiers: Frontiers, stripe: StripeApi, watch: Watch) -> None:
+        """`watch` may stop the walk."""
+        self.is_drained = False
+        """Whether nothing is left to begin."""
+        self._frontiers = frontiers
+        self._stripe = stripe
+        self._watch = watch
+        self._running: dict[Future[Inspected], tuple[MirroredObject, Span]] = {}
+        self._wished = dict.fromkeys(frontiers, _FIRST)
 
-        `is_saturated`: whether requests for this object wait for the rate limit. `when_drained` is
-        called when nothing is left to begin, maybe more than once.
+    def walk(self, inspect: Inspect) -> Iterator[Inspected]:
+        """Call `inspect` in a thread for each window, and yield what it finds as it comes.
+
+        What stops the walk, on the watch or at Stripe, is raised after the windows in hand have
+        been yielded as far as they came. Closed before that, it yields nothing more.
         """
-        self._keep = keep
-        self._look_after = look_after
-        self._is_saturated = is_saturated
-        self._when_drained = when_drained
-        self._stopping = threading.Event()
-        self._running: dict[Future[Inspected], Work] = {}
-        self._wished: dict[str, int] = {}
-
-    def is_stopping(self) -> bool:
-        """Whether windows in hand are to end with their next page."""
-        return self._stopping.is_set()
-
-    def walk(
-        self,
-        frontiers: dict[MirroredObject, Frontier],
-        inspect: Callable[[MirroredObject, Span], Inspected],
-    ) -> None:
-        """Walk everything; `inspect` is called in a thread for each window.
-
-        What stops it is raised when the windows in hand are kept as far as they came; where the
-        database or the lease is what failed, nothing more is kept.
-        """
-        self._wished = {mirrored.name: _FIRST for mirrored in frontiers}
-        with ThreadPoolExecutor(MOST * len(frontiers), thread_name_prefix="window") as pool:
+        most = MOST * len(self._frontiers)
+        with ThreadPoolExecutor(most, thread_name_prefix="window") as pool:
             try:
-                self._fill(pool, frontiers, inspect)
-                ramp_ends = time.monotonic() + _RAMP
-                while self._running:
-                    self._take_in(_FIRST_PULSE if time.monotonic() < ramp_ends else _PULSE)
-                    self._look_after()
-                    self._fill(pool, frontiers, inspect)
+                yield from self._walk(pool, inspect)
             except (DeadlineReached, Interrupted, StripeError):
-                self._stopping.set()
-                self._keep_what_ends()
+                self._stop()
+                yield from self._what_ends()
                 raise
             finally:
-                self._stopping.set()
+                self._stop()
 
-    def _fill(
-        self,
-        pool: ThreadPoolExecutor,
-        frontiers: dict[MirroredObject, Frontier],
-        inspect: Callable[[MirroredObject, Span], Inspected],
-    ) -> None:
-        is_drained = True
-        for mirrored, frontier in frontiers.items():
-            wished = self._wished[mirrored.name]
-            mine = sum(work[0] is mirrored for work in self._running.values())
-            if mine >= wished and wished < MOST and not self._is_saturated(mirrored):
-                self._wished[mirrored.name] = wished = wished + 1
+    def _walk(self, pool: ThreadPoolExecutor, inspect: Inspect) -> Iterator[Inspected]:
+        ramp_ends = time.monotonic() + _RAMP
+        self._begin(pool, inspect)
+        while self._running:
+            self._watch.how_far = self._how_far()
+            self._watch.step()
+            yield from self._ended(_FIRST_PULSE if time.monotonic() < ramp_ends else _PULSE)
+            self._begin(pool, inspect)
+        self._watch.how_far = self._how_far()
+
+    def _begin(self, pool: ThreadPoolExecutor, inspect: Inspect) -> None:
+        """Begin as many windows as are wished of each object, and wish for more if that helps."""
+        self.is_drained = True
+        for mirrored, frontier in self._frontiers.items():
+            wished = self._wished[mirrored]
+            mine = sum(one is mirrored for one, _ in self._running.values())
+            if mine >= wished and wished < MOST and not self._stripe.saturated(mirrored):
+                self._wished[mirrored] = wished = wished + 1
             while mine < wished and (span := frontier.take()) is not None:
-                future = pool.submit(inspect, mirrored, span)
-                self._running[future] = (mirrored, frontier, span)
+                self._running[pool.submit(inspect, mirrored, span)] = mirrored, span
                 mine += 1
-            is_drained &= mine < wished
-        if is_drained:
-            self._when_drained()
+            self.is_drained &= mine < wished
 
-    def _take_in(self, seconds: float | None) -> None:
-        """Keep what has ended, or ends within so long."""
+    def _ended(self, seconds: float | None) -> Iterator[Inspected]:
+        """Yield what has ended, or ends within so long."""
         ended, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
         for future in ended:
-            _, frontier, span = self._running.pop(future)
+            mirrored, span = self._running.pop(future)
             found = future.result()
-            frontier.done(span, found.window)
-            self._keep(found)
+            self._frontiers[mirrored].done(span, found.window)
+            yield found
 
-    def _keep_what_ends(self) -> None:
-        """Keep what the windows in hand come to, whatever becomes of the others."""
+    def _what_ends(self) -> Iterator[Inspected]:
+        """Yield what the windows in hand come to, whatever becomes of the others."""
         while self._running:
             try:
-                self._take_in(None)
+                yield from self._ended(None)
             except (DeadlineReached, Interrupted, StripeError):
                 continue
+
+    def _stop(self) -> None:
+        """Let the windows in hand end with their next page."""
+        for frontier in self._frontiers.values():
+            frontier.stop()
+
+    def _how_far(self) -> str:
+        ended = sum(frontier.ended for frontier in self._frontiers.values())
+        planned = sum(frontier.planned for frontier in self._frontiers.values())
+        return share(ended, planned, "window")
+
+
+def answers(
+    ask: Callable[[A], T], subjects: Sequence[A], watch: Watch
+) -> Iterator[tuple[A, Future[T]]]:
+    """Yield what `ask` returns of each, or raises, as it comes; several are asked at a time.
+
+    `watch` may stop it: then only what is under way is waited for.
+    """
+    if not subjects:
+        return
+    with ThreadPoolExecutor(_ASKERS, thread_name_prefix="ask") as pool:
+        asked = {pool.submit(ask, one): one for one in subjects}
+        left = set(asked)
+        try:
+            while left:
+                ended, left = wait(left, _PULSE, FIRST_COMPLETED)
+                yield from ((asked[future], future) for future in ended)
+                watch.step()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

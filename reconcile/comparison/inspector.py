@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from reconcile.comparison.consequence import grants
 from reconcile.comparison.findings import Inspected, is_at, is_listed_in
 from reconcile.comparison.sides import never_listed, put_back, sides, take_recognised, unrecognised
 from reconcile.patient import PatientDatabase
+from reconcile.watch import Watch
 from reconcile.windows.frontier import Span
 from reconcile.windows.listing import Step, walk
 from reconcile.windows.misplaced import Misplaced
@@ -73,10 +74,9 @@ class Inspector:
         access: frozenset[str],
         seed: int,
         recall: bool,
-        still: Callable[[], None],
-        is_enough: Callable[[], bool],
+        watch: Watch,
     ) -> None:
-        """`still` may stop the run between two questions; `is_enough` ends a window early.
+        """`watch` may stop the run between two questions.
 
         `seed` is that of the fingerprints; without `recall` every field of every object is
         compared.
@@ -87,8 +87,7 @@ class Inspector:
         self._access = access
         self._seed = seed
         self._recall = recall
-        self._still = still
-        self._is_enough = is_enough
+        self._watch = watch
         self._misplaced = Misplaced()
 
     def window(self, mirrored: MirroredObject, span: Span) -> Inspected:
@@ -112,7 +111,7 @@ class Inspector:
         try:
             for number, step in enumerate(walk(self._stripe, mirrored, span, memory), 1):
                 begun = step.asked if begun is None else begun
-                if self._take_in(found, rows, step, asked, known) or self._is_enough():
+                if self._take_in(found, rows, step, asked, known) or span.is_stopped:
                     break
                 is_full = number >= MOST_PAGES or found.differences >= _MOST_FOUND
                 left = len(rows.known) + len(rows.rows.keys() - unlisted)
@@ -120,13 +119,13 @@ class Inspector:
                     break
         except (StripeError, Interrupted, DeadlineReached) as error:
             # Near the deadline there is no answer any more; what came before it stands.
-            is_over = self._is_enough() or not isinstance(error, StripeError)
+            is_over = span.is_stopped or not isinstance(error, StripeError)
             if not is_over or asked or found.window.gte >= found.window.lt:
                 raise
         assert begun is not None
         found.tell_unreadable()
         for object_id, (is_listed, _) in asked.items():
-            self._still()
+            self._watch.require()
             is_new = is_listed and object_id not in known
             if is_listed:
                 self._misplaced.note_listed(mirrored, object_id)
@@ -270,7 +269,7 @@ class Inspector:
         """
         begun = self._stripe.now(mirrored)
         for name in self._misplaced.missed(mirrored):
-            self._still()
+            self._watch.require()
             found = Inspected(mirrored=mirrored, window=Window(0, 0))
             difference: Difference | None = None
             try:

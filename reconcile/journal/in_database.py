@@ -22,7 +22,7 @@ from reconcile.journal.drift import (
     write_of,
     write_of_spooled,
 )
-from reconcile.journal.journal import EVENTS, Draft
+from reconcile.journal.journal import EVENTS, Begun, Draft, count_differences
 from reconcile.lease import Lease, give_back
 from reconcile.patient import PatientDatabase
 from reconcile.windows.window import Window
@@ -57,9 +57,14 @@ class RunJournal:
     """The journal of a run that repairs; the only door through which a run writes."""
 
     def __init__(self, database: PatientDatabase, lease: Lease, access: frozenset[str]) -> None:
-        self.progress = lease.started.progress
-        self._run_id = lease.started.id
-        self._story = lease.started.story
+        started = lease.started
+        since = started.since if started.resumes else None
+        self.begun = Begun(started.story, started.started_at, started.id, since)
+        self.progress = started.progress
+        self.inserts = True
+        self.last_waiting = 0.0
+        self._run_id = started.id
+        self._story = started.story
         self._database = database
         self._access = access
         self._lease = lease
@@ -86,6 +91,9 @@ class RunJournal:
 
         Raises LeaseLost, with nothing written, when another run has taken over.
         """
+        count_differences(self.progress, found)
+        if found.waiting:
+            self.last_waiting = time.monotonic()
         refused = self._write(lambda connection, draft: self._keep(connection, draft, found))
         found.counts["unwritable"] += refused
 
@@ -168,7 +176,7 @@ class RunJournal:
         """Note that nothing that waited is written."""
         self._write(lambda connection, _: drifts.refuse_pending(connection, self._story))
 
-    def alive(self) -> None:
+    def require_lease(self) -> None:
         """Raise LeaseLost where another run was seen to have taken over."""
         self._lease.require()
 

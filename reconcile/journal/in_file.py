@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain, islice
 from typing import IO
@@ -12,11 +14,13 @@ import msgspec
 
 from reconcile.comparison.findings import Inspected
 from reconcile.journal.drift import drift, settled, tallied
-from reconcile.journal.journal import add, mark_done
+from reconcile.journal.journal import Begun, add, count_differences, mark_done
 from reconcile.journal.spool import SortedSpool
+from reconcile.windows.window import Window
 from shared.repository import drifts
 from shared.repository.drifts import Customer, DriftRow, Tally
-from shared.repository.runs import Progress
+from shared.repository.ledger import Entry
+from shared.repository.runs import Ending, Progress
 
 _IN_MEMORY = 1 << 20
 _decoder = msgspec.json.Decoder(DriftRow)
@@ -29,7 +33,10 @@ class FileJournal:
         self, access: frozenset[str], who: Callable[[list[str]], dict[str, Customer]]
     ) -> None:
         """`who` returns those of some customers that the database knows, by id."""
+        self.begun = Begun(str(uuid.uuid4()), int(time.time()))
         self.progress = Progress(done={}, counts={})
+        self.inserts = False
+        self.last_waiting = 0.0
         self._access = access
         self._who = who
         self._spool: IO[bytes] = _spool()
@@ -43,6 +50,9 @@ class FileJournal:
 
     def keep(self, found: Inspected) -> None:
         """Spool a window's differences; what a further look finds is held in memory."""
+        count_differences(self.progress, found)
+        if found.differences:
+            self.last_waiting = time.monotonic()
         rows = [
             drift(found.mirrored, difference, self._access)
             for difference in (*found.missing, *found.waiting)
@@ -55,9 +65,16 @@ class FileJournal:
         add(self.progress, found.mirrored.name, found.counts)
         mark_done(self.progress, found.mirrored.name, found.window)
 
-    def waiting(self, names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:  # noqa: ARG002
+    def waiting(self, _names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:
         """Nothing waits: a report repairs nothing and enters no event."""
         return set()
+
+    def enter(self, entries: Sequence[Entry], _covered: Window) -> set[str]:
+        """Say that all are entered, for nobody else has: a report enters none."""
+        return {entry.event_id for entry in entries}
+
+    def note_events_until(self, _until: int) -> None:
+        """Nothing is kept for the next run."""
 
     def pending(self) -> Generator[list[DriftRow], None, None]:
         """Yield what waits; amendments are kept beside and take its place at the end.
@@ -79,11 +96,34 @@ class FileJournal:
             self._later.clear()
             before.close()
 
-    def amend(self, before: list[DriftRow], after: list[DriftRow]) -> None:  # noqa: ARG002
+    def amend(self, _before: list[DriftRow], after: list[DriftRow]) -> None:
         """Spool what is now said of a batch, or of a part of it."""
         for row in after:
             self._unsaid.pop((row.object, row.object_id), None)
             self._append(self._spool, row)
+
+    def repair(self, _rows: list[DriftRow]) -> list[DriftRow]:
+        """Nothing is written, and so nothing is lost."""
+        return []
+
+    def refuse(self) -> None:
+        """Nothing waited to be written."""
+
+    def settle_events(self, _error: str) -> None:
+        """No event was entered."""
+
+    def rewind(self) -> None:
+        """There is no cursor."""
+
+    def require_lease(self) -> None:
+        """There is no lease."""
+
+    def is_gone_on_from(self) -> bool:
+        """Nothing is kept for the next run."""
+        return False
+
+    def finish(self, _ending: Ending) -> None:
+        """There is no lease to give back, and nobody to be told."""
 
     def all(self, consequence: str | None = None) -> Iterator[DriftRow]:
         """Yield every difference in order; what still waits is reported as it stands."""

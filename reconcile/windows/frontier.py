@@ -113,6 +113,11 @@ class Span:
         """Whether so many rows, too few for a page, are better listed with what lies below."""
         return rows < ROWS - 4 and self.gte > self.stretch.gte
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is to end with its next page, wherever that is."""
+        return self._frontier.is_stopped
+
 
 class Frontier:
     """The windows of one object that are not done; threads share it."""
@@ -122,6 +127,7 @@ class Frontier:
         self._lock = threading.Lock()
         self._ended = self._divisions = self._pages = 0
         self._is_planned = bool(cuts)
+        self.is_stopped = False
         together: list[tuple[int, int]] = []
         for window in windows:
             together = joined(together, window)
@@ -155,6 +161,10 @@ class Frontier:
             gte = stretch.cuts[number] if number >= 0 else stretch.gte
             stretch.span = Span(self, stretch, gte)
             return stretch.span
+
+    def stop(self) -> None:
+        """Let every span that is walked end with its next page."""
+        self.is_stopped = True
 
     def walked(self, span: Span, floor: int, objects: int) -> int:
         """Note how far down a span is listed, and return its lower bound as it is now."""

@@ -46,7 +46,7 @@ COMPARED = (
         (
             Patch(
                 "reconcile/stages.py",
-                "            self._journal.begin(self._stripe.now(MIRRORED[0]))\n",
+                "        self._journal.begin(self._stripe.now(MIRRORED[0]))\n",
                 "",
             ),
         ),
@@ -100,15 +100,13 @@ COMPARED = (
         "what missed events tell passes the gate",
         (
             Patch(
-                "reconcile/stages.py",
-                "            self._require_sound_lists()\n            self._look_after_events()\n",
-                "            self._require_sound_lists()\n",
+                "reconcile/run.py", "            self._events = stages.look_after_events()\n", ""
             ),
             Patch(
-                "reconcile/stages.py",
-                "        plan.check()\n        self._enter_phase",
-                "        plan.check()\n        self._look_after_events()\n"
-                "        plan.check()\n        self._enter_phase",
+                "reconcile/run.py",
+                "            plan.check()\n",
+                "            plan.check()\n            self._events = stages.look_after_events()\n"
+                "            plan.check()\n",
             ),
         ),
         (_LOOKS,),

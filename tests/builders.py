@@ -30,6 +30,7 @@ from shared.settings import WebhookSettings, load
 from shared.stripe.api import StripeApi
 from shared.stripe.event import decode_event
 from shared.stripe.http import WEBHOOK_PATIENCE, Patience, StripeHttp
+from tests.objects import ALL_TABLES
 from webhook.access_log import RequestLog
 from webhook.app import create_app
 from webhook.readiness import Readiness
@@ -42,9 +43,7 @@ QUICK = Patience(attempts=3, read_seconds=2.0, first_pause=0.01)
 
 TABLES = {
     "account": "livemode",
-    "customers": "id",
-    "subscriptions": "id",
-    "subscription_items": "id",
+    **dict.fromkeys(ALL_TABLES, "id"),
     "events": "id",
     "changes": "id",
     "runs": "started_at",

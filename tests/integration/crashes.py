@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 import psycopg
 
+from tests.builders import TABLES
+from tests.objects import ALL_TABLES
+
 CRASHES = (
-    "subscriptions",
-    "subscription_items",
-    "customers",
+    *ALL_TABLES,
     "changes",
     "events",
     "drifts",
@@ -94,12 +95,11 @@ class Crashes:
 
     def empty_the_world(self) -> None:
         """Forget everything; `changes` refuses that to all but a replica's role."""
+        ours = ", ".join(f"stripe.{table}" for table in (*TABLES, "compared"))
         self._connection.execute(
-            """
+            f"""
             SET session_replication_role = replica;
-            TRUNCATE stripe.account, stripe.customers, stripe.subscriptions,
-                stripe.subscription_items, stripe.events, stripe.runs, stripe.drifts,
-                stripe.changes, stripe.compared, witness, done_again, armed;
+            TRUNCATE {ours}, witness, done_again, armed;
             SET session_replication_role = origin;
-            """
+            """.encode()
         )

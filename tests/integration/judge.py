@@ -1,6 +1,7 @@
 """An independent judge: Stripe's objects and the database's rows, brought to one picture.
 
-Written without the product's decoders, from Stripe's documentation and the contract of the tables.
+Written without the product's decoders: what Stripe says is read by tests/objects.py, what the
+database says by the contract of the tables.
 """
 
 from __future__ import annotations
@@ -9,103 +10,51 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 
 from sandbox.stripe_double import Control
+from shared.objects.catalogue import MIRRORED
+from shared.objects.column import Column, Type
+from shared.objects.declaration import MirroredObject
+from tests.objects import Picture, of_stripe
 
-Picture = dict[str, Any]
-"""One object by column name, times in epoch seconds; `items`: pictures by id. Nulls left out."""
-
-_TIMES = frozenset(
-    {
-        *("created", "start_date", "billing_cycle_anchor", "trial_start", "trial_end"),
-        *("current_period_start", "current_period_end"),
-        *("cancel_at", "canceled_at", "ended_at", "missing_in_stripe_since"),
-    }
-)
-_OWN = (
-    *("id", "status", "currency", "collection_method", "cancel_at_period_end", "cancel_at"),
-    *("canceled_at", "ended_at", "trial_start", "trial_end", "billing_cycle_anchor", "created"),
-    *("start_date", "days_until_due", "pause_collection", "default_payment_method"),
-    *("latest_invoice", "schedule", "test_clock", "livemode", "metadata"),
-)
+_DECIMALS = {
+    column.name
+    for mirrored in MIRRORED
+    for column in (*mirrored.columns, *(mirrored.items.columns if mirrored.items else ()))
+    if column.type is Type.DECIMAL
+}
 _MOST_EMBEDDED = 10
 _PERIOD = ("current_period_start", "current_period_end")
-
-TABLES = {"subscription": "subscriptions", "customer": "customers"}
-
-
-def of_stripe(body: dict[str, Any]) -> Picture:
-    """Picture one of Stripe's objects, in the newest shape."""
-    if body["object"] == "customer":
-        if body.get("deleted"):
-            return {"id": body["id"], "deleted": True}
-        names = ("id", "email", "name", "created", "test_clock", "metadata")
-        return _filled({**{name: body.get(name) for name in names}, "deleted": False})
-    items = {item["id"]: _item(item) for item in body["items"]["data"]}
-    ends_last = max(items.values(), key=lambda item: [item.get(name, 0) for name in _PERIOD[::-1]])
-    return _filled(
-        {
-            **{name: body.get(name) for name in _OWN},
-            **{name: ends_last.get(name) for name in _PERIOD},
-            "customer_id": body["customer"],
-            "discounts": body.get("discounts") or [],
-            "items": items,
-        }
-    )
+_ITEMS = """(
+    SELECT jsonb_agg(i)::text FROM stripe.{table} AS i WHERE i.{parent} = {row}.id
+)"""
 
 
-def _item(item: dict[str, Any]) -> Picture:
-    price = item["price"]
-    recurring = price.get("recurring") or {}
-    decimal = price.get("unit_amount_decimal")
-    return _filled(
-        {
-            "id": item["id"],
-            "price_id": price["id"],
-            "product_id": price["product"],
-            "quantity": item.get("quantity"),
-            "unit_amount": price["unit_amount"],
-            "unit_amount_decimal": None if decimal is None else Decimal(decimal),
-            "currency": price["currency"],
-            "interval": recurring.get("interval"),
-            "interval_count": recurring.get("interval_count"),
-            "usage_type": recurring.get("usage_type"),
-            "transform_quantity": price.get("transform_quantity"),
-            "created": item["created"],
-            "metadata": item["metadata"],
-            **{name: item[name] for name in _PERIOD},
-        }
-    )
-
-
-def of_database(row: str, items: str | None) -> Picture:
+def of_database(mirrored: MirroredObject, row: str, items: str | None) -> Picture:
     """Picture a row and its items, each as PostgreSQL prints them as JSON."""
-    picture = _columns(json.loads(row, parse_float=Decimal))
+    picture = _columns(mirrored.columns, json.loads(row, parse_float=Decimal))
     del picture["as_of"], picture["revision"]
     if picture.get("deleted"):
         return {"id": picture["id"], "deleted": True}
-    if "customer_id" in picture:
+    if mirrored.items is not None:
         listed = json.loads(items or "[]", parse_float=Decimal)
-        picture["items"] = {item["id"]: _columns(item) for item in listed}
+        picture["items"] = {item["id"]: _columns(mirrored.items.columns, item) for item in listed}
         for item in picture["items"].values():
-            del item["subscription_id"]
+            del item[mirrored.items.parent]
     return picture
 
 
-def _columns(row: dict[str, Any]) -> Picture:
-    found = _filled(row)
-    for name in _TIMES & found.keys():
+def _columns(columns: Sequence[Column], row: dict[str, Any]) -> Picture:
+    found = {name: value for name, value in row.items() if value is not None}
+    times = {column.name for column in columns if column.type is Type.TIMESTAMP}
+    for name in (times | {"missing_in_stripe_since"}) & found.keys():
         found[name] = int(datetime.fromisoformat(found[name]).timestamp())
-    if "unit_amount_decimal" in found:
-        found["unit_amount_decimal"] = Decimal(found["unit_amount_decimal"])
+    for name in {column.name for column in columns if column.type is Type.DECIMAL} & found.keys():
+        found[name] = Decimal(found[name])
     return found
-
-
-def _filled(fields: Picture) -> Picture:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def without_periods(picture: Picture) -> Picture:
@@ -116,18 +65,19 @@ def without_periods(picture: Picture) -> Picture:
     return bare
 
 
-def rows(connection: psycopg.Connection, kind: str) -> dict[str, Picture]:
-    """Picture every row of a kind that Stripe is believed to know."""
+def rows(connection: psycopg.Connection, mirrored: MirroredObject) -> dict[str, Picture]:
+    """Picture every row of an object that Stripe is believed to know."""
     found = connection.execute(
-        f"""
-        SELECT o.id, to_jsonb(o)::text, (
-            SELECT jsonb_agg(i)::text FROM stripe.subscription_items AS i
-            WHERE i.subscription_id = o.id
-        )
-        FROM stripe.{TABLES[kind]} AS o
-        """  # noqa: S608
+        f"SELECT o.id, to_jsonb(o)::text, {_items(mirrored, 'o')} FROM stripe.{mirrored.table} AS o"  # noqa: S608
     )
-    return {row[0]: of_database(row[1], row[2]) for row in found}
+    return {row[0]: of_database(mirrored, row[1], row[2]) for row in found}
+
+
+def _items(mirrored: MirroredObject, row: str) -> str:
+    """Return SQL for the items of a row, as JSON text."""
+    if mirrored.items is None:
+        return "NULL::text"
+    return _ITEMS.format(table=mirrored.items.table, parent=mirrored.items.parent, row=row)
 
 
 def install_witness(connection: psycopg.Connection) -> None:
@@ -139,21 +89,8 @@ def install_witness(connection: psycopg.Connection) -> None:
     connection.execute(
         """
         CREATE TABLE witness (
-            n bigint GENERATED ALWAYS AS IDENTITY, id text, own text, items text
+            n bigint GENERATED ALWAYS AS IDENTITY, object text, id text, own text, items text
         );
-        CREATE FUNCTION witness() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            INSERT INTO witness (id, own, items)
-            SELECT NEW.id, to_jsonb(NEW)::text, (
-                SELECT jsonb_agg(i)::text FROM stripe.subscription_items AS i
-                WHERE i.subscription_id = NEW.id
-            );
-            RETURN NULL;
-        END $$;
-        CREATE CONSTRAINT TRIGGER witness AFTER INSERT OR UPDATE ON stripe.subscriptions
-            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION witness();
-        CREATE CONSTRAINT TRIGGER witness AFTER INSERT OR UPDATE ON stripe.customers
-            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION witness();
         CREATE TABLE done_again (id text);
         CREATE FUNCTION done_again() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -164,13 +101,29 @@ def install_witness(connection: psycopg.Connection) -> None:
             FOR EACH ROW WHEN (OLD.outcome <> 'failed') EXECUTE FUNCTION done_again();
         """
     )
+    for mirrored in MIRRORED:
+        connection.execute(
+            f"""
+            CREATE FUNCTION witness_{mirrored.name}() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                INSERT INTO witness (object, id, own, items)
+                SELECT '{mirrored.name}', NEW.id, to_jsonb(NEW)::text, {_items(mirrored, "NEW")};
+                RETURN NULL;
+            END $$;
+            CREATE CONSTRAINT TRIGGER witness AFTER INSERT OR UPDATE ON stripe.{mirrored.table}
+                DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION witness_{mirrored.name}();
+            """.encode()
+        )
 
 
 def versions(connection: psycopg.Connection) -> dict[str, list[Picture]]:
     """Picture every committed version of every object, oldest first."""
     found: dict[str, list[Picture]] = {}
-    for name, own, items in connection.execute("SELECT id, own, items FROM witness ORDER BY n"):
-        found.setdefault(name, []).append(of_database(own, items))
+    of = {mirrored.name: mirrored for mirrored in MIRRORED}
+    seen = connection.execute("SELECT object, id, own, items FROM witness ORDER BY n")
+    for kind, name, own, items in seen:
+        found.setdefault(name, []).append(of_database(of[kind], own, items))
     return found
 
 
@@ -239,9 +192,9 @@ def folded(connection: psycopg.Connection) -> dict[str, dict[str, Any]]:
             if after is not None:
                 place[path[-1]] = after
     for state in found.values():
-        for item in state.get("items", {}).values():
-            if "unit_amount_decimal" in item:
-                item["unit_amount_decimal"] = Decimal(item["unit_amount_decimal"])
+        for item in (state, *state.get("items", {}).values()):
+            for name in _DECIMALS & item.keys():
+                item[name] = Decimal(item[name])
     return found
 
 
@@ -275,19 +228,18 @@ def assert_past(
     ).fetchall()
     assert twice == []
     changes = folded(connection)
-    for kind in TABLES:
-        for name, picture in rows(connection, kind).items():
+    for mirrored in MIRRORED:
+        for name, picture in rows(connection, mirrored).items():
             assert {key: changes[name].get(key) for key in picture} == picture
             assert changes[name].keys() <= picture.keys() or picture.get("deleted")
 
 
 def assert_present(connection: psycopg.Connection, control: Control) -> None:
     """Assert that the database is what Stripe is, and that its ledger is complete."""
-    kinds: tuple[Literal["subscription", "customer"], ...] = ("subscription", "customer")
-    for kind in kinds:
-        held = rows(connection, kind)
-        true = {body["id"]: of_stripe(body) for body in control.truths(kind)}
-        # Lists leave deleted customers out: one whose events were all lost is unknown for good.
+    for mirrored in MIRRORED:
+        held = rows(connection, mirrored)
+        true = {body["id"]: of_stripe(body) for body in control.truths(mirrored.name)}
+        # Lists leave deleted objects out: one whose events were all lost is unknown for good.
         gone = {name for name, one in true.items() if one.get("deleted") and name not in held}
         assert held == {name: one for name, one in true.items() if name not in gone}
     ledger = {row[0] for row in connection.execute("SELECT id FROM stripe.events")}

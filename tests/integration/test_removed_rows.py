@@ -11,7 +11,7 @@ import pytest
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
 from shared.objects.declaration import Content, MirroredObject
 from shared.repository import mirror_rows
 from shared.repository.mirror_rows import Write
@@ -99,8 +99,8 @@ def life(control: Control) -> list[str]:
 
 def assert_folds(connection: psycopg.Connection) -> None:
     changes = judge.folded(connection)
-    for kind in judge.TABLES:
-        for name, picture in judge.rows(connection, kind).items():
+    for mirrored in MIRRORED:
+        for name, picture in judge.rows(connection, mirrored).items():
             assert changes[name] == picture
     twice = connection.execute(
         "SELECT object_id, revision FROM stripe.changes GROUP BY 1, 2 HAVING count(*) > 1"

@@ -1,17 +1,23 @@
-"""Known ways to lose the truth while events arrive, each tried on the real thing."""
+"""Known ways to lose the truth while events arrive, each tried on the real thing.
 
-from collections.abc import Callable, Iterator
+With every object of the catalogue; what is only of items, with those that have some.
+"""
+
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
-from sandbox.stripe_double import StripeDouble
+from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
-from tests.builders import apply, mirror, until, world
-from tests.integration.witness import blocked, one, quantities, watch_quantities
-
-Bodies = Callable[[], list[bytes]]
+from shared.objects.declaration import MirroredObject
+from shared.repository import mirror_rows
+from tests.builders import apply, apply_all, mirror, until, world
+from tests.integration import judge
+from tests.integration.lived import Lived
+from tests.integration.witness import blocked, one
+from tests.objects import can_be_deleted, each_object, endpoint, has_items, tables
 
 
 @pytest.fixture
@@ -21,169 +27,237 @@ def heart(database_url: str, stripe_double: StripeDouble) -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def bodies(stripe_double: StripeDouble) -> Bodies:
-    """The bodies of all events so far, oldest first."""
-    control = stripe_double.control
-    return lambda: [control.event_body(made["id"]) for made in control.events()]
+def control(stripe_double: StripeDouble, connection: psycopg.Connection) -> Control:
+    """The double's, and a witness of each version of each row."""
+    judge.install_witness(connection)
+    return stripe_double.control
 
 
-def status(connection: psycopg.Connection, subscription: str) -> str | None:
-    found: str | None = one(
-        connection, "SELECT status FROM stripe.subscriptions WHERE id = %s", subscription
-    )
-    return found
-
-
+@each_object()
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0), (1, 0, 1)])
 def test_two_events_of_one_second_end_in_the_later_state(
     heart: Mirror,
-    stripe_double: StripeDouble,
+    control: Control,
     connection: psycopg.Connection,
+    mirrored: MirroredObject,
     order: tuple[int, ...],
-    bodies: Bodies,
 ) -> None:
     """Trap 1: a guard on timestamps drops the second event of one second."""
-    control = stripe_double.control
-    subscription = control.create_subscription(status="incomplete")
-    control.activate(subscription)
-    made = bodies()[1:]
+    lived = Lived(control, mirrored)
+    lived.become(1)
+    made = lived.bodies()
     for place in order:
         apply(heart, made[place])
-    assert status(connection, subscription) == "active"
+    assert lived.held(connection) == 1
 
 
+@each_object()
 def test_two_updates_of_one_second_in_any_order_end_in_stripes_state(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection, bodies: Bodies
+    heart: Mirror, control: Control, connection: psycopg.Connection, mirrored: MirroredObject
 ) -> None:
     """Trap 1: neither event says which of the two came first, so Stripe is asked."""
-    control = stripe_double.control
-    subscription = control.create_subscription(status="active")
+    lived = Lived(control, mirrored)
     control.advance(60)
-    control.update_subscription(subscription, status="past_due")
-    control.update_subscription(subscription, status="active", cancel_at_period_end=True)
-    control.update_subscription(subscription, status="unpaid")
-    for body in reversed(bodies()):
+    for state in (1, 2, 3):
+        lived.become(state)
+    for body in reversed(lived.bodies()):
         apply(heart, body)
-    assert status(connection, subscription) == "unpaid"
+    assert lived.held(connection) == 3
 
 
+@each_object()
 def test_slow_answer_with_the_old_state_does_not_overwrite_the_newer_one(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection, bodies: Bodies
+    heart: Mirror, control: Control, connection: psycopg.Connection, mirrored: MirroredObject
 ) -> None:
     """Trap 2: the GET that began first finishes last, with what was true before."""
-    control = stripe_double.control
-    watch_quantities(connection)
-    subscription = control.create_subscription(quantity=1)
-    item = control.truth(subscription)["items"]["data"][0]["id"]  # type: ignore[index]
+    lived = Lived(control, mirrored)
     control.advance(60)
-    control.change_item(subscription, item, quantity=2)
-    control.update_subscription(subscription, metadata={"same": "second"})
-    created, first, second = bodies()[1:]
-    apply(heart, created)
+    lived.become(1)
+    first = lived.body()
+    second = lived.same_again()
+    apply(heart, lived.bodies()[0])
     apply(heart, second)
     with (
         ThreadPoolExecutor(1) as pool,
-        control.hold("after_read", endpoint="subscriptions.retrieve") as hold,
+        control.hold("after_read", endpoint=endpoint(mirrored, "retrieve")) as hold,
     ):
-        slow = pool.submit(apply, heart, first)
+        lived.become(2)
+        slow = pool.submit(apply, heart, lived.body())
         hold.wait_reached()
         control.advance(5)
-        control.change_item(subscription, item, quantity=3)
-        newer = bodies()[-1]
+        lived.become(3)
+        newer = lived.body()
         assert apply(heart, newer).outcome is Outcome.APPLIED
         hold.release()
         receipt = slow.result(10)
     assert (receipt.outcome, receipt.retries) == (Outcome.STALE, 1)
-    assert quantities(connection) == [1, 2, 3]
+    assert apply(heart, first).outcome is Outcome.STALE
+    assert lived.shown(connection) == [0, 1, 3]
     # What came again is known, and nothing rejects what follows.
-    assert apply(heart, first).outcome is Outcome.DUPLICATE
+    assert apply(heart, newer).outcome is Outcome.DUPLICATE
     control.advance(5)
-    control.change_item(subscription, item, quantity=4)
-    assert apply(heart, bodies()[-1]).outcome is Outcome.APPLIED
-    assert quantities(connection) == [1, 2, 3, 4]
+    lived.become(4)
+    assert apply(heart, lived.body()).outcome is Outcome.APPLIED
+    assert lived.shown(connection) == [0, 1, 3, 4]
 
 
+@each_object()
 def test_two_slow_answers_finishing_in_the_wrong_order_leave_the_newer(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection, bodies: Bodies
+    heart: Mirror, control: Control, connection: psycopg.Connection, mirrored: MirroredObject
 ) -> None:
     """Trap 2: both ask about the same second; the one that read later is answered earlier."""
-    control = stripe_double.control
-    watch_quantities(connection)
-    subscription = control.create_subscription(quantity=1)
-    item = control.truth(subscription)["items"]["data"][0]["id"]  # type: ignore[index]
+    lived = Lived(control, mirrored)
     control.advance(60)
-    for number in (2, 3):
-        control.change_item(subscription, item, quantity=number)
-    created, two, three = bodies()[1:]
+    for state in (1, 2):
+        lived.become(state)
+    created, former, latter = lived.bodies()
     apply(heart, created)
-    apply(heart, three)
+    apply(heart, latter)
     with (
         ThreadPoolExecutor(2) as pool,
-        control.hold("after_read", endpoint="subscriptions.retrieve") as hold,
+        control.hold("after_read", endpoint=endpoint(mirrored, "retrieve")) as hold,
     ):
-        slow = pool.submit(apply, heart, two)
+        slow = pool.submit(apply, heart, former)
         hold.wait_reached()
         # The same second goes on: no event can say that it is later than what is held.
-        control.change_item(subscription, item, quantity=4)
-        assert apply(heart, bodies()[-1]).asked == 1
+        lived.become(3)
+        assert apply(heart, lived.body()).asked == 1
         hold.release()
         receipt = slow.result(10)
     assert receipt.retries == 1
-    assert quantities(connection)[-1] == 4
-    assert quantities(connection) == sorted(quantities(connection))
+    shown = lived.shown(connection)
+    assert shown[-1] == 3
+    assert shown == sorted(shown)
 
 
+@each_object()
+def test_stale_event_changes_nothing(
+    heart: Mirror, control: Control, connection: psycopg.Connection, mirrored: MirroredObject
+) -> None:
+    """Trap 1: an event that was delayed for minutes."""
+    lived = Lived(control, mirrored)
+    for state in (1, 2, 3):
+        control.advance(60)
+        lived.become(state)
+    created, first, second, newest = lived.bodies()
+    apply(heart, newest)
+    before = world(connection, "events")
+    for late in (created, first, second):
+        assert apply(heart, late).outcome is Outcome.STALE
+    assert world(connection, "events") == before
+    assert lived.shown(connection) == [3]
+
+
+@each_object()
+@pytest.mark.parametrize("is_same_second", [True, False], ids=["at once", "minutes later"])
+def test_end_is_not_taken_back_by_any_event_from_before(
+    heart: Mirror,
+    control: Control,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+    is_same_second: bool,
+) -> None:
+    """Trap 1: what has ended for good grants access again, or an address is back."""
+    lived = Lived(control, mirrored)
+    control.advance(60)
+    lived.become(1)
+    control.advance(60)
+    lived.become(2)
+    if not is_same_second:
+        control.advance(60)
+    lived.end()
+    *earlier, ended = lived.bodies()
+    assert apply(heart, earlier[0]).outcome is Outcome.APPLIED
+    control.clear_requests()
+    assert apply(heart, ended).outcome is Outcome.APPLIED
+    assert control.requests() == [], "an end needs no question"
+    assert lived.held(connection) == -1
+    for late in (*earlier[1:], *earlier[:1]):
+        assert apply(heart, late).outcome in {Outcome.STALE, Outcome.DUPLICATE}
+    assert lived.shown(connection) == [0, -1]
+    held = mirror_rows.read_held(connection, mirrored, lived.name, None).held
+    assert held is not None
+    assert mirrored.is_terminal(held.row)
+
+
+@each_object(can_be_deleted)
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "never seen before"])
+def test_deletion_leaves_nothing_that_stripe_no_longer_tells(
+    heart: Mirror,
+    control: Control,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+    is_known: bool,
+) -> None:
+    """Its event still carries every field, its answer none: both are to give one row."""
+    dated = []
+    for is_thin in (False, True):
+        lived = Lived(control, mirrored)
+        if is_known:
+            apply_all(heart, control)
+        control.advance(60)
+        lived.end()
+        name = control.events()[-1]["id"]
+        body = control.thin_body(name) if is_thin else control.event_body(name)
+        assert apply(heart, body).outcome is Outcome.APPLIED
+        held = mirror_rows.read_held(connection, mirrored, lived.name, None).held
+        assert held is not None
+        assert mirrored.is_deleted(held.row)
+        assert mirrored.is_emptied(held.row)
+        dated.append(mirrored.created(held.row) is not None)
+        control.advance(60)
+    assert dated == [True, is_known], "when it was created only the event still tells"
+
+
+@each_object(has_items)
 def test_stale_event_does_not_delete_an_item_added_later(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection, bodies: Bodies
+    heart: Mirror, control: Control, connection: psycopg.Connection, mirrored: MirroredObject
 ) -> None:
     """Trap 4: the row is guarded against the old event, its items are not."""
-    control = stripe_double.control
-    subscription = control.create_subscription()
-    for number in range(2):
+    lived = Lived(control, mirrored)
+    for state in (1, 2):
         control.advance(60)
-        control.update_subscription(subscription, metadata={"n": str(number)})
+        lived.become(state)
     control.advance(60)
-    control.add_item(subscription, price="pro")
-    _, created, first, second, added = bodies()
+    control.add_item(lived.name, price="pro")
+    created, first, second, added = lived.bodies()
     apply(heart, created)
     apply(heart, added)
     before = world(connection, "events")
     for late in (first, second):
         assert apply(heart, late).outcome is Outcome.STALE
     assert world(connection, "events") == before
-    assert len(before["subscription_items"]) == 2
+    assert len(before[tables(mirrored)[0]]) == 2
 
 
-def test_items_of_a_lost_race_are_not_written(
+@each_object()
+def test_nothing_of_a_lost_race_is_written(
     heart: Mirror,
     database_url: str,
-    stripe_double: StripeDouble,
+    control: Control,
     connection: psycopg.Connection,
-    bodies: Bodies,
+    mirrored: MirroredObject,
 ) -> None:
-    """Trap 4: items change in the statement that changes their subscription, or not at all."""
-    control = stripe_double.control
-    subscription = control.create_subscription()
-    control.advance(60)
-    added = control.add_item(subscription, price="pro")
-    control.advance(60)
-    control.remove_item(subscription, added)
-    created, with_two, with_one = bodies()[1:]
+    """Trap 4: items change in the statement that changes their object, or not at all."""
+    lived = Lived(control, mirrored)
+    for state in (1, 2):
+        control.advance(60)
+        lived.become(state)
+    created, former, latter = lived.bodies()
     apply(heart, created)
     with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url) as holder:
-        holder.execute("SELECT 1 FROM stripe.subscriptions FOR UPDATE")
-        waiting = pool.submit(apply, heart, with_two)
+        holder.execute(f"SELECT 1 FROM stripe.{mirrored.table} FOR UPDATE".encode())  # noqa: S608
+        waiting = pool.submit(apply, heart, former)
         until(lambda: blocked(connection) == 1, "the writer waits for the row")
         # What another process does that has applied the last event meanwhile.
         holder.execute(
-            """
-            UPDATE stripe.subscriptions SET revision = revision + 1,
+            f"""
+            UPDATE stripe.{mirrored.table} SET revision = revision + 1,
                 as_of = tstzrange(lower(as_of) + interval '120 s', upper(as_of) + interval '121 s')
-            """
+            """.encode()  # noqa: S608
         )
         holder.commit()
         assert waiting.result(10).outcome is Outcome.STALE
-    items = connection.execute("SELECT id FROM stripe.subscription_items").fetchall()
-    assert (added,) not in items
-    assert len(items) == 1
-    assert apply(heart, with_one).outcome is not Outcome.FAILED
+    assert lived.shown(connection) == [0, 0]
+    assert apply(heart, latter).outcome is not Outcome.FAILED
+    assert one(connection, "SELECT count(*) FROM stripe.events WHERE outcome = 'failed'") == 0

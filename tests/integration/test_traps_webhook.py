@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from sandbox.stripe_double import StripeDouble
+from sandbox.stripe_double import Control, StripeDouble
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.mirror import Mirror, Outcome
+from shared.objects.declaration import MirroredObject
 from shared.settings import WebhookSettings, load
 from tests.builders import Endpoint, apply, apply_all, mirror, reconcile, world
+from tests.integration.lived import Lived
 from tests.integration.witness import count, one
+from tests.objects import each_object, event_type, has_items, tables
 
 ACACIA = "2025-02-24.acacia"
 TWELVE = [{"price": "basic", "quantity": number + 1} for number in range(12)]
@@ -85,45 +88,57 @@ def test_row_is_the_same_from_either_side_of_basil(
     assert after["changes"] == before["changes"]
 
 
-@pytest.mark.parametrize("table", ["changes", "events", "subscription_items", "subscriptions"])
+@each_object()
+@pytest.mark.parametrize("place", ["changes", "events", "its tables"])
 def test_event_whose_transaction_is_cut_is_applied_when_it_comes_again(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection, table: str
+    heart: Mirror,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+    place: str,
 ) -> None:
     """Trap 11: id claimed in one transaction, work done in another; a crash between them."""
-    control = stripe_double.control
-    control.create_subscription(events=1)
-    body = control.event_body(control.events()[-1]["id"])
-    before = world(connection, "account")
     connection.execute(
-        f"""
+        """
         CREATE FUNCTION crash() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             PERFORM pg_terminate_backend(pg_backend_pid());
             RETURN NEW;
-        END $$;
-        CREATE TRIGGER crash AFTER INSERT ON stripe.{table}
-            FOR EACH ROW EXECUTE FUNCTION crash();
-        """.encode()
+        END $$
+        """
     )
-    with pytest.raises(DatabaseUnavailable):
-        apply(heart, body)
-    assert world(connection, "account") == before
-    connection.execute(f"DROP TRIGGER crash ON stripe.{table}".encode())
-    assert apply(heart, body).outcome is Outcome.APPLIED
-    assert count(connection, "subscriptions") == 1
-    assert apply(heart, body).outcome is Outcome.DUPLICATE
+    for table in tables(mirrored) if place == "its tables" else (place,):
+        lived = Lived(stripe_double.control, mirrored)
+        before = world(connection, "account")
+        connection.execute(
+            f"""
+            CREATE TRIGGER crash AFTER INSERT ON stripe.{table}
+                FOR EACH ROW EXECUTE FUNCTION crash()
+            """.encode()
+        )
+        with pytest.raises(DatabaseUnavailable):
+            apply(heart, lived.body())
+        assert world(connection, "account") == before
+        connection.execute(f"DROP TRIGGER crash ON stripe.{table}".encode())
+        assert apply(heart, lived.body()).outcome is Outcome.APPLIED
+        assert lived.held(connection) == 0
+        assert apply(heart, lived.body()).outcome is Outcome.DUPLICATE
 
 
+@each_object()
 @pytest.mark.parametrize("kind", ["created", "updated"])
 def test_500_copies_of_one_event_at_once_are_one(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection, kind: str
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+    kind: str,
 ) -> None:
     """Trap 12: duplicate-key errors and double work. 500 threads start at one barrier."""
-    control = stripe_double.control
-    subscription = control.create_subscription(customer=control.create_customer(events=0))
-    control.advance(60)
-    control.update_subscription(subscription, status="past_due")
-    created, updated = (control.event_body(made["id"]) for made in control.events())
+    lived = Lived(stripe_double.control, mirrored)
+    stripe_double.control.advance(60)
+    lived.become(1)
+    created, updated = lived.bodies()
     copies = 500
     barrier = threading.Barrier(copies)
 
@@ -138,20 +153,28 @@ def test_500_copies_of_one_event_at_once_are_one(
         with ThreadPoolExecutor(copies) as pool:
             outcomes = Counter(pool.map(deliver, [heart] * copies))
     assert outcomes == {Outcome.APPLIED: 1, Outcome.DUPLICATE: copies - 1}
-    assert count(connection, "events", f"type = 'customer.subscription.{kind}'") == 1
+    assert count(connection, "events", f"type = '{event_type(mirrored, kind)}'") == 1
     assert count(connection, "events", "attempts <> 1") == 0
     assert count(connection, "changes") == changes + 1
+    assert lived.held(connection) == (kind == "updated")
 
 
-def test_500_copies_of_a_poison_event_at_once_are_one_row(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+def poison_of(control: Control, mirrored: MirroredObject) -> str:
+    """An event of an object that nobody can read, and that Stripe has not."""
+    poison = {"id": "x_1Poison", "object": mirrored.name, "created": "poison@example.com"}
+    return control.emit_object(event_type(mirrored, "updated"), poison)
+
+
+@each_object()
+def test_100_copies_of_a_poison_event_at_once_are_one_row(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     """Trap 12 and 13: what cannot be applied is kept once, whoever comes first."""
     control = stripe_double.control
-    name = control.emit_object(
-        "customer.subscription.updated", {"id": "sub_1Poison", "object": "subscription"}
-    )
-    body = control.event_body(name)
+    body = control.event_body(poison_of(control, mirrored))
     copies = 100
     barrier = threading.Barrier(copies)
 
@@ -164,17 +187,16 @@ def test_500_copies_of_a_poison_event_at_once_are_one_row(
     assert count(connection, "events") == 1
 
 
+@each_object()
 def test_poison_event_is_kept_answered_200_and_blocks_nothing(
-    endpoint: Endpoint, stripe_double: StripeDouble, connection: psycopg.Connection
+    endpoint: Endpoint,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     """Trap 13: 400 for three days until the endpoint is disabled, or 200 and lost."""
     control = stripe_double.control
-    subscription = control.create_subscription(customer=control.create_customer(events=0))
-    good = control.event_body(control.events()[-1]["id"])
-    bad = json.loads(good)["data"]["object"]
-    bad["id"] = "sub_1Poison"
-    bad["items"]["data"][0]["price"] = "poison@example.com"
-    name = control.emit_object("customer.subscription.updated", bad)
+    name = poison_of(control, mirrored)
     poison = control.event_body(name)
     answer = endpoint.post(poison)
     assert (answer.status_code, answer.json) == (200, {"outcome": "failed"})
@@ -182,17 +204,38 @@ def test_poison_event_is_kept_answered_200_and_blocks_nothing(
         "SELECT outcome, payload, error, attempts FROM stripe.events"
     ).fetchall()
     assert kept == [("failed", poison, kept[0][2], 1)]
-    assert "$.items.data[0].price" in kept[0][2]
+    assert "$.created" in kept[0][2]
     assert "poison@" not in kept[0][2]
-    assert count(connection, "subscriptions") == 0
-    assert endpoint.post(good).json == {"outcome": "applied"}
+    assert count(connection, mirrored.table) == 0
+    lived = Lived(control, mirrored)
+    assert endpoint.post(lived.body()).json == {"outcome": "applied"}
     # It is tried again whenever it comes, and counted.
     assert endpoint.post(poison).json == {"outcome": "failed"}
     assert one(connection, "SELECT attempts FROM stripe.events WHERE id = %s", name) == 2
-    assert one(connection, "SELECT id FROM stripe.subscriptions") == subscription
+    assert lived.held(connection) == 0
     assert [line["level"] for line in endpoint.logged() if line["event"] == "event.failed"] != []
     report = reconcile(endpoint.url, stripe_double)
     assert report.failed == 1
+
+
+@each_object(has_items)
+def test_poison_in_an_item_is_told_by_its_path(
+    endpoint: Endpoint,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+) -> None:
+    """Trap 13: an item's id that is none, in what else can be read."""
+    control = stripe_double.control
+    bad = json.loads(Lived(control, mirrored).body())["data"]["object"]
+    bad["id"] = "x_1Poison"
+    bad["items"]["data"][0]["id"] = {"mail": "poison@example.com"}
+    name = control.emit_object(event_type(mirrored, "updated"), bad)
+    assert endpoint.post(control.event_body(name)).json == {"outcome": "failed"}
+    error = one(connection, "SELECT error FROM stripe.events")
+    assert "$.items.data[0].id" in error
+    assert "poison@" not in error
+    assert count(connection, mirrored.table) == 0
 
 
 def test_new_status_is_stored_as_it_is(

@@ -1,0 +1,208 @@
+"""Each mirrored object as it lives in Stripe's double: its field values, and nothing else.
+
+What is promised of an object is promised of every object, so tests run over the whole catalogue.
+Whoever adds one to the catalogue says here, by its name, what it looks like and what can happen to
+it; no test names it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sandbox.stripe_double import Control
+from shared.objects.catalogue import EVENT_TYPES, MIRRORED
+from shared.objects.declaration import MirroredObject
+
+Picture = dict[str, Any]
+"""One object by column name, times in epoch seconds; `items`: pictures by id. Nulls left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """One kind of object.
+
+    `create` and `update` take fields as the double does, `end` is what Stripe never takes back;
+    each is told by so many `events`. `states`: fields for `create` and `update`, of which each may
+    follow each. `whole`: further fields for `create`, so that every mirrored one says something.
+    `picture`: what a row must say of Stripe's JSON, without the product's decoders.
+    """
+
+    create: Callable[..., str]
+    update: Callable[..., object]
+    end: Callable[..., object]
+    states: tuple[Mapping[str, Any], ...]
+    whole: Mapping[str, Any]
+    picture: Callable[[dict[str, Any]], Picture]
+
+
+def _filled(fields: Picture) -> Picture:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _plain(*names: str) -> Callable[[dict[str, Any]], Picture]:
+    """Picture an object that can be deleted, whose columns are called as Stripe calls them."""
+
+    def picture(body: dict[str, Any]) -> Picture:
+        if body.get("deleted"):
+            return {"id": body["id"], "deleted": True}
+        return _filled({**{name: body.get(name) for name in names}, "deleted": False})
+
+    return picture
+
+
+_PERIOD = ("current_period_start", "current_period_end")
+_OF_SUBSCRIPTION = (
+    *("id", "status", "currency", "collection_method", "cancel_at_period_end", "cancel_at"),
+    *("canceled_at", "ended_at", "trial_start", "trial_end", "billing_cycle_anchor", "created"),
+    *("start_date", "days_until_due", "pause_collection", "default_payment_method"),
+    *("latest_invoice", "schedule", "test_clock", "livemode", "metadata", "customer_account"),
+)
+
+
+def _subscription(body: dict[str, Any]) -> Picture:
+    items = {item["id"]: _item(item) for item in body["items"]["data"]}
+    ends_last = max(items.values(), key=lambda item: [item.get(name, 0) for name in _PERIOD[::-1]])
+    return _filled(
+        {
+            **{name: body.get(name) for name in _OF_SUBSCRIPTION},
+            **{name: ends_last.get(name) for name in _PERIOD},
+            "customer_id": body["customer"],
+            "discounts": body.get("discounts") or [],
+            "items": items,
+        }
+    )
+
+
+def _item(item: dict[str, Any]) -> Picture:
+    price = item["price"]
+    recurring = price.get("recurring") or {}
+    decimal = price.get("unit_amount_decimal")
+    return _filled(
+        {
+            "id": item["id"],
+            "price_id": price["id"],
+            "product_id": price["product"],
+            "quantity": item.get("quantity"),
+            "unit_amount": price["unit_amount"],
+            "unit_amount_decimal": None if decimal is None else Decimal(decimal),
+            "currency": price["currency"],
+            "interval": recurring.get("interval"),
+            "interval_count": recurring.get("interval_count"),
+            "usage_type": recurring.get("usage_type"),
+            "transform_quantity": price.get("transform_quantity"),
+            "created": item["created"],
+            "metadata": item["metadata"],
+            **{name: item[name] for name in _PERIOD},
+        }
+    )
+
+
+def _change_item(control: Control, name: str, **fields: Any) -> None:
+    body = control.truth(name)
+    assert body is not None
+    control.change_item(name, body["items"]["data"][0]["id"], **fields)
+
+
+LIVES: Mapping[str, Life] = {
+    "customer": Life(
+        create=Control.create_customer,
+        update=Control.update_customer,
+        end=Control.delete_customer,
+        states=tuple({"name": name} for name in ("Ada", "Björn", "Chiara", "Dimitri", "Élodie")),
+        whole={"email": "a@example.com", "metadata": {"a": "1"}, "test_clock": "clock_1"},
+        picture=_plain("id", "email", "name", "created", "test_clock", "metadata"),
+    ),
+    "subscription": Life(
+        create=Control.create_subscription,
+        update=_change_item,
+        end=Control.cancel,
+        states=tuple({"quantity": number} for number in range(1, 6)),
+        whole={
+            "items": [{"price": "basic", "quantity": 3, "metadata": {"b": "2"}}],
+            "cancel_at": 1_799_000_000,
+            "canceled_at": 1_790_000_000,
+            "trial_start": 1_790_000_000,
+            "trial_end": 1_790_000_009,
+            "collection_method": "send_invoice",
+            "days_until_due": 30,
+            "default_payment_method": "pm_1",
+            "discounts": ("di_1",),
+            "pause_collection": {"behavior": "void", "resumes_at": None},
+            "schedule": "sub_sched_1",
+            "test_clock": "clock_1",
+            "metadata": {"a": "1"},
+            "customer_account": "acct_1Customer",
+        },
+        picture=_subscription,
+    ),
+}
+
+
+class UnknownObject(Exception):
+    """An object of the catalogue that tests cannot make: say its field values in this module."""
+
+
+def require_lives(catalogue: Iterable[MirroredObject]) -> None:
+    """Raise UnknownObject for what stands in the catalogue and not here."""
+    for mirrored in catalogue:
+        if mirrored.name not in LIVES:
+            raise UnknownObject(
+                f"the catalogue has {mirrored.name!r}, and LIVES in tests/objects.py does not:"
+                " say there how it is made, changed and ended in the double"
+            )
+
+
+require_lives(MIRRORED)
+
+
+def each_object(
+    of: Callable[[MirroredObject], object] = lambda _: True,
+) -> pytest.MarkDecorator:
+    """Parametrise `mirrored` over the catalogue, or over those to which a trap can happen."""
+    chosen = [mirrored for mirrored in MIRRORED if of(mirrored)]
+    return pytest.mark.parametrize("mirrored", chosen, ids=[one.name for one in chosen])
+
+
+def has_items(mirrored: MirroredObject) -> bool:
+    """Whether it has items in a table of their own."""
+    return mirrored.items is not None
+
+
+def can_be_deleted(mirrored: MirroredObject) -> bool:
+    """Whether Stripe deletes such objects, and lists then leave them out."""
+    return "deleted" in mirrored.decoded.index
+
+
+def has_test_clock(mirrored: MirroredObject) -> bool:
+    """Whether such an object may live on a test clock, and lists then leave it out."""
+    return "test_clock" in mirrored.decoded.index
+
+
+def endpoint(mirrored: MirroredObject, what: str) -> str:
+    """Name an endpoint of the double: `list` or `retrieve`."""
+    return f"{mirrored.path.removeprefix('/v1/')}.{what}"
+
+
+def event_type(mirrored: MirroredObject, what: str) -> str:
+    """Name the type of event that tells of something: `created`, `updated`, `deleted`."""
+    (found,) = (
+        name for name, of in EVENT_TYPES.items() if of is mirrored and name.endswith(f".{what}")
+    )
+    return found
+
+
+def tables(mirrored: MirroredObject) -> tuple[str, ...]:
+    """Return the tables of an object, that of its items first."""
+    return (*(() if mirrored.items is None else (mirrored.items.table,)), mirrored.table)
+
+
+ALL_TABLES = tuple(table for mirrored in MIRRORED for table in tables(mirrored))
+"""The tables of every mirrored object, in an order in which they can be emptied."""
+
+
+def of_stripe(body: dict[str, Any]) -> Picture:
+    """Picture one of Stripe's objects, in the newest shape."""
+    return LIVES[body["object"]].picture(body)

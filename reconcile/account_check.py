@@ -21,7 +21,7 @@ def require_same_account(database: PatientDatabase, stripe: StripeApi, *, claim:
 
     The mode is told by the key itself. The account's id needs a permission that a restricted key
     may lack, and Stripe may answer anything else in its place. So rows of the database vouch for
-    it too: a subscription never vanishes from Stripe, and a key that knows none of the newest ones
+    it too, of those objects that never vanish from Stripe: a key that knows none of the newest ones
     is another account's. `claim`: enter whose database this is, where that is not known yet.
     """
     held = database.read(read_account)
@@ -40,8 +40,11 @@ def require_same_account(database: PatientDatabase, stripe: StripeApi, *, claim:
 
 
 def _probe(database: PatientDatabase, stripe: StripeApi) -> None:
-    """Ask Stripe for the newest rows; at least one of them must be known to it."""
-    for mirrored in reversed(MIRRORED):
+    """Ask Stripe for the newest rows of what vouches; at least one must be known to it."""
+    unknown: list[str] = []
+    for mirrored in MIRRORED:
+        if not mirrored.vouches:
+            continue
         ids = database.read(
             lambda connection, mirrored=mirrored: mirror_rows.newest_ids(  # type: ignore[misc]
                 connection, mirrored, _PROBES
@@ -51,13 +54,14 @@ def _probe(database: PatientDatabase, stripe: StripeApi) -> None:
             try:
                 stripe.retrieve(mirrored, object_id)
             except ObjectMissing:
-                continue
+                unknown.append(object_id)
             except UnreadableObject:
                 return
-            return
-        if ids:
-            raise WrongAccount(
-                f"this key's account knows none of {', '.join(ids)}, which the database holds:"
-                " it is the key of another account, or that account's data was deleted:"
-                " then begin with an empty database"
-            )
+            else:
+                return
+    if unknown:
+        raise WrongAccount(
+            f"this key's account knows none of {', '.join(unknown)}, which the database holds:"
+            " it is the key of another account, or that account's data was deleted:"
+            " then begin with an empty database"
+        )

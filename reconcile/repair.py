@@ -11,13 +11,14 @@ from reconcile import gate
 from reconcile.comparison.compare import compare_one
 from reconcile.comparison.inspector import Inspector
 from reconcile.gate import Limit, Tally
-from reconcile.journal.drift import OBJECTS, drift, fills, settled, spooled
+from reconcile.journal.drift import drift, fills, settled, spooled
 from reconcile.journal.journal import Journal
 from reconcile.patient import PatientDatabase
 from reconcile.streams import answers
 from reconcile.watch import Watch
 from shared import log
 from shared.errors import RepairRefused, UnreadableObject
+from shared.objects.catalogue import BY_NAME
 from shared.objects.declaration import Held
 from shared.repository import mirror_rows
 from shared.repository.drifts import DriftRow
@@ -62,7 +63,7 @@ class Plan:
                     changes=self._changes[name],
                     ending_access=self._ending_access[name],
                 )
-                for name in OBJECTS
+                for name in BY_NAME
             ],
             self._limit,
         )
@@ -140,7 +141,7 @@ class SecondLook:
 
     def ask(self, row: DriftRow) -> DriftRow:
         """Ask Stripe for one object again and return what is now to be said of it."""
-        mirrored = OBJECTS[row.object]
+        mirrored = BY_NAME[row.object]
         try:
             difference = self._inspector.one(mirrored, row.object_id).difference
         except UnreadableObject as error:
@@ -159,7 +160,7 @@ class SecondLook:
 
     def _held(self, rows: list[DriftRow]) -> dict[str, dict[str, Held]]:
         held: dict[str, dict[str, Held]] = {}
-        for name, mirrored in OBJECTS.items():
+        for name, mirrored in BY_NAME.items():
             ids = [row.object_id for row in rows if row.object == name]
             held[name] = self._database.read(
                 lambda connection, mirrored=mirrored, ids=ids: mirror_rows.read_many(  # type: ignore[misc]
@@ -171,7 +172,7 @@ class SecondLook:
     def _told(self, row: DriftRow, held: Held | None) -> DriftRow | None:
         """Return what is to be said of a difference now, None where Stripe must be asked."""
         found = spooled(row)
-        mirrored = OBJECTS[row.object]
+        mirrored = BY_NAME[row.object]
         now = compare_one(mirrored, row.object_id, held, found.content(), found.interval)
         if now is None:
             return settled(row, "in_flight")

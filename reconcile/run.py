@@ -16,7 +16,6 @@ from reconcile.deadline import TimeLeft
 from reconcile.deliveries import Events
 from reconcile.ending import Ended, Mode, Why, exit_status, reason
 from reconcile.history import words
-from reconcile.journal.drift import OBJECTS
 from reconcile.journal.in_database import RunJournal
 from reconcile.journal.in_file import FileJournal
 from reconcile.journal.journal import Journal
@@ -40,6 +39,7 @@ from shared.errors import (
     UnknownId,
 )
 from shared.migrate import require_current
+from shared.objects.catalogue import BY_NAME
 from shared.repository import drifts, ledger, runs
 from shared.repository.account import Account
 from shared.repository.drifts import Tally
@@ -216,7 +216,7 @@ class Run:
                 is_first_fill=_is_first_fill(progress),
                 subscription=self._order.subscription,
             ),
-            counts={name: progress.counts[name] for name in OBJECTS if name in progress.counts},
+            counts={name: progress.counts[name] for name in BY_NAME if name in progress.counts},
             stripe_requests=self._stripe.requests,
             drift=journal.all,
             tallies=journal.tallies,

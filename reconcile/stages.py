@@ -19,7 +19,7 @@ from reconcile.sweep import Sweep
 from reconcile.watch import Watch
 from shared import log
 from shared.errors import ListingBroken, StripeError, UnknownId
-from shared.objects.catalogue import MIRRORED, SUBSCRIPTION
+from shared.objects.catalogue import MIRRORED, named_by
 from shared.objects.declaration import MirroredObject
 from shared.repository import fingerprints, mirror_rows
 from shared.repository.account import Account
@@ -92,7 +92,7 @@ class Stages:
     def look_at(self, object_id: str) -> None:
         """Compare this one subscription only. Raises UnknownId."""
         self._watch.enter(COMPARING)
-        found = self._inspector.single(SUBSCRIPTION, object_id)
+        found = self._inspector.single(named_by(object_id), object_id)
         if not any(found.counts[name] for name in ("stripe", "database", "unreadable")):
             raise UnknownId(f"neither Stripe nor the database knows {object_id}")
         self._journal.keep(found)

@@ -19,7 +19,7 @@ from psycopg.pq import ExecStatus
 
 from shared.database.fault import describe
 from shared.errors import DatabaseUnavailable
-from shared.objects.catalogue import MIRRORED
+from shared.objects.catalogue import BY_NAME, MIRRORED
 from shared.objects.column import Column, Row, Type, Value
 from shared.objects.declaration import Content, MirroredObject
 from shared.repository import ledger, mirror_rows
@@ -32,13 +32,6 @@ from shared.truth import Interval
 _AHEAD: Final = 86_400
 """Seconds by which the snapshots lie in the future, so that no comparison has overtaken them."""
 
-_PLAUSIBLE: Final[dict[str, Value]] = {
-    "status": "active",
-    "currency": "usd",
-    "collection_method": "charge_automatically",
-    "interval": "month",
-    "usage_type": "licensed",
-}
 _BY_TYPE: Final[dict[Type, Value]] = {
     Type.BOOLEAN: False,
     Type.INTEGER: 1,
@@ -47,7 +40,6 @@ _BY_TYPE: Final[dict[Type, Value]] = {
     Type.METADATA: "{}",
     Type.JSON: "{}",
 }
-_PREFIXES: Final = {"customer": "cus", "subscription": "sub"}
 
 
 def rehearse(connection: psycopg.Connection[Any], *, livemode: bool) -> Account:
@@ -133,15 +125,15 @@ class _Part:
     def _interval(self, number: int) -> Interval:
         return Interval(self.now + number, self.now + number + 1)
 
-    def _id(self, name: str | None = None) -> str:
-        name = name or self.mirrored.name
-        return f"{_PREFIXES.get(name, name)}_{self.tag}"
+    def _id(self) -> str:
+        return f"{self.mirrored.prefix}_{self.tag}"
 
     def _content(self, number: int) -> Content:
         """Return the object as the event of that number has it; the second one has no items."""
         items: tuple[Row, ...] = ()
         if self.mirrored.items is not None and number != 2:  # noqa: PLR2004
-            items = (self._row(self.mirrored.items.columns, f"si_{self.tag}", number),)
+            own = f"{self.mirrored.items.prefix}_{self.tag}"
+            items = (self._row(self.mirrored.items.columns, own, number),)
         return Content(self._id(), self._row(self.mirrored.columns, self._id(), number), items)
 
     def _row(self, columns: tuple[Column, ...], own: str, number: int) -> Row:
@@ -150,8 +142,8 @@ class _Part:
         )
 
     def _value(self, column: Column, number: int) -> Value:
-        if column.name in _PLAUSIBLE:
-            return _PLAUSIBLE[column.name]
+        if column.example is not None:
+            return column.example
         if column.type is Type.TIMESTAMP:
             return self.now - _AHEAD
         if column.type is Type.METADATA:
@@ -159,7 +151,7 @@ class _Part:
         if column.type is Type.TEXT:
             return f"rehearsal-{self.tag}"
         if column.type is Type.REFERENCE:
-            return self._id("customer") if column.source == "customer" else None
+            return f"{BY_NAME[column.refers_to].prefix}_{self.tag}" if column.refers_to else None
         return _BY_TYPE[column.type]
 
     def _entry(self, number: int, outcome: str) -> Entry:

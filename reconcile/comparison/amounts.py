@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.objects.catalogue import SUBSCRIPTION
 from shared.objects.column import Row, Value
+from shared.objects.declaration import MirroredObject
 
 _MOST = 2**63 - 1
 """Where an absurd amount is cut, so that every reader of the report can hold it."""
@@ -71,14 +71,15 @@ _Sums = dict[str, Fraction]
 
 
 class Side(NamedTuple):
-    """A subscription whose amount counts, as one side has it."""
+    """A subscription, or what else is billed by its items, as one side has it."""
 
+    mirrored: MirroredObject
     row: Row
     items: tuple[Row, ...]
 
     def value(self, name: str) -> Value:
         """Return one of its columns."""
-        return SUBSCRIPTION.value(self.row, name)
+        return self.mirrored.value(self.row, name)
 
 
 class _Deciding(NamedTuple):
@@ -130,8 +131,8 @@ class _Item(NamedTuple):
 def _items(side: Side | None) -> dict[str, _Item]:
     if side is None:
         return {}
-    assert SUBSCRIPTION.items is not None
-    index = SUBSCRIPTION.items.decoded.index
+    assert side.mirrored.items is not None
+    index = side.mirrored.items.decoded.index
     billed_in = side.value("currency")
     return {
         str(row[index["id"]]): _Item(

@@ -74,9 +74,10 @@ def sift(
 
     This is all that is ever done for an object in sync: both sides are of one Struct, and equal or
     not is one comparison. What is not equal may still agree (12.5 and 12.50): `compare_one` says.
-    `access`: the statuses that let a customer in, empty for objects that have no status.
+    `access`: the values that let a customer in, empty for objects that let nobody in.
     """
     granting = 0
+    access_of = mirrored.access_of
     equal: list[WindowRow] = []
     odd: list[tuple[Any, WindowRow | None]] = []
     unreadable: list[tuple[str, str]] = []
@@ -90,7 +91,7 @@ def sift(
         row = take(one.id, None)
         if row is not None and row.content == one and row.missing is None:
             equal.append(row)
-            if access and one.status in access:
+            if access and access_of(one) in access:
                 granting += 1
         else:
             odd.append((one, row))

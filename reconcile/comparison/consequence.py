@@ -8,8 +8,7 @@ from typing import Literal
 
 from reconcile.comparison.amounts import NOTHING, Amounts, Side, between
 from reconcile.comparison.compare import Difference
-from shared.objects.catalogue import SUBSCRIPTION
-from shared.objects.column import Concern, Row
+from shared.objects.column import Concern
 from shared.objects.declaration import Held, MirroredObject
 from shared.objects.difference import named
 
@@ -24,21 +23,19 @@ def consequence(
     `leak`: the database grants access that Stripe does not; `lockout`: the reverse; `money`: a
     field that decides an amount or a date of billing; `cosmetic`: anything else.
     """
-    if mirrored is SUBSCRIPTION:
-        here = difference.held is not None and grants(difference.held, access_statuses)
-        there = difference.content is not None and _stripe_grants(
-            difference.content.row, access_statuses
-        )
-        if here != there:
-            return "leak" if here else "lockout"
+    held, content = difference.held, difference.content
+    here = held is not None and grants(mirrored, held, access_statuses)
+    there = content is not None and mirrored.grants(content.row, access_statuses)
+    if here != there:
+        return "leak" if here else "lockout"
     if difference.kind == "differs" and _touches_money(mirrored, difference):
         return "money"
     return "cosmetic"
 
 
-def grants(held: Held, access_statuses: Collection[str]) -> bool:
+def grants(mirrored: MirroredObject, held: Held, access_statuses: Collection[str]) -> bool:
     """Return whether an application lets a customer in on the strength of this row."""
-    return held.missing_in_stripe_since is None and _stripe_grants(held.row, access_statuses)
+    return held.missing_in_stripe_since is None and mirrored.grants(held.row, access_statuses)
 
 
 def ends_access(meaning: Consequence) -> bool:
@@ -55,11 +52,11 @@ def monthly_amounts(
     it is what the items differ by; a side that has ended bills nothing. A trial or a pause counts
     by what its prices say, as it is billed once it is over.
     """
-    if mirrored is not SUBSCRIPTION or meaning == "cosmetic":
+    if not mirrored.is_billed or meaning == "cosmetic":
         return NOTHING
     held, content = difference.held, difference.content
-    here = Side(held.row, held.items) if held is not None else None
-    there = Side(content.row, content.items or ()) if content is not None else None
+    here = Side(mirrored, held.row, held.items) if held is not None else None
+    there = Side(mirrored, content.row, content.items or ()) if content is not None else None
     if meaning == "leak":
         return between(here, None)
     if meaning == "lockout":
@@ -68,11 +65,7 @@ def monthly_amounts(
 
 
 def _going_on(side: Side | None) -> Side | None:
-    return None if side is None or SUBSCRIPTION.is_terminal(side.row) else side
-
-
-def _stripe_grants(row: Row, access_statuses: Collection[str]) -> bool:
-    return row[SUBSCRIPTION.decoded.index["status"]] in access_statuses
+    return None if side is None or side.mirrored.is_terminal(side.row) else side
 
 
 def _touches_money(mirrored: MirroredObject, difference: Difference) -> bool:

@@ -30,7 +30,6 @@ from shared.errors import (
     StripeError,
     UnreadableObject,
 )
-from shared.objects.catalogue import SUBSCRIPTION
 from shared.objects.declaration import Content, Held, MirroredObject
 from shared.repository import mirror_rows, window_rows
 from shared.repository.window_rows import WindowRows
@@ -174,7 +173,7 @@ class Inspector:
     ) -> tuple[Inspected, Questions]:
         """Compare one step without asking; returns too what must be asked for."""
         created = mirrored.decoded.index["created"]
-        access = self._access if mirrored is SUBSCRIPTION else frozenset[str]()
+        access = self._access if mirrored.access else frozenset[str]()
         counts = take_recognised(rows, step, access)
         overtaken: list[Known] = []
         if names := unrecognised(rows, step):
@@ -396,4 +395,4 @@ class Inspector:
             found.counts["in_sync"] -= 1
 
     def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
-        return mirrored is SUBSCRIPTION and grants(row, self._access)
+        return grants(mirrored, row, self._access)

@@ -11,16 +11,13 @@ import msgspec
 from reconcile.comparison import consequence
 from reconcile.comparison.compare import Difference
 from shared import truth
-from shared.objects.catalogue import MIRRORED
+from shared.objects.catalogue import BY_NAME
 from shared.objects.column import Row
 from shared.objects.declaration import Content, MirroredObject
 from shared.objects.difference import Fields
 from shared.repository.drifts import Customer, DriftRow, Tally
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
-
-OBJECTS: dict[str, MirroredObject] = {mirrored.name: mirrored for mirrored in MIRRORED}
-"""The mirrored objects by name."""
 
 
 class Spooled(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +71,7 @@ def drift(
             )
         )
     elif difference.kind == "missing_in_database":
-        fields = _briefly(fields)
+        fields = _briefly(mirrored.brief, fields)
     return DriftRow(
         object=mirrored.name,
         object_id=difference.id,
@@ -99,11 +96,12 @@ def _customer(mirrored: MirroredObject, difference: Difference) -> Customer | No
     if mirrored.customer is None or side is None:
         return None
     said = dict(zip(mirrored.decoded.names, side.row, strict=True))
-    if said[mirrored.customer] is None:  # owned by an Account that is no Customer
+    customer = said[mirrored.customer]
+    if customer is None:  # owned by an Account that is no Customer
         return None
     email, name = (said[key] if mirrored.customer == "id" else None for key in ("email", "name"))
     return Customer(
-        id=str(said[mirrored.customer]),
+        id=str(customer),
         email=None if email is None else str(email),
         name=None if name is None else str(name),
     )
@@ -124,13 +122,16 @@ def fills(row: DriftRow) -> bool:
 
 def settled(row: DriftRow, action: str) -> DriftRow:
     """Return a drift with its last word; nothing waits any more."""
-    fields = _briefly(row.fields) if row.kind == "missing_in_database" else row.fields
+    fields = row.fields
+    if row.kind == "missing_in_database":
+        mirrored = BY_NAME.get(row.object)
+        fields = _briefly(mirrored.brief if mirrored else (), fields)
     return msgspec.structs.replace(row, action=action, fields=fields, spooled=None)
 
 
-def _briefly(fields: Fields) -> Fields:
-    """Of an object that the database lacked, its status tells enough: the change row has it all."""
-    return {name: fields[name] for name in ("status",) if name in fields}
+def _briefly(brief: tuple[str, ...], fields: Fields) -> Fields:
+    """Of an object that the database lacked a few fields tell enough: the change row has all."""
+    return {name: fields[name] for name in brief if name in fields}
 
 
 def tallied(rows: Iterable[DriftRow]) -> list[Tally]:

@@ -15,7 +15,6 @@ import psycopg
 
 from reconcile.comparison.findings import Inspected
 from reconcile.journal.drift import (
-    OBJECTS,
     drift,
     settled,
     spooled,
@@ -29,7 +28,7 @@ from reconcile.windows.window import Window
 from shared import truth
 from shared.database.fault import describe
 from shared.database.pool import Connection
-from shared.objects.catalogue import MIRRORED
+from shared.objects.catalogue import BY_NAME, MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.repository import (
     compared,
@@ -124,7 +123,7 @@ class RunJournal:
         if not names:
             return set()
         ids = [name for _, name in names]
-        found = self._database.read(lambda c: drifts.waiting(c, self._story, list(OBJECTS), ids))
+        found = self._database.read(lambda c: drifts.waiting(c, self._story, list(BY_NAME), ids))
         return found & names
 
     def settle_events(self, error: str) -> None:
@@ -156,7 +155,7 @@ class RunJournal:
     def _repair(self, connection: Connection, draft: Draft, rows: list[DriftRow]) -> list[DriftRow]:
         lost: list[DriftRow] = []
         done: list[DriftRow] = []
-        for name, mirrored in OBJECTS.items():
+        for name, mirrored in BY_NAME.items():
             mine = [row for row in rows if row.object == name]
             known = {row.object_id: row for row in mine if row.kind != "missing_in_stripe"}
             writes = {row.object_id: write_of_spooled(row) for row in known.values()}

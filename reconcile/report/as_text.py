@@ -6,10 +6,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import IO, Any
 
-from reconcile.journal.drift import OBJECTS
 from reconcile.report.model import MISSING, Report, Totals, in_order
 from reconcile.report.shown import Printable, amounts, as_text, harmless, time, unit_amount
 from reconcile.report.verdict import is_fill, verdict
+from shared.objects.catalogue import BY_NAME
 from shared.objects.column import Type
 from shared.objects.difference import named
 from shared.repository.drifts import DriftRow
@@ -125,7 +125,8 @@ def _write_rows(report: Report, consequence: str, count: int, stream: Printable)
         _write_circumstances(row, stream)
         fields = in_order(row)
         if row.kind == "missing_in_database":
-            fields = [one for one in fields if one[0] == "status"]
+            brief = mirrored.brief if (mirrored := BY_NAME.get(row.object)) else ()
+            fields = [one for one in fields if one[0] in brief]
         for name, pair in fields[:_MOST_FIELDS]:
             stream.write(f"    {_difference(row, name, pair)}\n")
         if len(fields) > _MOST_FIELDS:
@@ -180,7 +181,7 @@ def _shower(row: DriftRow, name: str, pair: tuple[Any, Any]) -> Callable[[Any], 
     field = named(name, pair)
     if field.column is None:
         return lambda value: _item(value) if isinstance(value, dict) else as_text(value)
-    mirrored = OBJECTS.get(row.object)
+    mirrored = BY_NAME.get(row.object)
     columns = mirrored.columns if mirrored is not None else ()
     if field.item is not None:
         columns = mirrored.items.columns if mirrored is not None and mirrored.items else ()

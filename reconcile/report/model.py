@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from reconcile.deliveries import Events
-from reconcile.journal.drift import OBJECTS
+from shared.objects.catalogue import BY_NAME
 from shared.objects.difference import named
 from shared.repository.drifts import CONSEQUENCES, DriftRow, Tally
 from shared.repository.ledger import Failed
@@ -178,7 +178,7 @@ def totals(report: Report) -> Totals:
 
 def in_order(row: DriftRow) -> list[tuple[str, tuple[Any, Any]]]:
     """Return a difference's fields as they are declared; then items by id, as they are declared."""
-    mirrored = OBJECTS.get(row.object)
+    mirrored = BY_NAME.get(row.object)
     own = list(mirrored.decoded.names) if mirrored is not None else []
     items = list(mirrored.items.decoded.names) if mirrored is not None and mirrored.items else []
 

@@ -61,7 +61,8 @@ class Column(NamedTuple):
     `path` is where it stands in Stripe's JSON (dots go into nested objects), by default under its
     own name. `required`: an object without it cannot be read; `nullable`: null will do, left out
     will not. `keeps`: where Stripe's answer leaves it out (of a deleted object), the row's own
-    value stays.
+    value stays; every other column is emptied then. `refers_to`: the object whose id it is.
+    `example`: a value such as Stripe's, where a rule of somebody's own may take no other.
     """
 
     name: str
@@ -71,6 +72,8 @@ class Column(NamedTuple):
     nullable: bool = False
     keeps: bool = False
     concern: Concern = Concern.COSMETIC
+    refers_to: str | None = None
+    example: Value = None
 
     @property
     def source(self) -> str:

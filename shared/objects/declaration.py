@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.errors import UnreadableObject
-from shared.objects.column import AS_JSON, Column, Columns, Row, Type, Value
+from shared.objects.column import AS_JSON, NULL_JSON, Column, Columns, Row, Type, Value
 from shared.objects.difference import Fields, between_items, between_rows, initial
 from shared.objects.nesting import TOO_DEEP, is_too_deep
 from shared.truth import Interval
@@ -52,17 +52,20 @@ _id = attrgetter("id")
 
 _INFINITE = 2**63 - 1
 _EMPTY = (None, "{}")
+_EMPTY_JSON: dict[Type, Any] = {Type.METADATA: {}, Type.JSON: NULL_JSON}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Items:
     """The embedded list of a mirrored object, kept in a table of its own.
 
-    `parent` is the column that names the object; it is not read from Stripe's JSON.
+    `parent` is the column that names the object; it is not read from Stripe's JSON. `prefix`: what
+    an item's id begins with, before the underscore.
     """
 
     table: str
     parent: str
+    prefix: str
     path: str
     columns: tuple[Column, ...]
 
@@ -72,9 +75,11 @@ class Items:
         return Columns(self.table, self.columns, place="$.items.data[...]")
 
 
-def _never(_: Row, __: Columns) -> bool:
-    """Say that Stripe may always change the object again."""
-    return False
+class Ending(NamedTuple):
+    """What ends an object: a column, and its values that Stripe never changes again."""
+
+    column: str
+    values: frozenset[Value]
 
 
 def _as_read(_: Any, __: list[Any] | None) -> None:
@@ -83,32 +88,63 @@ def _as_read(_: Any, __: list[Any] | None) -> None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MirroredObject:
-    """One object of Stripe's, declared once.
+    """One object of Stripe's, declared once: everything that any code knows about it alone.
 
-    `name` is Stripe's own word (`object` in its JSON), `path` its list in the API. `terminal` says
-    of a row whether Stripe never changes its state again. `settle` brings a decoded object and its
-    items (None where not all are embedded) to one shape in place, again and again with one result
-    (fields that moved between API versions). `extra`: further fields that `settle` needs decoded.
-    `list_parameters`: what makes the API's list complete. `customer`: the column that names the
-    customer whose object it is, None where it is nobody's. `also_as`: columns by the names
-    that older API versions have for them.
+    `name` is Stripe's own word (`object` in its JSON), `prefix` what its ids begin with before the
+    underscore, `path` its list in the API. An object that Stripe can delete has a column `deleted`,
+    one that can live on a test clock a column `test_clock`.
+
+    `events`: the types of the events that carry it. `deleted_by`: the one of them after which it
+    is deleted; it carries the object as it was, Stripe's answer from then on only its id.
+    `ends`: what ends it, by default its deletion.
+
+    `lists`: the parameters of the lists that are complete together.
+
+    `customer`: the column that names the customer whose object it is, None where it is nobody's.
+    `access`: the column whose value decides whether an application lets that customer in.
+    `is_billed`: its items have prices and quantities, which make an amount a month. `vouches`: one
+    that Stripe has ever had it knows for good, so a key that knows none of them is another's.
+    `brief`: the columns that a report shows of one that the database lacks.
+
+    `settle` brings a decoded object and its items (None where not all are embedded) to one shape in
+    place, again and again with one result (fields that moved between API versions). `extra`:
+    further fields that `settle` needs decoded. `also_as`: columns by the names that older API
+    versions have for them.
     """
 
     name: str
     table: str
+    prefix: str
     path: str
     columns: tuple[Column, ...]
+    events: tuple[str, ...] = ()
     items: Items | None = None
+    deleted_by: str | None = None
+    ends: Ending | None = None
+    lists: tuple[Mapping[str, str], ...] = ({},)
     customer: str | None = None
-    terminal: Callable[[Row, Columns], bool] = _never
+    access: str | None = None
+    is_billed: bool = False
+    vouches: bool = False
+    brief: tuple[str, ...] = ()
     settle: Callable[[Any, list[Any] | None], None] = _as_read
     extra: Sequence[tuple[str, Any, Any]] = ()
-    list_parameters: Mapping[str, str] = field(default_factory=dict)
     also_as: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Threads use them: msgspec ends the process where two are the first to use one Struct.
         _ = (self.decoder, self.page_decoder, self._items_decoder)
+
+    @cached_property
+    def ending(self) -> Ending | None:
+        """What ends it, if anything does."""
+        deletion = Ending("deleted", frozenset({True})) if self.is_deletable else None
+        return self.ends or deletion
+
+    @property
+    def is_deletable(self) -> bool:
+        """Whether Stripe can delete such an object."""
+        return "deleted" in self.decoded.index
 
     @cached_property
     def decoded(self) -> Columns:
@@ -192,8 +228,50 @@ class MirroredObject:
                 items.sort(key=_id)
                 if any(one.id == other.id for one, other in pairwise(items)):
                     raise UnreadableObject("$.items.data", "two items have one id")
+        if self._emptied:
+            self._settle_deletion(one)
         self.settle(one, items)
         return one
+
+    def _settle_deletion(self, one: Any) -> None:
+        """Empty what Stripe no longer tells of a deleted object.
+
+        Its event still carries the object as it was, its answer only the id and `deleted`; both
+        are to give one content.
+        """
+        if one.deleted:
+            for path, empty in self._emptied:
+                *way, name = path
+                inner = one
+                for step in way:
+                    inner = None if inner is None else getattr(inner, step)
+                if inner is not None:
+                    setattr(inner, name, empty)
+        else:
+            one.deleted = False
+
+    @cached_property
+    def _emptied(self) -> list[tuple[list[str], Any]]:
+        """The places in Stripe's JSON that are emptied when it is deleted, and what they get."""
+        if not self.is_deletable:
+            return []
+        return [
+            (column.source.split("."), _EMPTY_JSON.get(column.type))
+            for column in self.columns
+            if not (column.keeps or column.name in {"id", "deleted"})
+        ]
+
+    def as_deleted(self, content: Content) -> Content:
+        """Return an object's content after its deletion, of which the event carries what it was."""
+        row = tuple(
+            True
+            if column.name == "deleted"
+            else value
+            if column.keeps or column.name == "id"
+            else ("{}" if column.type is Type.METADATA else None)
+            for column, value in zip(self.columns, content.row, strict=True)
+        )
+        return content._replace(row=row)
 
     def content(self, one: Any, *, checked: bool = True) -> Content:
         """Return what a settled object says.
@@ -216,7 +294,18 @@ class MirroredObject:
 
     def is_terminal(self, row: Row) -> bool:
         """Return whether Stripe never changes the state of this row again."""
-        return self.terminal(row, self.decoded)
+        ending = self.ending
+        return ending is not None and self.value(row, ending.column) in ending.values
+
+    @cached_property
+    def access_of(self) -> Callable[[Any], Any]:
+        """Returns of a decoded object what decides about access; to be asked where that exists."""
+        column = self.decoded.index[self.access or "id"]
+        return attrgetter(self.columns[column].source)
+
+    def grants(self, row: Row, access: Collection[Value]) -> bool:
+        """Return whether a row lets its customer in, by the values of `access` that do."""
+        return self.access is not None and self.value(row, self.access) in access
 
     def is_deleted(self, row: Row) -> bool:
         """Return whether the row says that Stripe has deleted the object, which lists then omit."""

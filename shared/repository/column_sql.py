@@ -6,7 +6,8 @@ as they are (quoted); every value is a parameter.
 
 from __future__ import annotations
 
-from shared.objects.column import AS_JSON, Column, Type
+from shared.objects.column import AS_JSON, Column, Type, Value
+from shared.objects.declaration import Ending
 
 MISSING = Column("missing_in_stripe_since", Type.TIMESTAMP)
 """The mark of a row whose id Stripe does not know; no field of Stripe's."""
@@ -22,6 +23,17 @@ IN_JSON = {
     **dict.fromkeys(AS_JSON, "jsonb"),
 }
 """The types of a JSON object's members."""
+
+
+def has_ended(ending: Ending, table: str) -> str:
+    """Return the condition of `MirroredObject.is_terminal`."""
+    values = ", ".join(sorted(_literal(value) for value in ending.values))
+    return f'{table}."{ending.column}" IN ({values})'
+
+
+def _literal(value: Value) -> str:
+    """Return a value that a declaration names, as SQL."""
+    return f"'{value}'" if isinstance(value, str) else str(value).lower()
 
 
 def last_revision(object_id: str) -> str:

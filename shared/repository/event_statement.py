@@ -9,21 +9,10 @@ and what a decision needs comes back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION, TERMINAL_STATUSES
 from shared.objects.column import AS_JSON, Column
 from shared.objects.declaration import Items, MirroredObject
 from shared.repository import column_sql as sql
 from shared.repository import compared
-
-_TERMINAL: Mapping[str, str] = {
-    SUBSCRIPTION.name: "o.status IN ({})".format(
-        ", ".join(f"'{status}'" for status in sorted(TERMINAL_STATUSES))
-    ),
-    CUSTOMER.name: "o.deleted",
-}
-"""What `MirroredObject.is_terminal` says of a held row."""
 
 
 def event_text(mirrored: MirroredObject) -> str:
@@ -40,9 +29,9 @@ def event_text(mirrored: MirroredObject) -> str:
     removed by hand meanwhile is inserted again, at a revision beyond that of its removal.
     """
     is_later = "tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of"
-    if mirrored.terminal is not MirroredObject.terminal:
+    if (ending := mirrored.ending) is not None:
         # Nothing comes after a terminal state: Stripe has to be asked.
-        is_later += f" AND (%(is_terminal)s::boolean OR NOT {_TERMINAL[mirrored.name]})"
+        is_later += f" AND (%(is_terminal)s::boolean OR NOT {sql.has_ended(ending, 'o')})"
     columns, items = mirrored.columns, mirrored.items
     updates = ",\n        ".join(
         f'"{column.name}" = {_updated(column, columns)}' for column in columns[1:]

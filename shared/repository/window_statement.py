@@ -60,7 +60,7 @@ def window_text(mirrored: MirroredObject, which: str) -> str:
         WHERE i.{mirrored.items.parent} = o.id
     )"""
         }
-    status = 'o."status"' if "status" in mirrored.decoded.index else "NULL::text"
+    status = f'o."{mirrored.access}"' if mirrored.access else "NULL::text"
     return f"""
 SELECT
     json_agg(

@@ -168,7 +168,7 @@ class StripeApi:
         Raises StripeRefused, StripeUnavailable, StripeUnreadable. Objects that cannot be read do
         not spoil the page: they are named in it.
         """
-        asked = {**parameters, "limit": PAGE, **mirrored.list_parameters}
+        asked = {**parameters, "limit": PAGE, **mirrored.lists[0]}
         try:
             answer = self._http.get(mirrored.path, asked, deadline=deadline)
         except ObjectMissing:

@@ -11,7 +11,7 @@ import msgspec
 from shared import truth
 from shared.errors import NotAnEvent, UnreadableObject
 from shared.objects import nesting
-from shared.objects.catalogue import EVENT_TYPES, RELATED_TYPES, as_deleted
+from shared.objects.catalogue import BY_NAME, EVENT_TYPES
 from shared.objects.declaration import Content, MirroredObject, decode
 
 LAST_SECOND = 253402300799
@@ -60,7 +60,7 @@ class Event(msgspec.Struct, frozen=True):
     def mirrored(self) -> MirroredObject | None:
         """The declaration of the object it tells of, None for a type that is not mirrored."""
         if self.related is not None:
-            return RELATED_TYPES.get(self.related.type)
+            return BY_NAME.get(self.related.type)
         return EVENT_TYPES.get(self.type)
 
     @property
@@ -81,7 +81,7 @@ class Event(msgspec.Struct, frozen=True):
         if not bytes(self.carried):
             raise UnreadableObject("$.data.object", "the event carries no object")
         content = mirrored.decode(self.carried)
-        return as_deleted(content) if self.type == "customer.deleted" else content
+        return mirrored.as_deleted(content) if self.type == mirrored.deleted_by else content
 
     def subject(self) -> Content:
         """Return of which object it tells and nothing more, as if it were a thin event.

@@ -57,6 +57,7 @@ CREATE TABLE stripe.stamps (
 PARCEL = MirroredObject(
     name="parcel",
     table="parcels",
+    prefix="parcel",
     path="/v1/parcels",
     columns=(
         Column("id", Type.TEXT, required=True),
@@ -72,6 +73,7 @@ PARCEL = MirroredObject(
     items=Items(
         table="stamps",
         parent="parcel_id",
+        prefix="stamp",
         path="/v1/stamps",
         columns=(
             Column("id", Type.TEXT, required=True),
@@ -217,7 +219,7 @@ def test_one_migration_and_one_line_fill_a_new_field_for_every_row(
     control.advance(700)
     assert builders.reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
 
-    objects = house / "shared" / "objects" / "catalogue.py"
+    objects = house / "shared" / "objects" / "subscription.py"
     line = '    Column("days_until_due", Type.INTEGER, concern=Concern.MONEY),\n'
     assert objects.read_text().count(line) == 1
     objects.write_text(
@@ -295,6 +297,7 @@ def test_canonical_json_is_how_postgresql_prints_jsonb(
 ONE_FIELD = MirroredObject(
     name="thing",
     table="things",
+    prefix="thing",
     path="/v1/things",
     columns=(Column("id", Type.TEXT, required=True), Column("value", Type.JSON)),
 )

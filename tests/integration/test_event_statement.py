@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared import truth
-from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.catalogue import MIRRORED
 from shared.objects.column import Column, Type
+from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import Content, Held, Items, MirroredObject
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import mirror_rows
 from shared.repository.event_rows import Attempt, apply_if_newer
 from shared.repository.ledger import Entry
@@ -170,6 +172,7 @@ def _waits(connection: psycopg.Connection, other: psycopg.Connection) -> bool:
 THING = MirroredObject(
     name="thing",
     table="things",
+    prefix="thing",
     path="/v1/things",
     columns=(
         Column("id", Type.TEXT, required=True),
@@ -185,6 +188,7 @@ THING = MirroredObject(
     items=Items(
         table="parts",
         parent="thing_id",
+        prefix="part",
         path="/v1/parts",
         columns=(
             Column("id", Type.TEXT, required=True),

@@ -11,9 +11,11 @@ from psycopg import sql
 from reconcile.comparison import compare
 from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
-from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.catalogue import MIRRORED
 from shared.objects.column import Type
+from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import fingerprints, window_rows
 from shared.stripe.recognition import seed
 from tests.builders import ACCESS, apply, mirror, reconcile, world

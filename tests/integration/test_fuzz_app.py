@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from sandbox.stripe_double import StripeDouble
-from shared.objects.catalogue import SUBSCRIPTION
+from shared.objects.subscription import SUBSCRIPTION
 from tests.builders import Endpoint, event
 from tests.integration.witness import count
 from tests.unit.test_fuzz_targets import JSON, mutated

@@ -8,7 +8,8 @@ from reconcile.windows.frontier import Frontier
 from reconcile.windows.listing import walk
 from reconcile.windows.window import Window
 from sandbox.stripe_double import StripeDouble
-from shared.objects.catalogue import CUSTOMER, EVENT_TYPES
+from shared.objects.catalogue import EVENT_TYPES
+from shared.objects.customer import CUSTOMER
 from shared.stripe.api import StripeApi
 from shared.stripe.http import StripeHttp
 from tests.builders import KEY, QUICK

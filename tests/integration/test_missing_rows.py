@@ -10,8 +10,9 @@ import pytest
 
 from reconcile.comparison.compare import Difference, compare_one
 from reconcile.journal.drift import drift, write_of
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import drifts, mirror_rows
 from shared.truth import Interval
 from tests.builders import ACCESS

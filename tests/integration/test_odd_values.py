@@ -11,8 +11,10 @@ from reconcile.report import as_json, as_text
 from reconcile.report.model import RunOutcome, totals
 from sandbox.stripe_double import StripeDouble
 from shared.mirror import Outcome
-from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.catalogue import MIRRORED
 from shared.objects.column import Column, Type
+from shared.objects.customer import CUSTOMER
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import column_sql, mirror_rows
 from shared.repository.event_rows import apply_if_newer
 from shared.repository.ledger import Entry

@@ -11,8 +11,10 @@ import pytest
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
-from shared.objects.catalogue import CUSTOMER, MIRRORED, SUBSCRIPTION
+from shared.objects.catalogue import MIRRORED
+from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import Content, MirroredObject
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import mirror_rows
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval

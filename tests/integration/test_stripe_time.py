@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.stripe_double import StripeDouble
 from shared.errors import ObjectMissing, StripeUnreadable
-from shared.objects.catalogue import CUSTOMER
+from shared.objects.customer import CUSTOMER
 from shared.stripe.api import StripeApi
 from shared.stripe.clock import StripeClock
 from shared.stripe.http import Patience, StripeHttp

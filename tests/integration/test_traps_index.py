@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from sandbox.stripe_double import StripeDouble
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.customer import CUSTOMER
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import ledger, mirror_rows, window_rows
 from tests.builders import apply_all, mirror, until
 

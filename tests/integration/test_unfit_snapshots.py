@@ -11,8 +11,9 @@ from psycopg import sql
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import mirror_rows
 from tests.builders import Endpoint, reconcile
 from tests.integration.witness import count, one

@@ -87,7 +87,7 @@ MUTANTS = (
     ),
     Mutant(
         "the one statement leaves a terminal state to the decision",
-        (Patch(_EVENT, " OR NOT {_TERMINAL[mirrored.name]})", " OR true)"),),
+        (Patch(_EVENT, " OR NOT {sql.has_ended(ending, 'o')})", " OR true)"),),
         (_STATEMENT, _EVENTS),
     ),
     Mutant(
@@ -227,7 +227,7 @@ MUTANTS = (
     ),
     Mutant(
         "ended subscriptions are listed too (status=all)",
-        (Patch("shared/objects/catalogue.py", '    list_parameters={"status": "all"},\n', ""),),
+        (Patch("shared/objects/subscription.py", '    lists=({"status": "all"},),\n', ""),),
         (_RECONCILE,),
     ),
     Mutant(

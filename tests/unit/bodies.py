@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shared.objects.catalogue import SUBSCRIPTION
 from shared.objects.declaration import Content, Held
+from shared.objects.subscription import SUBSCRIPTION
 from shared.truth import Interval
 
 JsonObject = dict[str, Any]

@@ -8,7 +8,7 @@ from reconcile.comparison.amounts import Amounts, NotComputed
 from reconcile.comparison.compare import compare_one
 from reconcile.comparison.consequence import consequence, monthly_amounts
 from reconcile.report.as_text import _NOT_COMPUTED
-from shared.objects.catalogue import SUBSCRIPTION
+from shared.objects.subscription import SUBSCRIPTION
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 

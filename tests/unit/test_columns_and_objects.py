@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UnreadableObject
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
 from shared.objects.column import canonical_json
+from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import Content, Held
+from shared.objects.subscription import SUBSCRIPTION
 from shared.stripe.page import decode_page
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription

@@ -2,8 +2,9 @@
 
 from reconcile.comparison.compare import Listed, compare_one, compare_window
 from shared import truth
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import Content
+from shared.objects.subscription import SUBSCRIPTION
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 

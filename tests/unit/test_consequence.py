@@ -7,8 +7,9 @@ import pytest
 from reconcile.comparison.amounts import NOTHING
 from reconcile.comparison.compare import Difference, compare_one
 from reconcile.comparison.consequence import consequence, ends_access, monthly_amounts
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import Held
+from shared.objects.subscription import SUBSCRIPTION
 from shared.truth import Interval
 from tests.unit.bodies import content, held, item, subscription
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotAnEvent, UnreadableObject
-from shared.objects.catalogue import CUSTOMER, EVENT_TYPES, SUBSCRIPTION
+from shared.objects.catalogue import EVENT_TYPES
+from shared.objects.customer import CUSTOMER
+from shared.objects.subscription import SUBSCRIPTION
 from shared.stripe.event import LAST_SECOND, decode_event
 from shared.truth import Interval
 from tests.unit.bodies import subscription

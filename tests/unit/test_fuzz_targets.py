@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import NotAnEvent, UnreadableObject
-from shared.objects.catalogue import SUBSCRIPTION
+from shared.objects.subscription import SUBSCRIPTION
 from shared.stripe.event import decode_event
 from tests.fuzz import seeds, targets
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from shared.objects.catalogue import BY_NAME, MIRRORED
 from shared.settings import (
     MigrateSettings,
     ReconcileSettings,
@@ -22,6 +23,7 @@ from shared.settings import (
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("webhook", "reconcile", "shared")
 ROOMS = (*PRODUCT, "sandbox", "tests")
+OBJECTS = Path("shared/objects")
 MAY_IMPORT = {
     "webhook": {"webhook", "shared"},
     "reconcile": {"reconcile", "shared"},
@@ -98,6 +100,42 @@ def test_no_sql_outside_shared(module: Path) -> None:
         # Without an argument there is nothing to run: a Run may be executed.
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
             assert node.func.attr not in RUNS_SQL, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("module", modules(*PRODUCT), ids=str)
+def test_no_code_but_its_declaration_knows_one_mirrored_object(module: Path) -> None:
+    """What is special about an object is data that its declaration says, and all else follows."""
+    if module.parent == OBJECTS:
+        return
+    parsed = tree(module)
+    declarations = {f"shared.objects.{one.name}" for one in MIRRORED}
+    words = {word for one in MIRRORED for word in (one.name, one.table, *one.events)}
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module not in declarations, f"line {node.lineno}"
+        compared: list[ast.expr] = []
+        if isinstance(node, ast.Compare):
+            compared = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            compared = [node.value]
+        found = {one.value for one in compared if isinstance(one, ast.Constant)}
+        assert not found & words, f"line {getattr(node, 'lineno', 0)}"
+
+
+def test_every_object_is_declared_in_a_module_of_its_name_and_in_the_catalogue() -> None:
+    declared = {
+        path.stem
+        for path in (ROOT / OBJECTS).glob("*.py")
+        if re.search(r"= MirroredObject\($", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert declared == {one.name for one in MIRRORED} == set(BY_NAME)
+    for names in (
+        [one.table for one in MIRRORED],
+        [one.prefix for one in MIRRORED],
+        [one.path for one in MIRRORED],
+        [name for one in MIRRORED for name in one.events],
+    ):
+        assert len(names) == len(set(names))
 
 
 def test_no_module_is_longer_than_400_lines() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UnreadableObject
-from shared.objects.catalogue import CUSTOMER, SUBSCRIPTION
+from shared.objects.customer import CUSTOMER
+from shared.objects.subscription import SUBSCRIPTION
 from shared.stripe.page import Memory, Page, decode_page
 from shared.stripe.recognition import Known, recognise, seed
 from tests.unit.bodies import subscription

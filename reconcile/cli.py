@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from shared import log
 from shared.errors import SettingsError, SubscriptionSyncError
-from shared.settings import ReconcileSettings, describe, heartbeat_url, load
+from shared.settings import ReconcileSettings, describe, load, monitor
 
 FAILED, USAGE = 1, 2
 
@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     gc.freeze()
     gc.enable()
-    url = settings.heartbeat_url if _is_nightly(typed) else None
-    heartbeat = Heartbeat(url.reveal() if url else None)
+    url = settings.heartbeat_url.reveal() if settings.heartbeat_url and _is_nightly(typed) else None
+    heartbeat = Heartbeat(url, settings.proxy_to(url) if url else None)
     heartbeat.start()
     status = FAILED
     summary: Mapping[str, object] = {}
@@ -93,13 +93,14 @@ def _tell_of_wrong_usage(typed: Sequence[str], error: SettingsError | WrongUsage
 
     What was typed is not quoted: nobody knows what it is.
     """
-    url = heartbeat_url(os.environ) if _is_nightly(typed) else None
-    if url is None:
+    told = monitor(os.environ) if _is_nightly(typed) else None
+    if told is None:
         return
     from reconcile.heartbeat import Heartbeat
 
     said = str(error) if isinstance(error, SettingsError) else "the arguments are wrong"
-    Heartbeat(url.reveal()).finish(USAGE, {"verdict": f"FAILED: nothing was begun: {said}"})
+    url, proxy = told
+    Heartbeat(url.reveal(), proxy).finish(USAGE, {"verdict": f"FAILED: nothing was begun: {said}"})
 
 
 def _check_output(output: str | None) -> None:

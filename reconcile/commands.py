@@ -67,6 +67,7 @@ def _connect(
         deadline=deadline,
         pause=interruptible(stop),
         still=unless_stopped(stop),
+        proxy=settings.proxy_to(settings.stripe_api_base),
     )
     return database, http, StripeApi(http, livemode=settings.livemode)
 

@@ -7,13 +7,17 @@ the body of a POST is kept with the ping: docs at healthchecks.io/docs/http_api/
 
 from __future__ import annotations
 
-import base64
 import logging
+import string
 import threading
+import time
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
+from contextlib import closing
+from urllib.parse import quote, urlsplit
 
 from shared import log
+from shared.stripe.connection import Connections, NoAnswer
+from shared.stripe.proxy import Proxy, basic
 
 _log = logging.getLogger(__name__)
 
@@ -33,12 +37,10 @@ class Heartbeat:
     No redirect is followed: what answers there may be a page that says 200 to anybody.
     """
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, proxy: Proxy | None = None) -> None:
         """`url` None: nobody is told."""
         self._url = url
-        if url:
-            # At DEBUG it names the path of every request.
-            logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
+        self._proxy = proxy
 
     def start(self) -> None:
         """Say that a run begins."""
@@ -49,11 +51,13 @@ class Heartbeat:
         self._ping(str(status), body_of({**(summary or {}), "exit_status": status}))
 
     def _ping(self, what: str, body: bytes) -> None:
-        if self._url is None:
+        url = self._url
+        if url is None:
             return
         errors = ["no answer in time"]
+        # The look-up of a name cannot be ended.
         sending = threading.Thread(
-            target=lambda: errors.append(_send(self._url or "", what, body)), daemon=True
+            target=lambda: errors.append(_send(url, self._proxy, what, body)), daemon=True
         )
         sending.start()
         sending.join(_SECONDS)
@@ -63,25 +67,25 @@ class Heartbeat:
                 _log,
                 "heartbeat.failed",
                 level=logging.WARNING,
-                host=urlsplit(self._url).hostname,
+                host=urlsplit(url).hostname,
                 ping=what,
                 error=errors[-1],
             )
 
 
-def address(url: str, what: str) -> tuple[str, dict[str, str]]:
-    """Return where to ping, and the headers for it: the path grows, all else stays.
+def address(url: str, what: str) -> tuple[str, str, dict[str, str]]:
+    """Return the host to ping, as a URL, what to ask it for, and the headers for it.
 
-    A user and password in the address are sent as such, a fragment never is.
+    The path grows, all else stays. A user and password in the address are sent as such, a fragment
+    never is.
     """
     parts = urlsplit(url)
     credentials, at, host = parts.netloc.rpartition("@")
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     if at:
-        user = b":".join(unquote_to_bytes(part) for part in credentials.split(":", 1))
-        headers["Authorization"] = f"Basic {base64.b64encode(user).decode()}"
-    path = f"{parts.path.rstrip('/')}/{what}"
-    return urlunsplit((parts.scheme, host, path, parts.query, "")), headers
+        headers["Authorization"] = basic(credentials)
+    target = f"{parts.path.rstrip('/')}/{what}" + (f"?{parts.query}" if parts.query else "")
+    return f"{parts.scheme}://{host}", quote(target, safe=string.punctuation), headers
 
 
 def body_of(summary: Mapping[str, object]) -> bytes:
@@ -95,30 +99,17 @@ def body_of(summary: Mapping[str, object]) -> bytes:
     return text[:_LONGEST_BODY].decode("utf-8", "ignore").encode()
 
 
-def _send(url: str, what: str, body: bytes) -> str:
+def _send(url: str, proxy: Proxy | None, what: str, body: bytes) -> str:
     """Send one ping; return what went wrong, nothing where it was heard."""
-    # Late, for it is a fifteenth of the start, and most of those who run it by hand have none.
-    import urllib3
-
-    def asked(method: str, body: bytes | None) -> int:
-        target, headers = address(url, what)
-        answer = urllib3.request(
-            method,
-            target,
-            body=body,
-            headers=headers,
-            timeout=urllib3.Timeout(total=_SECONDS),
-            retries=False,
-            redirect=False,
-        )
-        return answer.status
-
+    until = time.monotonic() + _SECONDS
     try:
-        status = asked("POST", body)
-        if status in _NO_POST:
-            status = asked("GET", None)
-    except urllib3.exceptions.SSLError:
-        return "its certificate is not to be trusted"
+        base, target, headers = address(url, what)
+        with closing(Connections(base, headers, proxy)) as monitor:
+            status = monitor.post(target, body, _SECONDS).status
+            if status in _NO_POST:
+                status = monitor.get(target, until - time.monotonic()).status
+    except NoAnswer as error:
+        return str(error)
     except Exception as fault:  # noqa: BLE001 (it must never fail a run; its text may hold the path)
         return type(fault).__name__
     if status in _HEARD:

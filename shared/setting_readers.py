@@ -192,6 +192,20 @@ def web_address(text: str) -> Secret:
     return Secret(text)
 
 
+def proxy_address(text: str) -> Secret:
+    """Return a proxy's URL with its scheme; a user and password in it are secret."""
+    try:
+        scheme, _, _, _ = _url_parts(text if "://" in text else f"http://{text}")
+    except ValueError:
+        scheme = ""
+    if scheme != "http":
+        raise ValueError(
+            "must be http://host:port, with user:password@ before the host where it wants them"
+            " (percent-encoded), for only a proxy that is asked over HTTP can be used"
+        )
+    return Secret(text if "://" in text else f"http://{text}")
+
+
 def _url_parts(text: str) -> tuple[str, str, str, bool]:
     """Return scheme, host, path and whether there is nothing else; raises ValueError."""
     try:

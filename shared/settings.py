@@ -19,6 +19,7 @@ from shared.setting_readers import (
     Secret,
     api_base,
     log_level,
+    proxy_address,
     require_clean,
     schema_name,
     share,
@@ -28,6 +29,7 @@ from shared.setting_readers import (
     webhook_secrets,
     whole_number,
 )
+from shared.stripe.proxy import Proxy
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,24 @@ class StripeSettings(MigrateSettings):
     stripe_api_base: Annotated[
         str, Setting("STRIPE_API_BASE", "https://api.stripe.com", api_base, _BASE)
     ]
+
+    https_proxy: Annotated[
+        Secret | None,
+        Setting(
+            "HTTPS_PROXY",
+            "",
+            proxy_address,
+            "the proxy for all that goes out over TLS: http://user:password@host:port",
+        ),
+    ]
+    no_proxy: Annotated[
+        str | None,
+        Setting("NO_PROXY", "", str, "hosts and domains for which it is not used, comma-separated"),
+    ]
+
+    def proxy_to(self, url: str) -> Proxy | None:
+        """Return the proxy on the way to `url`, None where there is none."""
+        return Proxy.to(url, self.https_proxy, self.no_proxy)
 
     @property
     def livemode(self) -> bool:
@@ -229,13 +249,18 @@ def load(
     return kind(**values)
 
 
-def heartbeat_url(environ: Mapping[str, str]) -> Secret | None:
-    """Return whom to tell that settings are wrong; None where that is not set, or wrong itself."""
+def monitor(environ: Mapping[str, str]) -> tuple[Secret, Proxy | None] | None:
+    """Return whom to tell that settings are wrong, and the proxy on the way there.
+
+    None where that is not set, or wrong itself.
+    """
+    settings = declared(ReconcileSettings)
+    fields = ("heartbeat_url", "https_proxy", "no_proxy")
     try:
-        address: Secret | None = _value(declared(ReconcileSettings)["heartbeat_url"], environ)
+        url, proxy, direct = (_value(settings[field], environ) for field in fields)
     except ValueError:
         return None
-    return address
+    return (url, Proxy.to(url.reveal(), proxy, direct)) if url else None
 
 
 def declared(kind: type[SchemaSettings]) -> dict[str, Setting]:
@@ -258,6 +283,8 @@ def _value(
     setting: Setting, environ: Mapping[str, str], typed: tuple[str, str] | None = None
 ) -> Any:
     name = setting.name
+    if name.endswith("_PROXY") and name.lower() in environ:
+        name = name.lower()  # it goes first, as with curl and urllib
     if typed is None:
         text = _text(name, environ) or setting.default
     else:

@@ -71,7 +71,8 @@ def check(settings: WebhookSettings) -> int:
         settings.database_url.reveal(), max_connections=1, schema=settings.stripe_schema
     )
     key = settings.stripe_secret_key.reveal()
-    http = StripeHttp(settings.stripe_api_base, key, patience=WEBHOOK_PATIENCE)
+    base = settings.stripe_api_base
+    http = StripeHttp(base, key, patience=WEBHOOK_PATIENCE, proxy=settings.proxy_to(base))
     stripe = StripeApi(http, livemode=settings.livemode)
     readiness = Readiness(database, stripe)
     try:

@@ -73,6 +73,7 @@ class Service(BaseApplication):  # type: ignore[misc]
             settings.stripe_secret_key.reveal(),
             patience=WEBHOOK_PATIENCE,
             circuit=Circuit.for_threads(settings.web_threads),
+            proxy=settings.proxy_to(settings.stripe_api_base),
         )
         stripe = StripeApi(http, livemode=settings.livemode)
         mirror = Mirror(database, stripe, source="webhook")

@@ -18,6 +18,7 @@ from shared.circuit import HANGING_SECONDS, Circuit
 from shared.errors import DeadlineReached, ObjectMissing, StripeUnavailable, StripeUnreadable
 from shared.stripe.clock import StripeClock
 from shared.stripe.connection import Connections, NoAnswer, Reply
+from shared.stripe.proxy import Proxy
 from shared.stripe.rate_limit import RateLimit, Turn
 from shared.stripe.refusal import Final, failure, interval, limiter
 from shared.truth import Interval
@@ -73,6 +74,7 @@ class StripeHttp:
         still: Callable[[], None] = lambda: None,
         clock: StripeClock | None = None,
         circuit: Circuit | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         """Connect at the first request.
 
@@ -95,7 +97,7 @@ class StripeHttp:
             "Stripe-Version": API_VERSION,
             "User-Agent": "subscription-sync",
         }
-        self._connections = Connections(base, headers)
+        self._connections = Connections(base, headers, proxy)
 
     @property
     def requests(self) -> int:

@@ -40,7 +40,6 @@ RUNTIME = {
     "psycopg",
     "psycopg_pool",
     "stripe",
-    "urllib3",
     "xxhash",
 } | {"werkzeug"}
 # What every statement has to pass through: psycopg's other ways to run one start from a cursor.

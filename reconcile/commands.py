@@ -16,12 +16,12 @@ from contextlib import closing, suppress
 from reconcile import replay as by_hand
 from reconcile.account_check import require_same_account
 from reconcile.deadline import TimeLeft, interruptible, unless_stopped
-from reconcile.ending import FAILED, OK
 from reconcile.gate import parse
 from reconcile.order import Order
 from reconcile.patient import BY_HAND, CONNECT_SECONDS, PatientDatabase
 from reconcile.progress import Display
 from reconcile.report import output
+from reconcile.report.ending import FAILED, OK
 from reconcile.report.model import Report, Totals, totals
 from reconcile.report.verdict import is_fill, verdict
 from reconcile.run import Run

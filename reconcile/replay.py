@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from reconcile.history import words
+from reconcile.deliveries.past_event import words
 from reconcile.patient import PatientDatabase
 from shared import log
 from shared.errors import (

@@ -13,16 +13,16 @@ import msgspec
 
 from reconcile.account_check import require_same_account
 from reconcile.deadline import TimeLeft
-from reconcile.deliveries import Events
-from reconcile.ending import Ended, Mode, Why, exit_status, reason
-from reconcile.history import words
-from reconcile.journal.in_database import RunJournal
+from reconcile.deliveries.deliveries import Events
+from reconcile.deliveries.past_event import words
+from reconcile.journal.in_database import DatabaseJournal
 from reconcile.journal.in_file import FileJournal
 from reconcile.journal.journal import Journal
-from reconcile.lease import hold
+from reconcile.journal.lease import hold
 from reconcile.order import Order
 from reconcile.patient import BY_HAND, PATIENCE, PatientDatabase
 from reconcile.progress import Display
+from reconcile.report.ending import Ended, Mode, Why, exit_status, reason
 from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, Totals, totals
 from reconcile.stages import Stages
 from reconcile.watch import Watch
@@ -140,7 +140,7 @@ class Run:
         asked = runs.Asked(version(), order.flags)
         run_id = str(uuid.uuid4())
         with hold(self._database, run_id, scope, order.lease_seconds, asked) as lease:
-            yield RunJournal(self._database, lease, order.access)
+            yield DatabaseJournal(self._database, lease, order.access)
 
     def _attempt(self, journal: Journal, account: Account) -> Ended:
         """Go through the stages, and say how it ended."""

@@ -8,8 +8,8 @@ import time
 from reconcile.comparison import compare
 from reconcile.comparison.findings import Inspected
 from reconcile.comparison.inspector import Inspector
-from reconcile.deliveries import Deliveries, Events
-from reconcile.expiry import expire
+from reconcile.deliveries.deliveries import Deliveries, Events
+from reconcile.deliveries.expiry import expire
 from reconcile.journal.journal import Journal
 from reconcile.order import Order
 from reconcile.patient import PatientDatabase

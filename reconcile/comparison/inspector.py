@@ -15,12 +15,12 @@ from reconcile.comparison.compare import (
 )
 from reconcile.comparison.consequence import grants
 from reconcile.comparison.findings import Inspected, is_at, is_listed_in
+from reconcile.comparison.moved_rows import MovedRows
 from reconcile.comparison.sides import never_listed, put_back, sides, take_recognised, unrecognised
 from reconcile.patient import PatientDatabase
 from reconcile.watch import Watch
 from reconcile.windows.frontier import Span
 from reconcile.windows.listing import Step, walk
-from reconcile.windows.misplaced import Misplaced
 from reconcile.windows.window import Window
 from shared import truth
 from shared.errors import (
@@ -87,7 +87,7 @@ class Inspector:
         self._seed = seed
         self._recall = recall
         self._watch = watch
-        self._misplaced = Misplaced()
+        self._moved_rows = MovedRows()
 
     def window(self, mirrored: MirroredObject, span: Span) -> Inspected:
         """Compare a span, or as much of its upper part as is enough for one time.
@@ -127,7 +127,7 @@ class Inspector:
             self._watch.require()
             is_new = is_listed and object_id not in known
             if is_listed:
-                self._misplaced.note_listed(mirrored, object_id)
+                self._moved_rows.note_listed(mirrored, object_id)
             self._ask(found, object_id, is_listed=is_listed, is_new=is_new, begun=begun)
         return found
 
@@ -163,7 +163,7 @@ class Inspector:
             # What a list names after all, at another `created` than its row's, is not left out.
             if question[0] or name not in asked:
                 asked[name] = question
-        for name in self._misplaced.note(look, known):
+        for name in self._moved_rows.note(look, known):
             if name in asked and not asked[name][0]:
                 del asked[name]
         return is_full
@@ -184,7 +184,7 @@ class Inspector:
             counts["database"] += len(overtaken)
             counts["granting"] += sum(known.status in access for known in overtaken)
         found, held, listed = sides(mirrored, rows, step, access)
-        for name in self._misplaced.done(mirrored, held) - listed.keys():
+        for name in self._moved_rows.done(mirrored, held) - listed.keys():
             del held[name]
             found.counts["database"] -= 1
         found.counts.update(counts)
@@ -257,7 +257,7 @@ class Inspector:
         recorded = self._database.read(
             lambda connection: mirror_rows.recorded_created(connection, mirrored, absent)
         )
-        return self._misplaced.expect(mirrored, recorded, step.window, step.asked)
+        return self._moved_rows.expect(mirrored, recorded, step.window, step.asked)
 
     def unlisted(self, mirrored: MirroredObject) -> Iterator[Inspected]:
         """Ask for the rows that should have been listed in another window, and were in none.
@@ -267,7 +267,7 @@ class Inspector:
         has seen listed.
         """
         begun = self._stripe.now(mirrored)
-        for name in self._misplaced.missed(mirrored):
+        for name in self._moved_rows.missed(mirrored):
             self._watch.require()
             found = Inspected(mirrored=mirrored, window=Window(0, 0))
             difference: Difference | None = None
@@ -305,7 +305,7 @@ class Inspector:
         Without that no comparison is remembered, so a row that is right is confirmed.
         """
         found = Inspected(mirrored=mirrored, window=Window(0, 0))
-        if looked_at is not None and self._misplaced.is_listed(mirrored, object_id):
+        if looked_at is not None and self._moved_rows.is_listed(mirrored, object_id):
             return self._only_counted(found, object_id)
         try:
             held, content, as_of, difference = self.one(mirrored, object_id)

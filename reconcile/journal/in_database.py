@@ -22,7 +22,7 @@ from reconcile.journal.drift import (
     write_of_spooled,
 )
 from reconcile.journal.journal import EVENTS, Begun, Draft, count_differences
-from reconcile.lease import Lease, give_back
+from reconcile.journal.lease import Lease, give_back
 from reconcile.patient import PatientDatabase
 from reconcile.windows.window import Window
 from shared import truth
@@ -52,7 +52,7 @@ _LONGEST_STATEMENT = 10.0
 _PULSE = 0.02
 
 
-class RunJournal:
+class DatabaseJournal:
     """The journal of a run that repairs; the only door through which a run writes."""
 
     def __init__(self, database: PatientDatabase, lease: Lease, access: frozenset[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from reconcile.deliveries import Events
+from reconcile.deliveries.deliveries import Events
 from shared.objects.catalogue import BY_NAME
 from shared.objects.difference import named
 from shared.repository.drifts import CONSEQUENCES, DriftRow, Tally

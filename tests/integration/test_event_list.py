@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from reconcile.deliveries import LOOK_BACK
+from reconcile.deliveries.event_list import LOOK_BACK
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror

@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from reconcile import expiry, replay
+from reconcile import replay
 from reconcile.deadline import TimeLeft
-from reconcile.expiry import expire
+from reconcile.deliveries import expiry
+from reconcile.deliveries.expiry import expire
 from reconcile.patient import PatientDatabase
 from sandbox.stripe_double import StripeDouble
 from shared.database.pool import Database

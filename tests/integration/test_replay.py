@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from reconcile import cli, commands
-from reconcile.deliveries import MOST_ATTEMPTS
+from reconcile.deliveries.deliveries import MOST_ATTEMPTS
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, totals
 from sandbox.stripe_double import StripeDouble

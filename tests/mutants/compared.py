@@ -126,9 +126,9 @@ COMPARED = (
         "the cursor through the event list is never beyond what the list has shown",
         (
             Patch(
-                "reconcile/deliveries.py",
-                "            until = newest or self._until\n",
-                "            until = self._until\n",
+                "reconcile/deliveries/deliveries.py",
+                "            until = newest or listed.until\n",
+                "            until = listed.until\n",
             ),
         ),
         (_LIST,),
@@ -137,7 +137,7 @@ COMPARED = (
         "a cursor that lies ahead of Stripe's time is not believed",
         (
             Patch(
-                "reconcile/deliveries.py",
+                "reconcile/deliveries/event_list.py",
                 "None if reached is None or reached > until else reached\n",
                 "reached\n",
             ),
@@ -146,7 +146,13 @@ COMPARED = (
     ),
     Mutant(
         "each look at the event list begins a day before what the last one was shown",
-        (Patch("reconcile/deliveries.py", "LOOK_BACK = 26 * 3600\n", "LOOK_BACK = 3600\n"),),
+        (
+            Patch(
+                "reconcile/deliveries/event_list.py",
+                "LOOK_BACK = 26 * 3600\n",
+                "LOOK_BACK = 3600\n",
+            ),
+        ),
         (_LIST,),
     ),
     Mutant(
@@ -164,9 +170,9 @@ COMPARED = (
         "an event whose row waits for its repair is not done",
         (
             Patch(
-                "reconcile/history.py",
-                "            return Judged(self.sent, self._entry(Outcome.FAILED, WAITS), None)\n",
-                "            return Judged(self.sent, self._entry(Outcome.STALE, None), None)\n",
+                "reconcile/deliveries/past_event.py",
+                "self._entry(Outcome.FAILED, WAITS)",
+                "self._entry(Outcome.STALE, None)",
             ),
         ),
         (_RESUMED,),
@@ -175,7 +181,7 @@ COMPARED = (
         "a look that goes on from another's is made again from before that",
         (
             Patch(
-                "reconcile/deliveries.py",
+                "reconcile/deliveries/deliveries.py",
                 "            if progress.before.get(EVENTS):\n",
                 "            if False and progress.before.get(EVENTS):\n",
             ),

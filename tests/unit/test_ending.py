@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from reconcile.ending import Ended, Mode, Why, exit_status, reason
+from reconcile.report.ending import Ended, Mode, Why, exit_status, reason
 from reconcile.report.model import RunOutcome, Totals
 from shared.errors import ListingBroken, RepairRefused, SettingsError
 from shared.wording import counted, share

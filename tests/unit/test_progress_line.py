@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.progress_line import Facts, bar, duration, line
+from reconcile.progress import Facts, bar, duration, line
 
 
 def facts(**given: Any) -> Facts:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconcile.deliveries import Events
+from reconcile.deliveries.deliveries import Events
 from reconcile.journal.drift import tallied
 from reconcile.report import as_json, as_text, shown
 from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, totals

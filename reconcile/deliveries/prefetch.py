@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class Prefetch(Generic[T]):
     """An iterator that is read ahead, by `most` elements and no more."""
 
     def __init__(self, source: Iterator[T], most: int) -> None:
@@ -19,7 +19,7 @@ class Ahead(Generic[T]):
         self._room = threading.Semaphore(most)
         self._found: SimpleQueue[tuple[T] | Exception | None] = SimpleQueue()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._read, name="ahead", daemon=True)
+        self._thread = threading.Thread(target=self._read, name="prefetch", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[T]:

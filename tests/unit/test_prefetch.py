@@ -6,13 +6,13 @@ from itertools import count
 
 import pytest
 
-from reconcile.ahead import Ahead
+from reconcile.deliveries.prefetch import Prefetch
 
 
 def test_everything_comes_in_its_order() -> None:
-    ahead = Ahead(iter(range(50)), 3)
-    assert list(ahead) == list(range(50))
-    ahead.close()
+    prefetch = Prefetch(iter(range(50)), 3)
+    assert list(prefetch) == list(range(50))
+    prefetch.close()
 
 
 def test_no_more_is_read_than_there_is_room() -> None:
@@ -26,9 +26,9 @@ def test_no_more_is_read_than_there_is_room() -> None:
                 third.set()
             yield number
 
-    ahead = Ahead(source(), 3)
+    prefetch = Prefetch(source(), 3)
     assert third.wait(10)
-    ahead.close()
+    prefetch.close()
     assert read == [0, 1, 2]
 
 
@@ -38,8 +38,8 @@ def test_what_the_source_raises_is_raised_after_what_came_before() -> None:
         raise ValueError("broken")
 
     found: list[int] = []
-    ahead = Ahead(source(), 3)
+    prefetch = Prefetch(source(), 3)
     with pytest.raises(ValueError, match="broken"):
-        found.extend(ahead)
+        found.extend(prefetch)
     assert found == [1]
-    ahead.close()
+    prefetch.close()

@@ -37,7 +37,7 @@ Subject = tuple[MirroredObject, str]
 """The object that an event tells of."""
 
 
-class Judged(NamedTuple):
+class Decision(NamedTuple):
     """What becomes of an event: its ledger row, None where it gets none, and what is wrong."""
 
     sent: Sent
@@ -49,13 +49,17 @@ class Judged(NamedTuple):
         """Whether no later try changes it, by this version of the product and with this key."""
         return isinstance(self.error, NotAnEvent | WrongAccount)
 
+    def was_expected(self, began: int) -> bool:
+        """Whether the webhook, which there was from `began` on, was to bring it."""
+        return not self.is_for_good and self.sent.created >= began
+
     @property
     def may_be_entered_later(self) -> bool:
         """Whether the next run has to try it again."""
         return self.error is not None and self.entry is None and not self.is_for_good
 
 
-class Told(NamedTuple):
+class PastEvent(NamedTuple):
     """An event and what it tells of: `subject` is None, with the reason, where nobody can say.
 
     `error` beside a subject: why its snapshot cannot be read. `created`: that of the object, None
@@ -69,7 +73,7 @@ class Told(NamedTuple):
     created: int | None = None
 
     @classmethod
-    def read(cls, sent: Sent, account: Account) -> Told:
+    def read(cls, sent: Sent, account: Account) -> PastEvent:
         """Read an event: whose it is, and of which object.
 
         Where it is not told whose it is, the look at the object tells: its snapshot writes no row.
@@ -96,27 +100,27 @@ class Told(NamedTuple):
         assert self.event is not None
         return self.event.interval
 
-    def judged(
+    def decided(
         self,
         looked: Mapping[Subject | None, Outcome | SubscriptionSyncError],
         waiting: AbstractSet[tuple[str, str]],
-    ) -> Judged:
+    ) -> Decision:
         """Return what becomes of it, now that its object was looked at if it had to be.
 
         `waiting`: the objects whose difference waits for its repair.
         """
         if self.subject is not None and (self.subject[0].name, self.subject[1]) in waiting:
-            return Judged(self.sent, self._entry(Outcome.FAILED, WAITS), None)
+            return Decision(self.sent, self._entry(Outcome.FAILED, WAITS), None)
         found = looked.get(self.subject, Outcome.STALE)
         if found is NOWHERE and self.error is None:
             # Both sides agree, so an event that can be read is done.
             found = Outcome.UNCHANGED
         error = self.error if self.error and (self.subject is None or found is NOWHERE) else found
         if isinstance(error, Outcome):
-            return Judged(self.sent, self._entry(error, None), None)
+            return Decision(self.sent, self._entry(error, None), None)
         if self._is_kept_as_failed(error):
-            return Judged(self.sent, self._entry(Outcome.FAILED, words(error)), error)
-        return Judged(self.sent, None, error)
+            return Decision(self.sent, self._entry(Outcome.FAILED, words(error)), error)
+        return Decision(self.sent, None, error)
 
     def _is_kept_as_failed(self, error: SubscriptionSyncError) -> bool:
         """Say whether it is kept with its payload: a later version may read it. Of others, not."""

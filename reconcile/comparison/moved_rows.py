@@ -20,7 +20,7 @@ Name = tuple[str, str]
 """Which object it is, and its id."""
 
 
-class Misplaced:
+class MovedRows:
     """Remembers where a list has spoken of such a row, and where one should."""
 
     def __init__(self) -> None:

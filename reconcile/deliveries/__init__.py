@@ -1,0 +1,1 @@
+"""Stripe's events: those that failed, those that never arrived, and how long payloads are kept."""

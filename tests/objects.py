@@ -100,10 +100,15 @@ def _item(item: dict[str, Any]) -> Picture:
     )
 
 
-def _change_item(control: Control, name: str, **fields: Any) -> None:
-    body = control.truth(name)
+def first_item(control: Control, subscription: str) -> str:
+    """Return the id of a subscription's first item."""
+    body = control.truth(subscription)
     assert body is not None
-    control.change_item(name, body["items"]["data"][0]["id"], **fields)
+    return str(body["items"]["data"][0]["id"])
+
+
+def _change_item(control: Control, name: str, **fields: Any) -> None:
+    control.change_item(name, first_item(control, name), **fields)
 
 
 LIVES: Mapping[str, Life] = {
@@ -173,7 +178,7 @@ def has_items(mirrored: MirroredObject) -> bool:
 
 def can_be_deleted(mirrored: MirroredObject) -> bool:
     """Whether Stripe deletes such objects, and lists then leave them out."""
-    return "deleted" in mirrored.decoded.index
+    return mirrored.is_deletable
 
 
 def has_test_clock(mirrored: MirroredObject) -> bool:

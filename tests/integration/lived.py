@@ -4,10 +4,15 @@ from typing import Any
 
 import psycopg
 
-from sandbox.stripe_double import Control
+from reconcile.report.model import Report
+from sandbox.stripe_double import Control, StripeDouble
 from shared.objects.declaration import MirroredObject
+from tests.builders import apply_all, mirror
 from tests.integration import judge
 from tests.objects import LIVES, Picture, event_type, of_stripe
+
+LONG_AGO = 1_780_000_000
+"""Months before the double's clock: old enough for any list."""
 
 
 class Lived:
@@ -69,3 +74,28 @@ class Lived:
     def shown(self, connection: psycopg.Connection) -> list[int]:
         """Return the state of each version of its row since `judge.install_witness`."""
         return [self.number(one) for one in judge.versions(connection).get(self.name, [])]
+
+
+def found(report: Report, mirrored: MirroredObject) -> list[tuple[str, str, str]]:
+    """What a report says of objects of a kind: id, kind, action."""
+    return [
+        (row.object_id, row.kind, row.action)
+        for row in report.drift()
+        if row.object == mirrored.name
+    ]
+
+
+def drifted(
+    url: str, double: StripeDouble, mirrored: MirroredObject, number: int = 1
+) -> list[Lived]:
+    """Objects that the database holds as of their creation, long ago, and Stripe no more."""
+    control = double.control
+    control.clear_requests()
+    made = [Lived(control, mirrored, created=LONG_AGO + place) for place in range(number)]
+    with mirror(url, double) as to:
+        apply_all(to, control)
+    control.advance(3_600)
+    for lived in made:
+        lived.become(1, events=0)
+    control.advance(3_600)
+    return made

@@ -10,78 +10,92 @@ from sandbox.stripe_double import StripeDouble
 from shared.database.pool import Database
 from shared.errors import DatabaseUnavailable, WrongAccount
 from shared.mirror import Outcome
+from shared.objects.declaration import MirroredObject
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import ledger
 from shared.repository.ledger import Entry
 from tests.builders import apply, apply_all, mirror, reconcile, world
-from tests.integration.test_traps_reconcile import LONG_AGO, drifted, found, item_of
+from tests.integration.lived import LONG_AGO, Lived, drifted, found
 from tests.integration.witness import one
+from tests.objects import each_object, endpoint, first_item
 
 
+@each_object()
 def test_confirmed_row_does_not_give_way_to_an_answer_read_before(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     """A question begins, Stripe goes back to what the row says, an equal event confirms the row.
 
     Were the confirmation to leave the revision alone, the slow answer would still find it.
     """
     control = stripe_double.control
-    name = control.create_subscription(quantity=1)
-    item = item_of(control, name)
+    lived = Lived(control, mirrored)
     control.advance(60)
-    for quantity in (2, 3):
-        control.change_item(name, item, quantity=quantity)
+    for state in (1, 2):
+        lived.become(state)
     with (
         mirror(database_url, stripe_double) as to,
         ThreadPoolExecutor(1) as pool,
-        control.hold("after_read", endpoint="subscriptions.retrieve") as hold,
+        control.hold("after_read", endpoint=endpoint(mirrored, "retrieve")) as hold,
     ):
-        *earlier, three = [control.event_body(event["id"]) for event in control.events()]
+        *earlier, newest = lived.bodies()
         for body in earlier:
             apply(to, body)
-        slow = pool.submit(apply, to, three)
+        slow = pool.submit(apply, to, newest)
         hold.wait_reached()
-        control.change_item(name, item, quantity=2)
-        again_two = control.event_body(control.events()[-1]["id"])
-        assert apply(to, again_two).outcome is Outcome.UNCHANGED
+        lived.become(1)
+        assert apply(to, lived.body()).outcome is Outcome.UNCHANGED
         hold.release()
         assert slow.result(10).retries == 1
-    assert one(connection, "SELECT quantity FROM stripe.subscription_items") == 2
+    assert lived.held(connection) == 1
 
 
+@each_object()
 @pytest.mark.parametrize("writes", [True, False])
 def test_what_the_webhook_brings_meanwhile_is_in_flight_and_counts_for_no_limit(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection, writes: bool
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+    writes: bool,
 ) -> None:
     control = stripe_double.control
-    name = control.create_subscription(created=LONG_AGO, quantity=1)
+    lived = Lived(control, mirrored, created=LONG_AGO)
     with mirror(database_url, stripe_double) as to:
         apply_all(to, control)
         control.advance(3_600)
-        control.change_item(name, item_of(control, name), quantity=2)
-        body = control.event_body(control.events()[-1]["id"])
+        lived.become(1)
         control.advance(3_600)
         with (
             ThreadPoolExecutor(1) as pool,
-            control.hold("after_read", endpoint="subscriptions.list") as hold,
+            control.hold("after_read", endpoint=endpoint(mirrored, "list")) as hold,
         ):
             run = pool.submit(reconcile, database_url, stripe_double, writes=writes, limit="0")
             hold.wait_reached()
-            assert apply(to, body).outcome is Outcome.APPLIED
+            assert apply(to, lived.body()).outcome is Outcome.APPLIED
             hold.release()
             report = run.result(20)
     assert report.run.outcome is RunOutcome.SUCCESS
-    assert found(report) == [(name, "differs", "in_flight")]
-    assert one(connection, "SELECT quantity FROM stripe.subscription_items") == 2
+    assert found(report, mirrored) == [(lived.name, "differs", "in_flight")]
+    assert lived.held(connection) == 1
 
 
+@each_object()
 def test_run_beyond_its_limit_changes_no_row(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
-    names = drifted(database_url, stripe_double, 3)
+    made = drifted(database_url, stripe_double, mirrored, 3)
     before = world(connection, "runs", "drifts", "account")
     report = reconcile(database_url, stripe_double, limit="2")
     assert report.run.outcome is RunOutcome.REFUSED
-    assert found(report) == sorted((name, "differs", "refused") for name in names)
+    refused = sorted((lived.name, "differs", "refused") for lived in made)
+    assert found(report, mirrored) == refused
     assert world(connection, "runs", "drifts", "account") == before
     assert reconcile(database_url, stripe_double, limit="3").run.outcome is RunOutcome.SUCCESS
 
@@ -111,7 +125,7 @@ def test_repair_that_is_asked_for_again_counts_against_the_limit(
     control.update_subscription(name, status="past_due", events=0)
     control.advance(2)
     report = reconcile(database_url, stripe_double, limit="0", grace=1)
-    assert found(report) == [(name, "differs", "refused")]
+    assert found(report, SUBSCRIPTION) == [(name, "differs", "refused")]
     assert report.run.outcome is RunOutcome.REFUSED
     assert one(connection, "SELECT status FROM stripe.subscriptions") == "active"
 
@@ -131,7 +145,7 @@ def test_items_read_after_a_change_are_not_put_to_the_state_before_it(
         applied = pool.submit(apply, to, body)
         hold.wait_reached()
         control.update_subscription(name, status="past_due")
-        control.remove_item(name, item_of(control, name))
+        control.remove_item(name, first_item(control, name))
         hold.release()
         assert applied.result(10).outcome is Outcome.APPLIED
     assert one(connection, "SELECT status FROM stripe.subscriptions") == "past_due"

@@ -12,6 +12,7 @@ _EVENTS = "tests/integration/test_traps_events.py"
 _WEBHOOK = "tests/integration/test_traps_webhook.py"
 _TIME = "tests/integration/test_stripe_time.py"
 _RECONCILE = "tests/integration/test_traps_reconcile.py"
+_WINDOWS = "tests/integration/test_traps_windows.py"
 _MACHINE = "tests/integration/test_state_machine.py"
 _LEASE = "tests/integration/test_lease.py"
 _RULES = "tests/integration/test_rules.py"
@@ -212,7 +213,7 @@ MUTANTS = (
                 "if one.items is None:",
             ),
         ),
-        (_WEBHOOK, _RECONCILE),
+        (_WEBHOOK, _WINDOWS),
     ),
     Mutant(
         "an object and items that were read apart are of one state",
@@ -367,7 +368,7 @@ MUTANTS = (
                 "        return len(asked) >= _MOST_ASKED\n",
             ),
         ),
-        (_RECONCILE,),
+        (_WINDOWS,),
     ),
     *COMPARED,
     *ROWS,

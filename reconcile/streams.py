@@ -7,6 +7,7 @@ as long as requests go out as soon as they are wished: at half a second a page a
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
@@ -19,9 +20,12 @@ from shared.objects.declaration import MirroredObject
 from shared.stripe.api import StripeApi
 from shared.wording import share
 
-MOST = 16
-"""Streams of one object at most: they keep its limit busy up to 0.6 s a page. Each holds about
-2.5 MB, so they are the memory of a run, whatever the number of objects."""
+MOST = 32
+"""Streams of a run at most, however many objects there are: each holds about 2.5 MB, so they are
+the memory of a run."""
+
+MOST_OF_ONE = 16
+"""Streams of one object at most: they keep its endpoint's limit busy up to 0.6 s a page."""
 
 _FIRST = 4
 _PULSE, _FIRST_PULSE = 0.1, 0.03
@@ -60,8 +64,7 @@ class Streams:
         What stops the walk, on the watch or at Stripe, is raised after the windows in hand have
         been yielded as far as they came. Closed before that, it yields nothing more.
         """
-        most = MOST * len(self._frontiers)
-        with ThreadPoolExecutor(most, thread_name_prefix="window") as pool:
+        with ThreadPoolExecutor(MOST, thread_name_prefix="window") as pool:
             try:
                 yield from self._walk(pool, inspect)
             except (DeadlineReached, Interrupted, StripeError):
@@ -82,17 +85,27 @@ class Streams:
         self._watch.how_far = self._how_far()
 
     def _begin(self, pool: ThreadPoolExecutor, inspect: Inspect) -> None:
-        """Begin as many windows as are wished of each object, and wish for more if that helps."""
-        self.is_drained = True
-        for mirrored, frontier in self._frontiers.items():
-            wished = self._wished[mirrored]
-            mine = sum(one is mirrored for one, _ in self._running.values())
-            if mine >= wished and wished < MOST and not self._stripe.saturated(mirrored):
-                self._wished[mirrored] = wished = wished + 1
-            while mine < wished and (span := frontier.take()) is not None:
-                self._running[pool.submit(inspect, mirrored, span)] = mirrored, span
-                mine += 1
-            self.is_drained &= mine < wished
+        """Begin as many windows as are wished of each object, and wish for more if that helps.
+
+        Whoever has fewest comes first; what an object has no use for goes to the others.
+        """
+        mine = Counter(mirrored for mirrored, _ in self._running.values())
+        for mirrored, wished in self._wished.items():
+            if mine[mirrored] >= wished and wished < MOST_OF_ONE:
+                self._wished[mirrored] += not self._stripe.saturated(mirrored)
+        wishing = [one for one in self._frontiers if mine[one] < self._wished[one]]
+        self.is_drained = len(wishing) == len(self._frontiers)
+        while wishing and len(self._running) < MOST:
+            mirrored = min(wishing, key=mine.__getitem__)
+            if (span := self._frontiers[mirrored].take()) is None:
+                wishing.remove(mirrored)
+                continue
+            self._running[pool.submit(inspect, mirrored, span)] = mirrored, span
+            mine[mirrored] += 1
+            if mine[mirrored] >= self._wished[mirrored]:
+                wishing.remove(mirrored)
+                self.is_drained = False
+        self.is_drained &= not wishing
 
     def _ended(self, seconds: float | None) -> Iterator[Inspected]:
         """Yield what has ended, or ends within so long."""

@@ -42,9 +42,7 @@ def require_same_account(database: PatientDatabase, stripe: StripeApi, *, claim:
 def _probe(database: PatientDatabase, stripe: StripeApi) -> None:
     """Ask Stripe for the newest rows of what vouches; at least one must be known to it."""
     unknown: list[str] = []
-    for mirrored in MIRRORED:
-        if not mirrored.vouches:
-            continue
+    for mirrored in reversed([one for one in MIRRORED if one.vouches]):
         ids = database.read(
             lambda connection, mirrored=mirrored: mirror_rows.newest_ids(  # type: ignore[misc]
                 connection, mirrored, _PROBES

@@ -83,7 +83,7 @@ def test_run_in_peace_never_shows_a_state_that_is_over(
     assert_nothing_went_back(connection)
     assert count(connection, "changes", "run_id IS NOT NULL") == 0
     assert count(connection, "events", "source = 'reconcile' AND outcome = 'stale'") == 2 * MANY
-    assert control.request_counts()["customers.retrieve"] == 1, "whose key it is, and no more"
+    assert control.request_counts()["subscriptions.retrieve"] == 1, "whose key it is, and no more"
     before = world(connection)
     receipts = [apply(heart, control.event_body(made["id"])) for made in control.events()[-40:]]
     assert {receipt.outcome for receipt in receipts} == {Outcome.DUPLICATE}

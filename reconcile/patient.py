@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from reconcile.deadline import LITTLE, TimeLeft
 from shared import log
-from shared.database.pool import Connection, Database
+from shared.database.connection import Connection
+from shared.database.pool import Database
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ import time
 from typing import Final
 
 from shared import log
-from shared.database.pool import Connection, Database
+from shared.database.connection import Connection
+from shared.database.pool import Database
 from shared.errors import (
     ClockWrong,
     DatabaseUnavailable,

@@ -26,8 +26,8 @@ from reconcile.journal.lease import Lease, give_back
 from reconcile.patient import PatientDatabase
 from reconcile.windows.window import Window
 from shared import truth
+from shared.database.connection import Connection
 from shared.database.fault import describe
-from shared.database.pool import Connection
 from shared.objects.catalogue import BY_NAME, MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.repository import (

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from reconcile.patient import PatientDatabase
 from shared import log
-from shared.database.pool import Connection
+from shared.database.connection import Connection
 from shared.errors import DatabaseUnavailable, LeaseLost, SubscriptionSyncError
 from shared.repository import runs
 

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from shared.database.pool import Connection, Database
+from shared.database.connection import Connection
+from shared.database.pool import Database
 from shared.errors import DatabaseUnavailable
 from tests.builders import until
 
@@ -46,6 +47,21 @@ def test_broken_connection_is_not_lent_again(database_url: str) -> None:
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert database.read(backend) != broken
+    database.close()
+
+
+def test_connection_that_lay_unused_or_is_old_is_replaced(database_url: str) -> None:
+    """What stands between may have forgotten it, and its address may be another server's by now."""
+    database = Database(database_url, max_connections=1)
+    with database.connection() as unused:
+        first = backend(unused)
+    unused.used -= 300
+    with database.connection() as old:
+        second = backend(old)
+        old.made -= 3_600
+    third = database.read(backend)
+    assert len({first, second, third}) == 3
+    assert [unused.closed, old.closed] == [True, True]
     database.close()
 
 

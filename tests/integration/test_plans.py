@@ -11,7 +11,8 @@ import pytest
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
-from shared.database.pool import Database, conninfo
+from shared.database.connection import conninfo
+from shared.database.pool import Database
 from shared.mirror import Mirror, Outcome
 from shared.objects.catalogue import MIRRORED
 from shared.repository.event_statement import event_text

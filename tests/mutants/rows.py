@@ -59,7 +59,7 @@ ROWS = (
     ),
     Mutant(
         "no plan reads a table from end to end",
-        (Patch("shared/database/pool.py", " -c enable_seqscan=off", ""),),
+        (Patch("shared/database/connection.py", " -c enable_seqscan=off", ""),),
         (_PLANS,),
     ),
 )

@@ -38,7 +38,6 @@ RUNTIME = {
     "gunicorn",
     "msgspec",
     "psycopg",
-    "psycopg_pool",
     "stripe",
     "xxhash",
 } | {"werkzeug"}

@@ -1,182 +1,71 @@
-"""The command `reconcile`. Everything heavy is imported after the arguments are read."""
+"""The command `reconcile`: the run itself, and the words, each a module of `reconcile.commands`.
 
-# ruff: noqa: T201 - a command speaks to a person
+Everything heavy is imported after the arguments are read.
+"""
 
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
 import os
 import re
-import signal
 import sys
-import threading
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 
+from reconcile import commands
+from reconcile.report import formats
 from shared import log
-from shared.errors import SettingsError, SubscriptionSyncError
-from shared.settings import ReconcileSettings, describe, load, monitor
-
-FAILED, USAGE = 1, 2
+from shared.command import Call, Command, Monitor, imports
+from shared.errors import SettingsError, WrongUsage
+from shared.settings import ReconcileSettings, monitor
 
 _log = logging.getLogger("reconcile")
 
 
-class WrongUsage(Exception):
-    """The arguments are wrong; the message says which, after the usage was printed."""
+def main(typed: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: the word that comes first, else the run."""
+    given = _as_word(list(sys.argv[1:] if typed is None else typed))
+    if given and given[0] in words():
+        return command_of(given[0])(given[1:])
+    return run(given)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    typed = list(sys.argv[1:] if argv is None else argv)
-    # Before anything can go wrong: nothing reaches the terminal past the redaction.
-    log.configure()
-    try:
-        arguments = _parser().parse_args(typed)
-        settings = load(ReconcileSettings, os.environ, _flags(arguments))
-        _check_output(arguments.output)
-    except (SettingsError, WrongUsage) as error:
-        print(f"reconcile: {error}", file=sys.stderr)
-        _tell_of_wrong_usage(typed, error)
-        return USAGE
-    log.configure(settings.log_level)
-
-    # What is imported stays for good: searching it for garbage is a tenth of the start.
-    gc.disable()
-    from reconcile import commands
-    from reconcile.heartbeat import Heartbeat
-
-    gc.freeze()
-    gc.enable()
-    url = settings.heartbeat_url.reveal() if settings.heartbeat_url and _is_nightly(typed) else None
-    heartbeat = Heartbeat(url, settings.proxy_to(url) if url else None)
-    heartbeat.start()
-    status = FAILED
-    summary: Mapping[str, object] = {}
-    try:
-        if arguments.replay is None:
-            status, summary = commands.run(arguments, settings, stop, typed)
-        else:
-            status = commands.replay(arguments, settings, stop)
-    except SubscriptionSyncError as error:
-        said = f"{type(error).__name__}: {error}"
-        summary = {"verdict": f"FAILED: {said}"}
-        log.event(_log, "run.failed", level=logging.ERROR, error=said, exit_status=status)
-    except Exception as error:  # noqa: BLE001 (the edge: a monitor must hear of it)
-        summary = {"verdict": f"FAILED: {type(error).__name__}; the log says more"}
-        log.event(_log, "run.failed", level=logging.ERROR, error=error, exit_status=status)
-    finally:
-        heartbeat.finish(status, summary)
-    return status
+def words() -> list[str]:
+    """Return the words that `reconcile` knows, in order."""
+    return sorted(path.stem for path in Path(commands.__path__[0]).glob("[a-z]*.py"))
 
 
-def _is_nightly(typed: Sequence[str]) -> bool:
-    """Whether it is the command that a scheduler runs: what people ask by hand is no night.
-
-    Told from the arguments as typed, for wrong ones are not to be parsed. They may be shortened.
-    """
-    names = [argument.partition("=")[0] for argument in typed]
-    return not any(
-        name == "-h" or (len(name) > 2 and option.startswith(name))  # noqa: PLR2004 (the dashes)
-        for name in names
-        for option in ("--help", "--report", "--replay", "--subscription")
-    )
+def command_of(word: str) -> Command[ReconcileSettings]:
+    """Return the command of a word."""
+    command: Command[ReconcileSettings] = import_module(f"{commands.__name__}.{word}").command
+    return command
 
 
-def _tell_of_wrong_usage(typed: Sequence[str], error: SettingsError | WrongUsage) -> None:
-    """Let the monitor of the nightly run hear that it could not even begin.
-
-    What was typed is not quoted: nobody knows what it is.
-    """
-    told = monitor(os.environ) if _is_nightly(typed) else None
-    if told is None:
-        return
-    from reconcile.heartbeat import Heartbeat
-
-    said = str(error) if isinstance(error, SettingsError) else "the arguments are wrong"
-    url, proxy = told
-    Heartbeat(url.reveal(), proxy).finish(USAGE, {"verdict": f"FAILED: nothing was begun: {said}"})
+def _as_word(typed: list[str]) -> list[str]:
+    """Let `--replay [EVENT_ID]`, as it was until 0.1, be the word `replay`."""
+    for place, argument in enumerate(typed):
+        name, _, value = argument.partition("=")
+        if len(name) >= len("--repl") and "--replay".startswith(name):
+            log.configure()
+            level = logging.WARNING
+            log.event(_log, "option.deprecated", level=level, option=name, use="reconcile replay")
+            return ["replay", *typed[:place], *([value] if value else []), *typed[place + 1 :]]
+    return typed
 
 
-def _check_output(output: str | None) -> None:
-    """Find out before the run that its report could not be written."""
-    if output is None:
-        return
-    from reconcile.report.output import can_be_written
-
-    if not can_be_written(output):
-        raise SettingsError(
-            ["--output names no file that can be written; name one in a folder that is there"]
-        )
-
-
-def _subscription_id(text: str) -> str:
-    """Refuse what is none: nothing would be found, and that would pass for being in sync."""
-    if re.fullmatch(r"sub_[\w-]{1,251}", text, re.ASCII) is None:
-        raise argparse.ArgumentTypeError("must be a subscription's id: sub_...")
-    return text
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that leaves it to its caller to exit, and checks what goes with what."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the usage and raise WrongUsage."""
-        self.print_usage(sys.stderr)
-        raise WrongUsage(f"error: {message}")
-
-    def parse_args(self, typed: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
-        """Return the arguments. Raises WrongUsage."""
-        arguments = super().parse_args(typed)
-        by_hand = arguments.subscription or arguments.replay is not None
-        if arguments.every_field and by_hand:
-            self.error("--every-field goes with neither --subscription nor --replay")
-        if arguments.replay is not None and (arguments.report or arguments.subscription):
-            self.error("--replay goes with neither --report nor --subscription")
-        return arguments
-
-
-def _flags(arguments: argparse.Namespace) -> dict[str, tuple[str, str]]:
-    """Return the flags that win over the settings of the same meaning, by the setting's name."""
-    flags = {
-        "MAX_REPAIRS": ("--max-repairs", arguments.max_repairs),
-        "DEADLINE_SECONDS": ("--deadline", arguments.deadline),
-        "GRACE_SECONDS": ("--grace", arguments.grace),
-    }
-    return {name: typed for name, typed in flags.items() if typed[1] is not None}
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="reconcile",
-        description="Compare all of Stripe with all of the database and repair what drifted.",
-        epilog=f"{describe(ReconcileSettings)}\n\n"
-        "exit status: 0 success; 1 error, refused or incomplete (the last log line says which);\n"
-        "2 wrong usage or settings; 3 with --exit-code, when it found drift, repaired or not, or\n"
-        "events that the webhook missed",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add("word", metavar="WORD", nargs="?", type=_no_word, help=argparse.SUPPRESS)
     add("--report", action="store_true", help="compare only: write nothing, anywhere")
-    add("--format", choices=("text", "json"), default="text", help="of the report (text)")
+    add("--format", choices=formats(), default="text", help="of the report (text)")
     add("--output", metavar="FILE", help="write the report there instead of standard output")
     add(
         "--subscription",
         metavar="ID",
         type=_subscription_id,
         help="look at this one subscription only",
-    )
-    add(
-        "--replay",
-        metavar="EVENT_ID",
-        nargs="?",
-        const="",
-        help="try failed events again, all or this one, and do nothing else",
     )
     add(
         "--every-field",
@@ -205,7 +94,98 @@ def _parser() -> _Parser:
         metavar="SECONDS",
         help="how long an event may take before its absence counts (GRACE_SECONDS)",
     )
-    return parser
+
+
+def _no_word(text: str) -> str:
+    """Refuse a word that is none, or stands behind an option; say what may be meant."""
+    if text in words():
+        raise argparse.ArgumentTypeError(f"a word comes first: `reconcile {text}`")
+    import difflib
+
+    options = ("report", "format", "output", "subscription")
+    meant = {**{name: f"--{name}" for name in options}, **{word: word for word in words()}}
+    near = difflib.get_close_matches(text.strip("-"), meant, 1)
+    hint = f"did you mean `reconcile {meant[near[0]]}`?" if near else f"words: {', '.join(words())}"
+    raise argparse.ArgumentTypeError(f"there is no `reconcile {text[:40]}`: {hint}")
+
+
+def _subscription_id(text: str) -> str:
+    """Refuse what is none: nothing would be found, and that would pass for being in sync."""
+    if re.fullmatch(r"sub_[\w-]{1,251}", text, re.ASCII) is None:
+        raise argparse.ArgumentTypeError("must be a subscription's id: sub_...")
+    return text
+
+
+def _check(call: Call[ReconcileSettings]) -> None:
+    """Find out before the run what could not be done, its report written above all."""
+    if call.arguments.every_field and call.arguments.subscription:
+        raise WrongUsage("--every-field does not go with --subscription, which always does so")
+    if call.arguments.output is None:
+        return
+    from reconcile.report.output import can_be_written
+
+    if not can_be_written(call.arguments.output):
+        raise SettingsError(
+            ["--output names no file that can be written; name one in a folder that is there"]
+        )
+
+
+def _execute(call: Call[ReconcileSettings]) -> int:
+    with imports():
+        from reconcile.reported_run import run_and_report
+
+    return run_and_report(call)
+
+
+def _monitor(typed: Sequence[str]) -> Monitor | None:
+    """Return whom to tell of the command that a scheduler runs: what people ask is no night.
+
+    Told from the arguments as typed, for wrong ones are not to be parsed. They may be shortened.
+    """
+    names = [argument.partition("=")[0] for argument in typed]
+    is_by_hand = any(
+        name == "-h" or (len(name) > 2 and option.startswith(name))  # noqa: PLR2004 (the dashes)
+        for name in names
+        for option in ("--help", "--version", "--report", "--subscription")
+    )
+    if is_by_hand or (typed and not typed[0].startswith("-")):
+        return None
+    told = monitor(os.environ)
+    if told is None:
+        return None
+    from reconcile.heartbeat import Heartbeat
+
+    url, proxy = told
+    return Heartbeat(url.reveal(), proxy)
+
+
+def _words() -> str:
+    lines = [f"  {word:<22} {command_of(word).summary}" for word in words()]
+    return "\n".join(["words, each with a --help of its own:", *lines])
+
+
+run = Command(
+    name="reconcile",
+    summary="Compare all of Stripe with all of the database and repair what drifted; or, with a\n"
+    "word in front of all else, do something else: `reconcile WORD ...`.",
+    settings=ReconcileSettings,
+    add_arguments=_add_arguments,
+    check=_check,
+    execute=_execute,
+    flags={
+        "MAX_REPAIRS": "--max-repairs",
+        "DEADLINE_SECONDS": "--deadline",
+        "GRACE_SECONDS": "--grace",
+    },
+    exit_status="0 success; 1 error, refused or incomplete (the last log line says which);\n"
+    "2 wrong usage or settings; 3 with --exit-code, when it found drift, repaired or not, or\n"
+    "events that the webhook missed",
+    more_help=_words,
+    job="run",
+    heeds_stop=True,
+    monitor=_monitor,
+)
+"""Bare `reconcile`."""
 
 
 if __name__ == "__main__":

@@ -1,28 +1,74 @@
 """Failed events tried again by hand: of each, Stripe is asked what its object is now."""
 
+# ruff: noqa: T201 - a command speaks to a person
+
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
+from reconcile.account_check import require_same_account
+from reconcile.connections import connected
+from reconcile.deadline import TimeLeft
 from reconcile.deliveries.past_event import words
-from reconcile.patient import PatientDatabase
+from reconcile.patient import BY_HAND, PatientDatabase
+from reconcile.report.ending import FAILED, OK
 from shared import log
 from shared.errors import (
     DatabaseUnavailable,
+    Interrupted,
     NotAnEvent,
     StripeError,
     WrongAccount,
 )
+from shared.migrate import require_current
 from shared.mirror import Mirror, Outcome, Receipt
 from shared.repository import ledger
 from shared.repository.ledger import Kept
+from shared.settings import ReconcileSettings
 from shared.stripe.event import decode_event
 
 _log = logging.getLogger(__name__)
 
 _EVENT_SECONDS = 60.0
+
+
+def replay_by_hand(
+    settings: ReconcileSettings, stop: threading.Event, event_id: str | None, deadline: float | None
+) -> int:
+    """Try failed events again, say what became of each, and return the exit status.
+
+    Raises WrongAccount, as a run does, with nothing tried.
+    """
+
+    def alive() -> None:
+        if stop.is_set():
+            raise Interrupted("stopped by a signal; what was replayed is done")
+
+    with connected(settings, stop, deadline) as (database, stripe):
+        patient = PatientDatabase(database, TimeLeft(stop, deadline), patience=BY_HAND)
+        patient.read(require_current)
+        require_same_account(patient, stripe, claim=False)
+        mirror = Mirror(database, stripe, source="reconcile")
+        receipts = replay(patient, mirror, alive, event_id)
+        total, left = patient.read(lambda connection: ledger.failed(connection, 1))
+        found = patient.read(lambda connection: ledger.find(connection, event_id or ""))
+    for receipt in receipts:
+        reason = f": {receipt.error}" if receipt.error else ""
+        print(f"{receipt.event_id}  {receipt.event_type}  {receipt.outcome}{reason}")
+    if event_id is not None and not receipts:
+        if found is None:
+            print(f"{event_id} is not in the ledger: it never arrived")
+        elif found[0] == Outcome.FAILED:
+            print(f"{event_id} could not be tried now, it is failed as before; the log says why")
+        else:
+            print(f"{event_id} is {found[0]} already: nothing to replay")
+        return OK if found is not None and found[0] != Outcome.FAILED else FAILED
+    print(f"{len(receipts)} replayed, {total} still failed")
+    still = [receipt for receipt in receipts if receipt.outcome is Outcome.FAILED]
+    return FAILED if still or (event_id is None and left) else OK
 
 
 def replay(

@@ -27,7 +27,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 def environment(**settings: str) -> dict[str, str]:
     """An environment that holds these settings of the product and no others."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return {**kept, **settings}
+    return {**kept, "ENV_FILE": os.devnull, **settings}
 
 
 def command(name: str, *arguments: str) -> list[str]:

@@ -24,6 +24,10 @@ class SettingsError(SubscriptionSyncError):
         super().__init__("\n".join([heading, *(f"  {fault}" for fault in self.faults)]))
 
 
+class WrongUsage(SubscriptionSyncError):
+    """Print the message below the usage and exit with 2: the arguments are wrong."""
+
+
 class DatabaseUnavailable(SubscriptionSyncError):
     """Try again later (503): the database was not reached, or did not answer in time.
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import re
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from shared import log
+from shared.command import OK, Call, Command
 from shared.database import outage
 from shared.database.fault import describe, explained
 from shared.database.owner import (
@@ -30,7 +29,8 @@ from shared.database.owner import (
     require_whole,
 )
 from shared.database.schema import DEFAULT, Connection, in_schema
-from shared.errors import DatabaseUnavailable, SchemaMismatch, SettingsError
+from shared.errors import DatabaseUnavailable, SchemaMismatch
+from shared.settings import MigrateSettings, SchemaSettings
 
 T = TypeVar("T")
 
@@ -221,58 +221,45 @@ def _connect(url: str, schema: str) -> Connection:
     return connection
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command `migrate`: 0 done, 1 failed or (with --check) something pending, 2 usage."""
-    parser = argparse.ArgumentParser(
-        prog="migrate",
-        description="Bring the schema of DATABASE_URL to this version: `stripe`, or the one"
-        " that STRIPE_SCHEMA names.",
-        epilog="Environment: DATABASE_URL or DATABASE_URL_FILE. Exit status: 0 done or current,"
-        " 1 failed or pending, 2 wrong usage or settings.",
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; exit 1 when something is pending"
-    )
-    parser.add_argument(
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--check", action="store_true", help="change nothing; exit 1 when something is pending")
+    add(
         "--wait",
         metavar="SECONDS",
         type=_seconds,
         default=0.0,
         help="wait so long for a database that is not there yet",
     )
-    parser.add_argument(
+    add(
         "--roles",
         action="store_true",
         help="print the SQL that gives each program a role with exactly what it needs; change"
         " nothing",
     )
-    arguments = parser.parse_args(argv)
-    # Before anything can go wrong: nothing reaches the terminal past the redaction.
-    log.configure()
-    from shared import settings
 
+
+def _needs(arguments: argparse.Namespace) -> type[SchemaSettings]:
+    return SchemaSettings if arguments.roles else MigrateSettings
+
+
+def _execute(call: Call[SchemaSettings]) -> int:
+    arguments, settings = call.arguments, call.settings
+    if not isinstance(settings, MigrateSettings):
+        print(roles(settings.stripe_schema), end="")
+        return OK
     nothing = "" if arguments.check else "nothing was changed: "
+    work = partial(check if arguments.check else migrate, schema=settings.stripe_schema)
     try:
-        if arguments.roles:
-            print(roles(settings.load(settings.SchemaSettings, os.environ).stripe_schema), end="")
-            return 0
-        given = settings.load(settings.MigrateSettings, os.environ)
-        url, schema = given.database_url.reveal(), given.stripe_schema
-        work = partial(check if arguments.check else migrate, schema=schema)
-        applied = waiting(work, url, arguments.wait)
-    except SettingsError as error:
-        print(f"migrate: {error}", file=sys.stderr)
-        return 2
+        applied = waiting(work, settings.database_url.reveal(), arguments.wait)
     except (SchemaMismatch, DatabaseUnavailable) as error:
-        print(f"migrate: {nothing}{error}", file=sys.stderr)
-        return 1
+        raise type(error)(f"{nothing}{error}") from error
     except psycopg.Error as error:
-        print(f"migrate: {nothing}{_explain(error)}", file=sys.stderr)
-        return 1
+        raise DatabaseUnavailable(f"{nothing}{_explain(error)}") from error
     for name in applied:
         print(f"applied {name}")
     print("the schema is current")
-    return 0
+    return OK
 
 
 def _seconds(text: str) -> float:
@@ -293,6 +280,18 @@ def _explain(error: psycopg.Error) -> str:
     said = error.diag.message_primary
     is_about_sql = (error.sqlstate or "").startswith(_ABOUT_SQL)
     return describe(error) + (f"; the server says: {said}" if said and is_about_sql else "")
+
+
+main = Command[SchemaSettings](
+    name="migrate",
+    summary="Bring the schema of DATABASE_URL to this version: `stripe`, or the one that"
+    " STRIPE_SCHEMA names.",
+    settings=MigrateSettings,
+    needs=_needs,
+    add_arguments=_add_arguments,
+    execute=_execute,
+    exit_status="0 done or current; 1 failed or pending; 2 wrong usage or settings",
+)
 
 
 if __name__ == "__main__":

@@ -272,7 +272,10 @@ def declared(kind: type[SchemaSettings]) -> dict[str, Setting]:
 
 def describe(kind: type[SchemaSettings]) -> str:
     """Return the settings of one kind as text for a command's --help."""
-    lines = ["settings, from the environment, or from the file that NAME_FILE names:"]
+    lines = [
+        "settings, from the environment, or from the file that NAME_FILE names; in development",
+        "also from the project's .env, elsewhere from one that ENV_FILE names:",
+    ]
     for setting in declared(kind).values():
         note = "required" if setting.default is None else setting.default or "none"
         lines.append(f"  {setting.name:<22} {setting.help} ({note})")

@@ -27,6 +27,9 @@ from sandbox.stripe_double import StripeDouble
 from shared.migrate import migrate
 
 TESTS = Path(__file__).parent
+# A developer's .env is not the tests'; the same for every process that they start.
+os.environ["ENV_FILE"] = os.devnull
+
 FAST_FIRST = ("unit", "integration", "e2e")
 
 # Time is for the benchmarks: on a busy machine a slow example is not a wrong one.

@@ -7,65 +7,48 @@ make a restart loop of each short outage of the database, and Stripe sends again
 
 # ruff: noqa: T201 - a command speaks to a person before it serves
 
+from __future__ import annotations
+
 import argparse
-import gc
-import os
 import sys
 import time
-from collections.abc import Sequence
 
-from shared import log
-from shared.errors import SettingsError
-from shared.settings import WebhookSettings, describe, load
+from shared.command import OK, Call, Command, imports
+from shared.settings import WebhookSettings
 
 CHECK_SECONDS = 10.0
 """How long `--check` may take."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 stopped or (with --check) ready, 1 cannot serve, 2 usage or settings."""
-    parser = argparse.ArgumentParser(
-        prog="webhook",
-        description="Serve Stripe's endpoint: POST /webhook, GET /healthz, GET /readyz.",
-        epilog=f"{describe(WebhookSettings)}\n\n"
-        "exit status: 0 stopped by a signal, or ready; 1 cannot serve; 2 wrong usage or settings",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
         help="say whether an event could be applied now (settings, database, key), and exit",
     )
-    arguments = parser.parse_args(argv)
-    # Before anything can go wrong: nothing reaches the terminal past the redaction.
-    log.configure()
-    try:
-        settings = load(WebhookSettings, os.environ)
-    except SettingsError as error:
-        print(f"webhook: {error}", file=sys.stderr)
-        return 2
-    log.configure(settings.log_level)
-    if arguments.check:
-        return check(settings)
-    # What is imported stays for good. Not searching it for garbage saves a tenth of the start, and
-    # frozen it stays in the pages that the workers share.
-    gc.disable()
-    from shared.memory import give_large_blocks_back
-    from webhook.service import Service
 
-    give_large_blocks_back()
-    gc.freeze()
-    gc.enable()
+
+def _execute(call: Call[WebhookSettings]) -> int:
+    return check(call.settings) if call.arguments.check else serve(call.settings)
+
+
+def serve(settings: WebhookSettings) -> int:
+    """Serve until a signal comes."""
+    with imports():
+        from shared.memory import give_large_blocks_back
+        from webhook.service import Service
+
+        give_large_blocks_back()
     Service(settings).run()
-    return 0
+    return OK
 
 
 def check(settings: WebhookSettings) -> int:
-    """Say whether the service could do its work now: 0 yes, 1 no."""
+    """Say that the service could do its work now; raises one of REASONS where it could not."""
     from shared.database.pool import Database
     from shared.stripe.api import StripeApi
     from shared.stripe.http import WEBHOOK_PATIENCE, StripeHttp
-    from webhook.readiness import REASONS, Readiness
+    from webhook.readiness import Readiness
 
     database = Database(
         settings.database_url.reveal(), max_connections=1, schema=settings.stripe_schema
@@ -77,9 +60,6 @@ def check(settings: WebhookSettings) -> int:
     readiness = Readiness(database, stripe)
     try:
         readiness.check(time.monotonic() + CHECK_SECONDS)
-    except tuple(REASONS) as error:
-        print(f"webhook: {error}", file=sys.stderr)
-        return 1
     finally:
         database.close()
         http.close()
@@ -95,7 +75,17 @@ def check(settings: WebhookSettings) -> int:
     else:
         print("settings, database and schema are right; the key could not be looked at:")
         print(f"Stripe did not answer ({readiness.key.unknown})")
-    return 0
+    return OK
+
+
+main = Command(
+    name="webhook",
+    summary="Serve Stripe's endpoint: POST /webhook, GET /healthz, GET /readyz.",
+    settings=WebhookSettings,
+    add_arguments=_add_arguments,
+    execute=_execute,
+    exit_status="0 stopped by a signal, or ready; 1 cannot serve; 2 wrong usage or settings",
+)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def _write_events(report: Report, stream: Printable) -> None:
                 f"        attempt {failed.attempts}: {as_text(failed.error)}\n"
             )
         them = "it" if report.failed == 1 else "them"
-        stream.write(f"    `reconcile --replay` tries {them} again\n")
+        stream.write(f"    `reconcile replay` tries {them} again\n")
 
 
 def _write_rows(report: Report, consequence: str, count: int, stream: Printable) -> None:

@@ -11,15 +11,15 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import IO
 
-from reconcile.report import as_json, as_text
+from reconcile.report import formats
 from reconcile.report.model import Report, Totals
 
 RENDERERS: Mapping[str, Callable[[Report, Totals, IO[str]], None]] = {
-    "text": as_text.write,
-    "json": as_json.write,
+    name: import_module(f"reconcile.report.as_{name}").write for name in formats()
 }
 """By the name of the format."""
 

@@ -11,16 +11,18 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import IO, Any
 
 import reconcile.cli
-import reconcile.commands
+import reconcile.replay
+import reconcile.reported_run
 import shared.migrate
 import webhook.server
 import webhook.service
 
-MAINS = {
+MAINS: dict[str, Callable[[Sequence[str]], int]] = {
     "migrate": shared.migrate.main,
     "webhook": webhook.server.main,
     "reconcile": reconcile.cli.main,

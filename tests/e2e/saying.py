@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "webhook --check": ("webhook", "--check"),
     "reconcile": ("reconcile",),
     "reconcile --report": ("reconcile", "--report"),
-    "reconcile --replay": ("reconcile", "--replay"),
+    "reconcile replay": ("reconcile", "replay"),
 }
 READYZ = "/readyz"
 

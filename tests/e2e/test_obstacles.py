@@ -14,7 +14,7 @@ from tests.builders import SECRET
 from tests.e2e.saying import OK, READYZ, said_by, said_by_all
 
 WRITERS = {"webhook --check", READYZ, "reconcile"}
-STRIPES = {*WRITERS, "reconcile --report", "reconcile --replay"}
+STRIPES = {*WRITERS, "reconcile --report", "reconcile replay"}
 ALL = {*STRIPES, "migrate", "migrate --check"}
 LOOKERS = ALL - {"migrate"}
 
@@ -276,7 +276,7 @@ KEYS: dict[str, tuple[str, set[str], str]] = {
     "of another mode": ("sk_live_double", STRIPES, "the key is of live mode"),
     "without customers": (
         "rk_test_blind",
-        STRIPES - {"reconcile --replay"},
+        STRIPES - {"reconcile replay"},
         "lacks the permission",
     ),
 }

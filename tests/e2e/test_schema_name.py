@@ -51,7 +51,7 @@ def live(
     assert [row["id"] for row in found.report["drift"]] == [lost]
     assert reconcile(environ, "--max-repairs", "100%").status == 0
     assert reconcile(environ, "--report", "--exit-code", "--every-field").status == 0
-    assert reconcile(environ, "--replay").status == 0
+    assert reconcile(environ, "replay").status == 0
     assert reconcile(environ, "--subscription", name, "--report").status == 0
     statuses = dict(rows(connection, schema, "SELECT id, status FROM {}.subscriptions"))
     assert (statuses[name], statuses[lost], len(statuses)) == ("active", "canceled", 7)

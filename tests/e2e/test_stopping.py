@@ -116,7 +116,7 @@ PHASES: dict[str, tuple[Stage, tuple[str, ...]]] = {
     "confirmations": (confirmations, ()),
     "rows from beyond": (rows_beyond, ()),
     "confirmations of a report": (confirmations, ("--report",)),
-    "replay by hand": (replayed_events, ("--replay",)),
+    "replay by hand": (replayed_events, ("replay",)),
 }
 
 

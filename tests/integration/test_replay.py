@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from reconcile import cli, commands
 from reconcile.deliveries.deliveries import MOST_ATTEMPTS
+from reconcile.replay import replay_by_hand
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, totals
 from sandbox.stripe_double import StripeDouble
@@ -33,9 +33,9 @@ def heart(database_url: str, stripe_double: StripeDouble) -> Iterator[Mirror]:
 def replay(
     database_url: str, stripe_double: StripeDouble, capsys: pytest.CaptureFixture[str]
 ) -> Replay:
-    """`reconcile --replay ...`, without its process: exit status and standard output."""
+    """`reconcile replay`, without its process: exit status and standard output."""
 
-    def run(*arguments: str, key: str = KEY) -> tuple[int, str]:
+    def run(event_id: str | None = None, *, key: str = KEY) -> tuple[int, str]:
         settings = load(
             ReconcileSettings,
             {
@@ -44,8 +44,7 @@ def replay(
                 "STRIPE_SECRET_KEY": key,
             },
         )
-        parsed = cli._parser().parse_args(["--replay", *arguments])
-        status = commands.replay(parsed, settings, threading.Event())
+        status = replay_by_hand(settings, threading.Event(), event_id, None)
         return status, capsys.readouterr().out
 
     return run

@@ -1,6 +1,7 @@
 """The real service under gunicorn, when too much comes at once."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -35,6 +36,7 @@ def service(
         port = free.getsockname()[1]
     log = tmp_path / "log"
     environment = {
+        "ENV_FILE": os.devnull,
         "DATABASE_URL": database_url,
         "STRIPE_SECRET_KEY": KEY,
         "STRIPE_WEBHOOK_SECRET": SECRET,

@@ -34,6 +34,7 @@ REGEX = {"re", "msgspec"}
 # By import name: pyproject's dependencies, and werkzeug, which is flask's own other half.
 RUNTIME = {
     "deflate",
+    "dotenv",
     "flask",
     "gunicorn",
     "msgspec",
@@ -171,7 +172,8 @@ def test_example_environment_names_every_setting_with_its_default() -> None:
     kinds = (MigrateSettings, WebhookSettings, ReconcileSettings)
     settings: dict[str, Setting] = {s.name: s for kind in kinds for s in declared(kind).values()}
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    lines = re.findall(r"^(#?)([A-Z_]+)=(.*)$", text, re.MULTILINE)
+    lines = re.findall(r"^(#?)([A-Z_]+)='(.*)'$", text, re.MULTILINE)
+    assert len(lines) == len(re.findall(r"^#?[A-Z_]+=", text, re.MULTILINE)), "all are quoted"
     assert {name for _, name, _ in lines} == set(settings)
     for commented, name, value in lines:
         default = settings[name].default
@@ -200,7 +202,8 @@ def test_images_and_tests_use_the_same_versions() -> None:
 def test_runtime_names_match_the_declared_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = (re.match(r"[a-z0-9-]+", line) for line in project["dependencies"])
-    assert {match[0].replace("-", "_") for match in found if match} | {"werkzeug"} == RUNTIME
+    names = {match[0].replace("-", "_").removeprefix("python_") for match in found if match}
+    assert names | {"werkzeug"} == RUNTIME
 
 
 def test_no_pattern_ends_in_a_dollar_which_a_line_feed_may_follow() -> None:

@@ -8,10 +8,11 @@ As a process: `python -m sandbox.stripe_double --port 12111 --seed-subscriptions
 
 `double.control` (see `Control` and the classes it is made of) has, by subject:
 
-- changes: create_/update_/delete_customer, create_/update_subscription, add_item, remove_item,
-  change_item, activate, pause, resume, pause_collection, cancel, expire, renew, add_price, emit,
-  emit_object, seed (many, without events), churn (random lawful life);
-- the truth: truth, truths, history, ids, events, prices;
+- changes: create_/update_/delete_customer, _product and _price, create_/update_subscription,
+  add_item, remove_item, change_item, activate, pause, resume, pause_collection, cancel, expire,
+  renew, create and update (an object of any kind), emit, emit_object, seed (many, without events),
+  churn (random lawful life);
+- the truth: truth, truths, history, ids, events, products, prices (ids by their names here);
 - delivery: deliver, send, redeliver, redeliver_until_accepted, outbox, undelivered, lost, requeue,
   drop, event_body, thin_body; what goes wrong on the way is a `DeliveryPlan`;
 - time: now, advance, set_clock;
@@ -26,7 +27,7 @@ From other processes, JSON over HTTP: `POST /_control/call` with `{"method", "ar
 "realm": {"account", "livemode"}}` answers `{"result"}` (400 `{"error"}`) for each of these but
 hold and hook; `POST /_control/hold` (a number), `GET /_control/hold/N/reached?timeout=`,
 `POST /_control/hold/N/release`, `POST /_control/reset`, `GET /_control/clock`,
-`GET /_control/truth/ID`, `GET /_control/history/ID`, `GET /_control/truths/subscription` (NDJSON).
+`GET /_control/truth/ID`, `GET /_control/history/ID`, `GET /_control/truths/KIND` (NDJSON).
 
 Keys from the start: sk_test_double, sk_live_double (everything), rk_test_double, rk_live_double
 (not the account), and the same four of another account, ending in `other`.

@@ -1,27 +1,25 @@
 """The endpoints of Stripe's API that the double serves."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from sandbox.stripe_double.calls import Call, answer_one
-from sandbox.stripe_double.customer_routes import list_customers, retrieve_customer
 from sandbox.stripe_double.event_routes import list_events, retrieve_event
 from sandbox.stripe_double.events import KEPT_SECONDS, thin_body
+from sandbox.stripe_double.item_routes import list_items
+from sandbox.stripe_double.object_routes import list_objects, retrieve_object
+from sandbox.stripe_double.objects.catalogue import KINDS
+from sandbox.stripe_double.objects.kind import Kind
 from sandbox.stripe_double.parameters import check_parameters
 from sandbox.stripe_double.refusals import Refusal, forbidden, troubled, unknown_url
 from sandbox.stripe_double.states import JsonObject
-from sandbox.stripe_double.subscription_routes import (
-    list_items,
-    list_subscriptions,
-    retrieve_subscription,
-)
 from sandbox.stripe_double.wire import Answer, Request
 
-_PERMISSION_NAMES = {
-    "subscriptions": "subscription",
-    "customers": "customer",
+# A key for prices is still one for plans (the permission's name in public recordings of 403s).
+_PERMISSION_NAMES = {kind.collection: kind.permission for kind in KINDS} | {
     "events": "event",
     "account": "accounts_kyc_basic",
 }
@@ -51,7 +49,7 @@ def find_endpoint(request: Request) -> tuple[Endpoint, str]:
 
 def answer_call(endpoint: Endpoint, call: Call) -> Answer:
     if endpoint.permission not in call.key.permissions:
-        raise forbidden(call.key, _PERMISSION_NAMES[endpoint.permission])
+        raise forbidden(call.key.shown, call.key.account, _PERMISSION_NAMES[endpoint.permission])
     check_parameters(call.request, endpoint.name)
     return endpoint.answer(call)
 
@@ -97,16 +95,23 @@ _THIN_EVENT = Endpoint(
     name="thin_events.retrieve", permission="events", answer=_retrieve_thin_event
 )
 
+_VERBS: tuple[tuple[bool, str, Callable[[Kind[Any], Call], Answer]], ...] = (
+    (False, "list", list_objects),
+    (True, "retrieve", retrieve_object),
+)
+# Resource, by id or not, verb, permission, answer.
+_ROUTES: tuple[tuple[str, bool, str, str, Route], ...] = (
+    *(
+        (kind.collection, single, verb, kind.collection, partial(answer, kind))
+        for kind in KINDS
+        for single, verb, answer in _VERBS
+    ),
+    ("subscription_items", False, "list", "subscriptions", list_items),
+    ("events", False, "list", "events", list_events),
+    ("events", True, "retrieve", "events", retrieve_event),
+    ("account", False, "retrieve", "account", _retrieve_account),
+)
 _ENDPOINTS = {
     (resource, single): Endpoint(name=f"{resource}.{verb}", permission=permission, answer=answer)
-    for resource, single, verb, permission, answer in (
-        ("subscriptions", False, "list", "subscriptions", list_subscriptions),
-        ("subscriptions", True, "retrieve", "subscriptions", retrieve_subscription),
-        ("subscription_items", False, "list", "subscriptions", list_items),
-        ("customers", False, "list", "customers", list_customers),
-        ("customers", True, "retrieve", "customers", retrieve_customer),
-        ("events", False, "list", "events", list_events),
-        ("events", True, "retrieve", "events", retrieve_event),
-        ("account", False, "retrieve", "account", _retrieve_account),
-    )
+    for resource, single, verb, permission, answer in _ROUTES
 }

@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from sandbox.stripe_double.bodies import render
 from sandbox.stripe_double.encoding import to_json
 from sandbox.stripe_double.keys import Key
 from sandbox.stripe_double.listing import ListQuery, Page, cut_page, envelope, find_cursors
+from sandbox.stripe_double.objects.catalogue import render
+from sandbox.stripe_double.objects.kind import Style
 from sandbox.stripe_double.realm import Realm
 from sandbox.stripe_double.refusals import Refusal
 from sandbox.stripe_double.shelf import LATEST, S, Shelf, Sketch
 from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.stencils import in_list
-from sandbox.stripe_double.subscription_body import Style
 from sandbox.stripe_double.wire import Answer, Request
 
 _VERSION = re.compile(r"\d{4}-\d\d-\d\d(\.[a-z]+)?")
@@ -39,12 +39,13 @@ class Call(Struct, frozen=True, kw_only=True):
 
     @property
     def style(self) -> Style:
-        wanted = {"customer", "data.customer"}.intersection(self.request.listed("expand"))
-        expand = bool(wanted) or self.realm.switches.expand_customer
+        asked = {path.removeprefix("data.") for path in self.request.listed("expand")} - {"data"}
+        expand = asked | ({"customer"} if self.realm.switches.expand_customer else set())
         return Style(
             version=self.version,
             embedded=self.realm.switches.embedded_items,
-            customers=self.realm.customers.find if expand else None,
+            expand=frozenset(expand),
+            find=self.realm.find,
         )
 
     def past(self, lag: float) -> float:
@@ -63,11 +64,11 @@ def answer_many(bodies: Sequence[JsonObject], call: Call, *, has_more: bool) -> 
 
 
 def answer_page(page: Page[S | Sketch[S]], call: Call) -> Answer:
-    """Seeded objects go the quick way, unless their customers are to be shown whole."""
+    """Seeded objects go the quick way, unless others are to be shown whole in them."""
     style, compact = call.style, call.realm.switches.compact
     texts = []
     for found in page.items:
-        if isinstance(found, Sketch) and style.customers is None:
+        if isinstance(found, Sketch) and not style.expand:
             texts.append(call.realm.stencils.fill(found, style, compact=compact))
         else:
             state = found.state() if isinstance(found, Sketch) else found

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.stripe_double.lifecycle import Lifecycle
+from sandbox.stripe_double.object_changes import ObjectChanges
+from sandbox.stripe_double.objects.catalogue import KINDS, kind_named
 from sandbox.stripe_double.seeds import SeedPlan
 from sandbox.stripe_double.states import JsonObject
 
@@ -12,22 +14,21 @@ _SEED_PRICES = ("basic", "basic_yearly", "pro", "pro_yearly", "team", "yen")
 
 
 class Changes(Lifecycle):
-    def add_price(self, name: str, *, product: str | None = None, **details: Any) -> str:
-        """One more price on offer; returns its id.
+    def create(self, kind: str, /, **fields: Any) -> str:
+        """Any object of the catalogue, with these fields and no others; returns its id."""
+        return ObjectChanges(self._find, kind_named(kind)).create(**fields)
 
-        Details: unit_amount, unit_amount_decimal, currency, interval, interval_count, usage_type,
-        billing_scheme, meter. Without them: licensed, monthly, in euro, of no amount.
-        """
-        with self._realm.lock:
-            return self._realm.add_price(name, product or f"prod_{name}", details).id
+    def update(self, kind: str, name: str, /, **fields: Any) -> str:
+        return ObjectChanges(self._find, kind_named(kind)).update(name, **fields)
 
     def emit(self, kind: str, name: str, *, extra: JsonObject | None = None) -> str:
         """An event of any type for an object as it is now: `trial_will_end` and the like."""
         with self._realm.lock:
-            found = self._realm.subscriptions.find(name) or self._realm.customers.find(name)
-            if found is None:
-                raise LookupError(f"no subscription or customer {name!r}")
-            return self._realm.emit(kind, found, extra=extra)[0]
+            found = (self._realm.find(one.name, name) for one in KINDS)
+            state = next((one for one in found if one is not None), None)
+            if state is None:
+                raise LookupError(f"no object {name!r}")
+            return self._realm.emit(kind, state, extra=extra)[0]
 
     def emit_object(self, kind: str, body: JsonObject, *, extra: JsonObject | None = None) -> str:
         """An event of any type with any object; `extra` lies over the event itself."""
@@ -44,9 +45,11 @@ class Changes(Lifecycle):
         items: int = 1,
         seed: int = 0,
         prices: Sequence[str] = _SEED_PRICES,
+        inline_prices: bool = False,
     ) -> None:
         """So many subscriptions and customers (as many, unless said otherwise), without events.
 
+        `inline_prices`: each subscription has a price of its own, like one of `prices`.
         Created evenly over [start, end), by default the two years that end an hour ago.
         """
         realm = self._realm
@@ -69,8 +72,11 @@ class Changes(Lifecycle):
                     seed=seed,
                     livemode=realm.livemode,
                     prices=tuple(realm.price(name) for name in prices),
-                    subscription_ids=realm.subscription_ids,
-                    customer_ids=realm.customer_ids,
+                    price_names=tuple(prices),
+                    inline_ids=realm.inline_price_ids if inline_prices else None,
+                    first_inline=realm.inline_prices.next_number,
+                    subscription_ids=realm.ids["subscription"],
+                    customer_ids=realm.ids["customer"],
                     item_ids=realm.item_ids,
                 )
             )

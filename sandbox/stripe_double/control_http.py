@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -52,7 +52,7 @@ class ControlRoutes:
         if request.method == "POST":
             return _result(self._act(route, request))
         if route[0] == "truths":
-            lines = (msgspec.json.encode(found) for found in self._control.truths(_kind(route[1])))
+            lines = (msgspec.json.encode(found) for found in self._control.truths(route[1]))
             return Answer(status=200, body=b"\n".join(lines), content_type="application/x-ndjson")
         return _result(self._read(route, request))
 
@@ -99,10 +99,6 @@ class ControlRoutes:
             number = len(self._holds)
             self._holds[number] = hold
         return number
-
-
-def _kind(name: str) -> Literal["subscription", "customer"]:
-    return "customer" if name == "customer" else "subscription"
 
 
 def _result(value: Any) -> Answer:

@@ -2,21 +2,12 @@
 
 from typing import Any
 
-from msgspec import structs
-
-from sandbox.stripe_double.fields import overlay, split_fields
-from sandbox.stripe_double.realm import RealmPart
-from sandbox.stripe_double.states import Customer
+from sandbox.stripe_double.object_changes import ObjectChanges
+from sandbox.stripe_double.objects.customer import CUSTOMER
+from sandbox.stripe_double.shop import Shop
 
 
-class CustomerChanges(RealmPart):
-    """Each change is one instant of the clock.
-
-    `events` says how many Event objects Stripe makes of a change: 1, or 0 (it failed to), or 2.
-    Fields that the double does not know by name, and `extra`, lie over the rendered body as given.
-    A change that leaves everything as it was makes no event.
-    """
-
+class CustomerChanges(Shop):
     def create_customer(
         self,
         *,
@@ -28,38 +19,17 @@ class CustomerChanges(RealmPart):
         realm = self._realm
         with realm.lock:
             number = realm.customers.next_number
-            given = {"email": f"customer{number}@example.com", "name": f"Customer {number}"}
-            known, extra = split_fields(Customer, {**given, **fields})
-            known.setdefault("created", realm.second())
-            known.setdefault("invoice_prefix", f"INV{number:05d}")
+            given: dict[str, Any] = {
+                "email": f"customer{number}@example.com",
+                "name": f"Customer {number}",
+            }
+            given["invoice_prefix"] = f"INV{number:05d}"
             if realm.switches.accounts_v2 != "off":
-                known.setdefault("customer_account", realm.other_id("acct_"))
-                known.setdefault("account_only", realm.switches.accounts_v2 == "instead")
-            state = Customer(
-                id=id or realm.customers.name(number), livemode=realm.livemode, extra=extra, **known
+                given["customer_account"] = realm.other_id("acct_")
+                given["account_only"] = realm.switches.accounts_v2 == "instead"
+            return ObjectChanges(self._find, CUSTOMER).create(
+                id=id, events=events, **{**given, **fields}
             )
-            realm.customers.add(state, realm.clock.now())
-            realm.emit("customer.created", state, times=events)
-            return state.id
 
     def update_customer(self, customer: str, *, events: int = 1, **fields: Any) -> str:
-        realm = self._realm
-        with realm.lock:
-            before = self._customer(customer)
-            known, extra = split_fields(Customer, fields)
-            state = structs.replace(before, **known, extra=overlay(before.extra, fields, extra))
-            if state != before:
-                self._keep_customer(state)
-                realm.emit("customer.updated", state, before=before, times=events)
-            return customer
-
-    def _customer(self, name: str) -> Customer:
-        found = self._realm.customers.find(name)
-        if found is None:
-            raise LookupError(f"no customer {name!r}")
-        return found
-
-    def _keep_customer(self, state: Customer) -> None:
-        number = self._realm.customers.number(state.id)
-        if number is not None:
-            self._realm.customers.change(number, state, self._realm.clock.now())
+        return ObjectChanges(self._find, CUSTOMER).update(customer, events=events, **fields)

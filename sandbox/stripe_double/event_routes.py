@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 from sandbox.stripe_double.calls import Call, answer_many, answer_one
 from sandbox.stripe_double.events import KEPT_SECONDS, Event, event_body
-from sandbox.stripe_double.listing import cut_page, find_cursors, read_query
-from sandbox.stripe_double.parameters import read_boolean
+from sandbox.stripe_double.listing import cut_page, find_cursors, read_boolean, read_query
+from sandbox.stripe_double.objects.kind import Style
 from sandbox.stripe_double.realm import Realm
 from sandbox.stripe_double.refusals import Refusal, missing
 from sandbox.stripe_double.shelf import LATEST
 from sandbox.stripe_double.states import JsonObject
-from sandbox.stripe_double.subscription_body import Style
 from sandbox.stripe_double.wire import Answer, Request
 
 
@@ -20,7 +19,7 @@ def retrieve_event(call: Call) -> Answer:
         event = realm.events.find(call.name)
         oldest = realm.clock.now() - KEPT_SECONDS
     if event is None or event.thin_only or event.created < oldest:
-        raise missing("event", call.name)
+        raise missing("event", call.name, "id", in_path=True)
     return answer_one(listed_event(event, realm), call)
 
 

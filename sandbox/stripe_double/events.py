@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from sandbox.stripe_double.bodies import render
 from sandbox.stripe_double.ids import IdScheme
+from sandbox.stripe_double.objects.catalogue import kind_of_event, render
+from sandbox.stripe_double.objects.customer import CUSTOMER
+from sandbox.stripe_double.objects.kind import Style
 from sandbox.stripe_double.states import JsonObject, State
-from sandbox.stripe_double.subscription_body import Style
 
 KEPT_SECONDS = 30 * 86_400
 
@@ -95,13 +96,11 @@ def thin_body(event: Event, ids: IdScheme, *, context: str | None = None) -> Jso
 
 
 def _related(event: Event) -> JsonObject:
+    kind = kind_of_event(event.type) or CUSTOMER
+    name, path = kind.name, f"/v1/{kind.collection}"
     if event.thin_only:
-        kind, path = "v2.core.account", "/v2/core/accounts"
-    elif event.type.startswith("customer.subscription."):
-        kind, path = "subscription", "/v1/subscriptions"
-    else:
-        kind, path = "customer", "/v1/customers"
-    return {"id": event.object_id, "type": kind, "url": f"{path}/{event.object_id}"}
+        name, path = "v2.core.account", "/v2/core/accounts"
+    return {"id": event.object_id, "type": name, "url": f"{path}/{event.object_id}"}
 
 
 class EventLog:

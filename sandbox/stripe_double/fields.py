@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.stripe_double.states import Customer, Item, JsonObject, Subscription
+from msgspec import Struct
+
+from sandbox.stripe_double.states import JsonObject
 
 
 def split_fields(
-    kind: type[Subscription | Customer | Item], fields: Mapping[str, Any]
+    kind: type[Struct], fields: Mapping[str, Any]
 ) -> tuple[dict[str, Any], JsonObject]:
     """Fields that the state has by name, and the rest, which lies over the body."""
     names = set(kind.__struct_fields__) - {"extra"}

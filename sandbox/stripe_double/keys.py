@@ -5,12 +5,13 @@ import binascii
 
 from msgspec import Struct
 
+from sandbox.stripe_double.objects.catalogue import KINDS
 from sandbox.stripe_double.wire import Request
 
 MAIN_ACCOUNT = "acct_1Double000000"
 OTHER_ACCOUNT = "acct_1Other0000000"
 
-PERMISSIONS = frozenset({"subscriptions", "customers", "events", "account"})
+PERMISSIONS = frozenset({kind.collection for kind in KINDS} | {"events", "account"})
 _RESTRICTED = PERMISSIONS - {"account"}
 
 

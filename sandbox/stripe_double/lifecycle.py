@@ -2,6 +2,8 @@
 
 from msgspec import structs
 
+from sandbox.stripe_double.object_changes import ObjectChanges
+from sandbox.stripe_double.objects.customer import CUSTOMER
 from sandbox.stripe_double.seeds import period_around
 from sandbox.stripe_double.states import TERMINAL_STATUSES, Item
 from sandbox.stripe_double.subscription_changes import SubscriptionChanges
@@ -66,7 +68,7 @@ class Lifecycle(SubscriptionChanges):
                 cancel_at_period_end=False,
                 cancellation_reason=reason,
             )
-            self._keep(state)
+            realm.keep(state)
             realm.emit("customer.subscription.deleted", state, times=events)
             return subscription
 
@@ -92,17 +94,14 @@ class Lifecycle(SubscriptionChanges):
         """Cancels the customer's subscriptions first, as Stripe does."""
         realm = self._realm
         with realm.lock:
-            state = self._customer(customer)
-            if state.deleted:
+            changes = ObjectChanges(self._find, CUSTOMER)
+            if changes.get(customer).deleted:
                 return customer
             for number in realm.subscriptions_of(customer):
                 subscription = realm.subscriptions.state(number)
                 if subscription is not None and subscription.ended_at is None:
                     self.cancel(subscription.id, events=events)
-            self._keep_customer(structs.replace(state, deleted=True))
-            # The event shows the customer as it was, without `deleted`.
-            realm.emit("customer.deleted", state, times=events)
-            return customer
+            return changes.delete(customer, events=events)
 
     def _move(
         self, subscription: str, status: str, kind: str, events: int, *, paused_at: int | None

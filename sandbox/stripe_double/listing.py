@@ -5,7 +5,13 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from sandbox.stripe_double.refusals import both_cursors, invalid_integer, missing
+from sandbox.stripe_double.refusals import (
+    Refusal,
+    both_cursors,
+    invalid_choice,
+    invalid_integer,
+    missing,
+)
 from sandbox.stripe_double.wire import Answer, Request
 
 T = TypeVar("T")
@@ -163,3 +169,17 @@ def envelope(url: str, elements: Sequence[str], *, has_more: bool, compact: bool
             f'  "data": [{inside}]\n}}'
         )
     return Answer(status=200, body=text.encode())
+
+
+def read_choice(request: Request, name: str, choices: Sequence[str]) -> str | None:
+    value = request.value(name)
+    if value is not None and value not in choices:
+        raise invalid_choice(name, choices)
+    return value
+
+
+def read_boolean(request: Request, name: str) -> bool | None:
+    value = request.value(name)
+    if value not in {None, "true", "false"}:
+        raise Refusal(400, f"Invalid boolean: {value}", param=name)
+    return None if value is None else value == "true"

@@ -11,8 +11,8 @@ from sandbox.stripe_double.delivery import (
 )
 from sandbox.stripe_double.encoding import to_json
 from sandbox.stripe_double.events import Event, event_body, thin_body
+from sandbox.stripe_double.objects.kind import Style
 from sandbox.stripe_double.realm import RealmPart
-from sandbox.stripe_double.subscription_body import Style
 
 _ONCE = DeliveryPlan()
 
@@ -109,10 +109,10 @@ class Mail(RealmPart):
                 return self.thin_body(name)
             version = api_version or event.account_version
             embedded = realm.switches.embedded_items
-            expand = realm.customers.find if realm.switches.expand_customer else None
+            expand = frozenset({"customer"} if realm.switches.expand_customer else ())
             body = event_body(
                 event,
-                Style(version=version, embedded=embedded, customers=expand),
+                Style(version=version, embedded=embedded, expand=expand, find=self._customer),
                 pending=1,
                 drop_items=realm.switches.paused_without_items,
                 context=realm.switches.event_context,
@@ -146,6 +146,10 @@ class Mail(RealmPart):
         if letter.thin:
             return self.thin_body(name)
         return self.event_body(name, api_version=letter.version)
+
+    def _customer(self, kind: str, name: str) -> object:
+        """Customers are shown as they are; what an event says of prices is what was so then."""
+        return self._realm.find(kind, name) if kind == "customer" else None
 
     def _event(self, name: str) -> Event:
         found = self._realm.events.find(name)

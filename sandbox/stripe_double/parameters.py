@@ -4,53 +4,38 @@ The names are those of the pinned library's `*ListParams` and `*RetrieveParams`,
 """
 
 import re
-from collections.abc import Sequence
 
+from sandbox.stripe_double.objects.catalogue import KINDS
+from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS
+from sandbox.stripe_double.objects.price import RECURRING
 from sandbox.stripe_double.refusals import (
     Refusal,
     cannot_expand,
     empty_parameter,
-    invalid_choice,
     unknown_parameters,
 )
 from sandbox.stripe_double.wire import Request
 
-_PAGE = frozenset({"ending_before", "expand", "limit", "starting_after"})
 _ONE = frozenset({"expand"})
 
 PARAMETERS: dict[str, frozenset[str]] = {
-    "subscriptions.list": _PAGE
-    | {
-        "automatic_tax",
-        "collection_method",
-        "created",
-        "current_period_end",
-        "current_period_start",
-        "customer",
-        "customer_account",
-        "plan",
-        "price",
-        "status",
-        "test_clock",
-    },
-    "subscriptions.retrieve": _ONE,
-    "subscription_items.list": _PAGE | {"subscription"},
-    "customers.list": _PAGE | {"created", "email", "test_clock"},
-    "customers.retrieve": _ONE,
-    "events.list": _PAGE | {"created", "delivery_success", "type", "types"},
+    **{f"{kind.collection}.list": kind.list_parameters for kind in KINDS},
+    **{f"{kind.collection}.retrieve": _ONE for kind in KINDS},
+    "subscription_items.list": PAGE_PARAMETERS | {"subscription"},
+    "events.list": PAGE_PARAMETERS | {"created", "delivery_success", "type", "types"},
     "events.retrieve": _ONE,
     "account.retrieve": _ONE,
     "thin_events.retrieve": frozenset(),
 }
-_LISTS = frozenset({"expand", "types"})
+_LISTS = frozenset({"expand", "ids", "lookup_keys", "types"})
 _RANGES = frozenset({"created", "current_period_end", "current_period_start"})
 _KEYS = {name: frozenset({"gt", "gte", "lt", "lte"}) for name in _RANGES} | {
-    "automatic_tax": frozenset({"enabled"})
+    "automatic_tax": frozenset({"enabled"}),
+    "recurring": frozenset(RECURRING),
 }
 _SPLIT = re.compile(r"([^\[\]]+)(?:\[([^\[\]]*)\])?")
 
-# Which references the double shows whole when it is asked to.
-_EXPANDED = {"subscriptions.list": "customer", "subscriptions.retrieve": "customer"}
+_EXPANDED = {kind.collection: kind.expands for kind in KINDS}
 
 
 def check_parameters(request: Request, endpoint: str) -> None:
@@ -90,19 +75,5 @@ def _check_expansion(path: str, endpoint: str) -> None:
     if in_list and inner == path:
         raise cannot_expand(path, in_list=True)
     first = inner.partition(".")[0]
-    if first != _EXPANDED.get(endpoint):
+    if first not in _EXPANDED.get(endpoint.partition(".")[0], ()):
         raise cannot_expand(first, in_list=False)
-
-
-def read_choice(request: Request, name: str, choices: Sequence[str]) -> str | None:
-    value = request.value(name)
-    if value is not None and value not in choices:
-        raise invalid_choice(name, choices)
-    return value
-
-
-def read_boolean(request: Request, name: str) -> bool | None:
-    value = request.value(name)
-    if value not in {None, "true", "false"}:
-        raise Refusal(400, f"Invalid boolean: {value}", param=name)
-    return None if value is None else value == "true"

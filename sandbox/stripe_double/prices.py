@@ -1,16 +1,11 @@
-"""The price list that every realm of the double sells from, and how prices are rendered."""
-
-from functools import lru_cache
-
-from msgspec import Raw
-from msgspec.json import encode
+"""What every realm of the double sells from the start."""
 
 from sandbox.stripe_double.ids import IdScheme
-from sandbox.stripe_double.states import JsonObject, Price
+from sandbox.stripe_double.states import JsonObject, Price, Product
 
 _MADE = 1_600_000_000
 
-# Name, product, and what differs from a licensed monthly price in euro.
+# The double's own name, the product, and what differs from a licensed monthly price in euro.
 _OFFERS: tuple[tuple[str, str, JsonObject], ...] = (
     ("basic", "basic", {"unit_amount": 900}),
     ("basic_yearly", "basic", {"unit_amount": 9_000, "interval": "year"}),
@@ -23,96 +18,55 @@ _OFFERS: tuple[tuple[str, str, JsonObject], ...] = (
     ("tiered", "seats", {"billing_scheme": "tiered"}),
     ("decimal", "storage", {"unit_amount_decimal": "0.25"}),
 )
+_TIERS: list[JsonObject] = [
+    {
+        "flat_amount": None,
+        "flat_amount_decimal": None,
+        "unit_amount": amount,
+        "unit_amount_decimal": str(amount),
+        "up_to": up_to,
+    }
+    for amount, up_to in ((1_000, 5), (800, None))
+]
 
 
-def price_list(realm: str, *, livemode: bool) -> dict[str, Price]:
-    """The prices on offer by their names, the same on every start."""
-    prices = IdScheme("price_1", realm, 23)
-    products = IdScheme("prod_", realm, 14)
+def first_products(ids: IdScheme, *, livemode: bool) -> dict[str, Product]:
+    """The products on offer by the double's names for them, the same on every start."""
     names = sorted({product for _, product, _ in _OFFERS})
     return {
-        name: make_price(
-            prices.make(number),
-            name,
-            products.make(names.index(product)),
-            details,
+        name: Product(
+            id=ids.make(number),
+            name=name.capitalize(),
+            created=_MADE,
+            updated=_MADE,
             livemode=livemode,
+        )
+        for number, name in enumerate(names)
+    }
+
+
+def first_prices(
+    ids: IdScheme, products: dict[str, Product], *, livemode: bool
+) -> dict[str, Price]:
+    """The prices on offer by the double's names for them, which are their lookup keys too."""
+    return {
+        name: Price(
+            id=ids.make(number),
+            product=products[product].id,
+            created=_MADE,
+            livemode=livemode,
+            lookup_key=name,
+            **complete_price(details),
         )
         for number, (name, product, details) in enumerate(_OFFERS)
     }
 
 
-def make_price(
-    price: str, name: str, product: str, details: JsonObject, *, livemode: bool
-) -> Price:
-    """A price that differs from a licensed monthly one in euro by `details`."""
+def complete_price(details: JsonObject) -> JsonObject:
+    """What follows from the rest: the decimal amount, the tiers of a tiered price."""
     given: JsonObject = {"currency": "eur", **details}
     if given.get("unit_amount") is not None:
         given["unit_amount_decimal"] = str(given["unit_amount"])
-    return Price(id=price, name=name, product=product, created=_MADE, livemode=livemode, **given)
-
-
-@lru_cache(maxsize=1_000)
-def render_price(price: Price) -> Raw:
-    """One price in Stripe's JSON, encoded once."""
-    return Raw(encode(price_body(price)))
-
-
-@lru_cache(maxsize=1_000)
-def render_plan(price: Price) -> Raw:
-    """The same price as the older object `plan`, which Stripe still sends beside it."""
-    return Raw(encode(plan_body(price)))
-
-
-def price_body(price: Price) -> JsonObject:
-    return {
-        "id": price.id,
-        "object": "price",
-        "active": True,
-        "billing_scheme": price.billing_scheme,
-        "created": price.created,
-        "currency": price.currency,
-        "custom_unit_amount": None,
-        "livemode": price.livemode,
-        "lookup_key": price.name,
-        "metadata": {},
-        "nickname": None,
-        "product": price.product,
-        "recurring": {
-            "interval": price.interval,
-            "interval_count": price.interval_count,
-            "meter": price.meter,
-            "trial_period_days": None,
-            "usage_type": price.usage_type,
-        },
-        "tax_behavior": "unspecified",
-        "tiers_mode": "graduated" if price.billing_scheme == "tiered" else None,
-        "transform_quantity": None,
-        "type": "recurring",
-        "unit_amount": price.unit_amount,
-        "unit_amount_decimal": price.unit_amount_decimal,
-    }
-
-
-def plan_body(price: Price) -> JsonObject:
-    return {
-        "id": price.id,
-        "object": "plan",
-        "active": True,
-        "amount": price.unit_amount,
-        "amount_decimal": price.unit_amount_decimal,
-        "billing_scheme": price.billing_scheme,
-        "created": price.created,
-        "currency": price.currency,
-        "interval": price.interval,
-        "interval_count": price.interval_count,
-        "livemode": price.livemode,
-        "metadata": {},
-        "meter": price.meter,
-        "nickname": None,
-        "product": price.product,
-        "tiers_mode": "graduated" if price.billing_scheme == "tiered" else None,
-        "transform_usage": None,
-        "trial_period_days": None,
-        "usage_type": price.usage_type,
-    }
+    if given.get("billing_scheme") == "tiered":
+        given = {"tiers_mode": "graduated", "tiers": _TIERS, **given}
+    return given

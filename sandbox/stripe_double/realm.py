@@ -1,17 +1,29 @@
-"""One account in one mode: its objects, its events, its prices."""
+"""One account in one mode: its objects, and its events."""
 
 import math
 import threading
 from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
 
 from sandbox.stripe_double.clock import Clock
 from sandbox.stripe_double.events import Event, EventLog
 from sandbox.stripe_double.ids import IdScheme
+from sandbox.stripe_double.objects.catalogue import KINDS, kind_of
 from sandbox.stripe_double.outbox import Outbox
-from sandbox.stripe_double.prices import make_price, price_list
-from sandbox.stripe_double.seeds import CustomerSeeds, SeedPlan, SubscriptionSeeds
-from sandbox.stripe_double.shelf import Shelf
-from sandbox.stripe_double.states import Customer, JsonObject, Price, State, Subscription
+from sandbox.stripe_double.prices import first_prices, first_products
+from sandbox.stripe_double.seeds import CustomerSeeds, PriceSeeds, SeedPlan, SubscriptionSeeds
+from sandbox.stripe_double.shelf import LATEST, Shelf
+from sandbox.stripe_double.states import (
+    Customer,
+    Item,
+    JsonObject,
+    Price,
+    Product,
+    State,
+    Subscription,
+)
 from sandbox.stripe_double.stencils import Stencils
 from sandbox.stripe_double.switches import Switches
 
@@ -41,20 +53,75 @@ class Realm:
         self.switches = switches
         self.lock = lock
         name = f"{account} {'live' if livemode else 'test'}"
-        self.subscription_ids = IdScheme("sub_1", name, 23)
-        self.customer_ids = IdScheme("cus_", name, 14)
+        self.ids = {kind.name: IdScheme(kind.ids[0], name, kind.ids[1]) for kind in KINDS}
+        self.inline_price_ids = IdScheme("price_1", f"{name} inline", 23)
         self.item_ids = IdScheme("si_", name, 14)
         self.other_ids = IdScheme("1", name, 23)
-        self.subscriptions: Shelf[Subscription] = Shelf(self.subscription_ids)
-        self.customers: Shelf[Customer] = Shelf(self.customer_ids)
+        self.shelves: dict[str, Shelf[Any]] = {
+            kind.name: Shelf(self.ids[kind.name]) for kind in KINDS
+        }
+        # No list shows them, so that a walk need not pass over a million of them.
+        self.inline_prices: Shelf[Price] = Shelf(self.inline_price_ids)
         self.events = EventLog(IdScheme("evt_1", name, 23), IdScheme("evt_65", name, 32))
         self.outbox = Outbox()
         self.stencils = Stencils()
-        self.prices = price_list(name, livemode=livemode)
+        # The double's own names of products and prices.
+        self.product_names: dict[str, str] = {}
+        self.price_names: dict[str, str] = {}
         self._subscriptions_of: dict[str, list[int]] = {}
         self._seeded: list[CustomerSeeds] = []
         self._items_made: dict[int, int] = {}
         self._others_made = 0
+        self._open_shop()
+
+    def _open_shop(self) -> None:
+        products = first_products(self.ids["product"], livemode=self.livemode)
+        prices = first_prices(self.ids["price"], products, livemode=self.livemode)
+        for states, names in ((products, self.product_names), (prices, self.price_names)):
+            for name, state in states.items():
+                self.shelves[kind_of(state).name].add(state, -LATEST)
+                names[name] = state.id
+
+    @property
+    def subscriptions(self) -> Shelf[Subscription]:
+        return self.shelves["subscription"]
+
+    @property
+    def customers(self) -> Shelf[Customer]:
+        return self.shelves["customer"]
+
+    @property
+    def products(self) -> Shelf[Product]:
+        return self.shelves["product"]
+
+    @property
+    def prices(self) -> Shelf[Price]:
+        return self.shelves["price"]
+
+    def shelf_of(self, kind: str, name: str) -> Shelf[Any]:
+        """Where an object stands, or would stand."""
+        if kind == "price" and self.inline_prices.number(name) is not None:
+            return self.inline_prices
+        return self.shelves[kind]
+
+    def shelf_for(self, kind: str, *, inline: bool) -> Shelf[Any]:
+        """Where a new object goes."""
+        return self.inline_prices if inline else self.shelves[kind]
+
+    def find(self, kind: str, name: str) -> Any:
+        """The object as it is now, or None."""
+        return self.shelf_of(kind, name).find(name)
+
+    def keep(self, state: State) -> None:
+        """An object has become this."""
+        kind = kind_of(state).name
+        shelf = self.shelf_of(kind, state.id)
+        number = shelf.number(state.id)
+        if number is None:
+            raise LookupError(f"no {kind} {state.id!r}")
+        shelf.change(number, state, self.clock.now())
+        if kind == "price":
+            self.stencils.forget()
 
     def second(self) -> int:
         """The whole second of the clock that Stripe would stamp now."""
@@ -62,17 +129,10 @@ class Realm:
 
     def price(self, name: str) -> Price:
         """A price by its name or id."""
-        found = self.prices.get(name)
+        found: Price | None = self.find("price", self.price_names.get(name, name))
         if found is None:
-            found = next((price for price in self.prices.values() if price.id == name), None)
-        if found is None:
-            raise LookupError(f"no price {name!r}; there are {', '.join(self.prices)}")
+            raise LookupError(f"no price {name!r}; there are {', '.join(self.price_names)}")
         return found
-
-    def add_price(self, name: str, product: str, details: JsonObject) -> Price:
-        made = make_price(self.other_id("price_"), name, product, details, livemode=self.livemode)
-        self.prices[name] = made
-        return made
 
     def other_id(self, prefix: str) -> str:
         """An id for something that the double does not keep: an invoice, a request."""
@@ -93,6 +153,8 @@ class Realm:
         customers = CustomerSeeds(plan)
         self.customers.add_batch(customers)
         self.subscriptions.add_batch(SubscriptionSeeds(plan))
+        if plan.inline_ids is not None:
+            self.inline_prices.add_batch(PriceSeeds(plan))
         self._seeded.append(customers)
 
     def add_subscription(self, state: Subscription) -> None:
@@ -123,6 +185,7 @@ class Realm:
         `asked`: by a request to the API; what Stripe does by itself names none.
         """
         request = self.other_id("req_") if asked else None
+        state, before = self._with_prices(state), before and self._with_prices(before)
         if isinstance(state, Customer) and state.account_only:
             account = str(state.customer_account)
             return [
@@ -133,6 +196,17 @@ class Realm:
             self._append(kind, state.id, request, extra, state=state, before=before)
             for _ in range(times)
         ]
+
+    def _with_prices(self, state: State) -> State:
+        """A subscription with its prices as they are now: an event does not change later."""
+        if not isinstance(state, Subscription):
+            return state
+        items = tuple(self._with_price(item) for item in state.items)
+        return state if items == state.items else structs.replace(state, items=items)
+
+    def _with_price(self, item: Item) -> Item:
+        price = self.find("price", item.price.id)
+        return item if price is None or price is item.price else structs.replace(item, price=price)
 
     def emit_body(self, kind: str, body: JsonObject, extra: JsonObject | None = None) -> str:
         return self._append(kind, str(body.get("id")), None, extra, body=body)

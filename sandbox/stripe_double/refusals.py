@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from sandbox.stripe_double.keys import Key
 from sandbox.stripe_double.states import JsonObject
 from sandbox.stripe_double.wire import Answer
 
@@ -73,10 +72,10 @@ def cannot_expand(path: str, *, in_list: bool) -> Refusal:
     return Refusal(400, f"This property cannot be expanded ({path}).{hint}")
 
 
-def missing(kind: str, name: str, param: str = "id") -> Refusal:
+def missing(kind: str, name: str, param: str, *, in_path: bool = False) -> Refusal:
     """404 for an object named in the path, 400 for one named by a parameter."""
     return Refusal(
-        404 if param == "id" else 400,
+        404 if in_path else 400,
         f"No such {kind}: '{name}'",
         code="resource_missing",
         param=param,
@@ -103,12 +102,12 @@ def expired_key(secret: str) -> Refusal:
     )
 
 
-def forbidden(key: Key, permission: str) -> Refusal:
+def forbidden(key: str, account: str, permission: str) -> Refusal:
     """Stripe's message names the account and the key's tail; clients must not log it."""
     return Refusal(
         403,
-        f"The provided key '{key.shown}' does not have the required permissions for this "
-        f"endpoint on account '{key.account}'. Having the 'rak_{permission}_read' permission "
+        f"The provided key '{key}' does not have the required permissions for this "
+        f"endpoint on account '{account}'. Having the 'rak_{permission}_read' permission "
         "would allow this request to continue.",
     )
 

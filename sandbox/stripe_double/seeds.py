@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from sandbox.stripe_double.ids import IdScheme
 from sandbox.stripe_double.shelf import Sketch
@@ -44,6 +44,9 @@ class SeedPlan(Struct, frozen=True, kw_only=True):
     seed: int
     livemode: bool
     prices: tuple[Price, ...]
+    price_names: tuple[str, ...]
+    inline_ids: IdScheme | None
+    first_inline: int
     subscription_ids: IdScheme
     customer_ids: IdScheme
     item_ids: IdScheme
@@ -71,7 +74,7 @@ class SeedPlan(Struct, frozen=True, kw_only=True):
 
 def period_around(price: Price, anchor: int, now: int) -> tuple[int, int]:
     """The billing period that holds `now`, counted from the anchor."""
-    length = _LENGTHS[price.interval] * price.interval_count
+    length = _LENGTHS[price.interval or "month"] * price.interval_count
     start = anchor + max(0, now - anchor) // length * length
     return start, start + length
 
@@ -109,6 +112,8 @@ class SubscriptionSeeds:
         }
         for item in range(plan.items):
             facts[f"item{item}"] = plan.item_ids.make(number * ITEM_STRIDE + item)
+        if plan.inline_ids is not None:
+            facts["price"] = plan.inline_ids.make(plan.first_inline + index)
         return Sketch(batch=self, variant=(status, place), facts=facts)
 
     def build(self, sketch: Sketch[Subscription]) -> Subscription:
@@ -116,6 +121,8 @@ class SubscriptionSeeds:
         plan = self._plan
         status, place = sketch.variant
         price = plan.prices[place]
+        if plan.inline_ids is not None:
+            price = inline_price(price, facts["price"], facts["created"])
         ended = facts["ended"] if status in TERMINAL_STATUSES else None
         trial = status == "trialing"
         return Subscription(
@@ -143,10 +150,41 @@ class SubscriptionSeeds:
             cancellation_reason="cancellation_requested" if status == "canceled" else None,
             default_payment_method=facts["payment_method"],
             latest_invoice=facts["invoice"],
-            metadata={"user_id": facts["user"], "tier": price.name},
+            metadata={"user_id": facts["user"], "tier": plan.price_names[place]},
             trial_start=facts["created"] if trial else None,
             trial_end=facts["trial_end"] if trial else None,
         )
+
+
+def inline_price(like: Price, name: str, created: int) -> Price:
+    """As `price_data` makes it: for one subscription, and not for sale."""
+    return structs.replace(
+        like, id=name, created=created, active=False, inline=True, lookup_key=None
+    )
+
+
+class PriceSeeds:
+    """An inline price for each subscription of a plan."""
+
+    def __init__(self, plan: SeedPlan) -> None:
+        self.first = plan.first_inline
+        self.count = plan.count
+        self._plan = plan
+
+    def created(self, number: int) -> int:
+        return self._plan.created(number - self.first)
+
+    def sketch(self, number: int) -> Sketch[Price]:
+        plan = self._plan
+        index = number - self.first
+        place = (plan.chance(index) >> 10) % len(plan.prices)
+        name = "" if plan.inline_ids is None else plan.inline_ids.make(number)
+        facts: dict[str, str | int] = {"id": name, "created": plan.created(index)}
+        return Sketch(batch=self, variant=("", place), facts=facts)
+
+    def build(self, sketch: Sketch[Price]) -> Price:
+        facts: dict[str, Any] = sketch.facts
+        return inline_price(self._plan.prices[sketch.variant[1]], facts["id"], facts["created"])
 
 
 class CustomerSeeds:

@@ -9,20 +9,58 @@ JsonObject: TypeAlias = dict[str, Any]
 NEWEST_VERSION = "2026-10-28.endive"
 
 
-class Price(Struct, frozen=True, kw_only=True):
+class Product(Struct, frozen=True, kw_only=True):
+    """`extra` lies over the rendered body as it is: other fields of Stripe's, or poison."""
+
     id: str
     name: str
+    created: int
+    livemode: bool
+    updated: int
+    active: bool = True
+    deleted: bool = False
+    default_price: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] = {}
+    shippable: bool | None = None
+    statement_descriptor: str | None = None
+    tax_code: str | None = None
+    unit_label: str | None = None
+    url: str | None = None
+    extra: JsonObject = {}
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """`interval` None: paid once. `inline`: made by `price_data`, for one subscription alone."""
+
+    id: str
     product: str
     currency: str
     created: int
     livemode: bool
+    active: bool = True
+    billing_scheme: str = "per_unit"
+    custom_unit_amount: JsonObject | None = None
+    deleted: bool = False
+    inline: bool = False
+    interval: str | None = "month"
+    interval_count: int = 1
+    lookup_key: str | None = None
+    metadata: dict[str, str] = {}
+    meter: str | None = None
+    nickname: str | None = None
+    tax_behavior: str = "unspecified"
+    tiers: list[JsonObject] | None = None
+    tiers_mode: str | None = None
+    transform_quantity: JsonObject | None = None
     unit_amount: int | None = None
     unit_amount_decimal: str | None = None
-    interval: str = "month"
-    interval_count: int = 1
     usage_type: str = "licensed"
-    billing_scheme: str = "per_unit"
-    meter: str | None = None
+    extra: JsonObject = {}
+
+    def __hash__(self) -> int:
+        # What a price says is rendered once for each; dicts in it have no hash.
+        return hash(self.id)
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -74,6 +112,11 @@ class Subscription(Struct, frozen=True, kw_only=True):
     trial_end: int | None = None
     extra: JsonObject = {}
 
+    @property
+    def deleted(self) -> bool:
+        """It is canceled, and stays."""
+        return False
+
 
 class Customer(Struct, frozen=True, kw_only=True):
     """`extra` as in `Subscription`. `account_only`: its events are those of its account."""
@@ -95,6 +138,6 @@ class Customer(Struct, frozen=True, kw_only=True):
     extra: JsonObject = {}
 
 
-State: TypeAlias = Subscription | Customer
+State: TypeAlias = Subscription | Customer | Product | Price
 
 TERMINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})

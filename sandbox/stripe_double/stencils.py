@@ -4,10 +4,10 @@ A stencil is the ordinary rendering of an object whose facts are marks; filling 
 byte, what the ordinary rendering of the object itself gives.
 """
 
-from sandbox.stripe_double.bodies import render
 from sandbox.stripe_double.encoding import to_json
+from sandbox.stripe_double.objects.catalogue import render
+from sandbox.stripe_double.objects.kind import Style
 from sandbox.stripe_double.shelf import S, Sketch
-from sandbox.stripe_double.subscription_body import Style
 
 _FIRST_MARK = 8_000_000_000_000_000
 
@@ -15,6 +15,10 @@ _FIRST_MARK = 8_000_000_000_000_000
 class Stencils:
     def __init__(self) -> None:
         self._cut: dict[tuple[object, ...], str] = {}
+
+    def forget(self) -> None:
+        """Call when something has changed that seeded objects show, and that is not their own."""
+        self._cut.clear()
 
     def fill(self, sketch: Sketch[S], style: Style, *, compact: bool) -> str:
         """The JSON of a sketched object, indented to stand in a list."""

@@ -8,7 +8,7 @@ from msgspec import structs
 from sandbox.stripe_double.customer_changes import CustomerChanges
 from sandbox.stripe_double.fields import overlay, split_fields
 from sandbox.stripe_double.seeds import ITEM_STRIDE, period_around
-from sandbox.stripe_double.states import TERMINAL_STATUSES, Item, Subscription
+from sandbox.stripe_double.states import TERMINAL_STATUSES, Item, Price, Subscription
 
 _DAY = 86_400
 
@@ -111,28 +111,29 @@ class SubscriptionChanges(CustomerChanges):
             raise LookupError(f"no subscription {name!r}")
         return found
 
-    def _keep(self, state: Subscription) -> None:
-        number = self._realm.subscriptions.number(state.id)
-        if number is not None:
-            self._realm.subscriptions.change(number, state, self._realm.clock.now())
-
     def _become(
         self, before: Subscription, state: Subscription, events: int, *, asked: bool = True
     ) -> str:
         if before.status in TERMINAL_STATUSES and state.status != before.status:
             raise ValueError(f"{before.id} is {before.status}, which is final")
         if state != before:
-            self._keep(state)
+            self._realm.keep(state)
             self._realm.emit(
                 "customer.subscription.updated", state, before=before, times=events, asked=asked
             )
         return state.id
 
+    def _item_price(self, name: str, price_data: Mapping[str, Any] | None) -> Price:
+        """One on offer, or a new one that no list shows."""
+        if price_data is not None:
+            name = self.create_price(active=False, inline=True, **price_data)
+        return self._realm.price(name)
+
     def _new_item(
         self, number: int, created: int, wanted: Mapping[str, Any], present: int = 0
     ) -> Item:
         given = dict(wanted)
-        price = self._realm.price(given.pop("price", "basic"))
+        price = self._item_price(given.pop("price", "basic"), given.pop("price_data", None))
         quantity = given.pop("quantity", 1)
         start, end = period_around(price, created, self._realm.second())
         known, extra = split_fields(Item, given)

@@ -1,18 +1,19 @@
 """What an independent judge may know: every state that an object ever had, in Stripe's order."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from sandbox.stripe_double.bodies import render
-from sandbox.stripe_double.customer_body import deleted_customer_body
 from sandbox.stripe_double.encoding import plain
 from sandbox.stripe_double.event_routes import listed_event
+from sandbox.stripe_double.objects.catalogue import KINDS, kind_named, kind_of, render
+from sandbox.stripe_double.objects.kind import Find, Style
 from sandbox.stripe_double.realm import RealmPart
-from sandbox.stripe_double.states import NEWEST_VERSION, Customer, JsonObject, State
-from sandbox.stripe_double.subscription_body import Style
+from sandbox.stripe_double.shelf import Shelf
+from sandbox.stripe_double.states import NEWEST_VERSION, JsonObject, State
 
-_WHOLE = Style(version=NEWEST_VERSION, embedded=None)
+_WHOLE = Style(version=NEWEST_VERSION, embedded=None, expand=frozenset({"tiers"}))
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -23,13 +24,16 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 class Truth(RealmPart):
-    """Objects in the newest shape, with all items and the customer as an id."""
+    """Objects in the newest shape, with all items and tiers, and other objects as ids."""
 
     def truth(self, name: str) -> JsonObject | None:
-        """The object as it is; a deleted customer as `{"id", "object", "deleted": true}`."""
+        """The object as it is; a deleted one as `{"id", "object", "deleted": true}`."""
+        shelf = self._shelf(name)
+        if shelf is None:
+            return None
         with self._realm.lock:
-            state = self._realm.subscriptions.find(name) or self._realm.customers.find(name)
-        return None if state is None else _show(state)
+            state = shelf.find(name)
+            return None if state is None else _show(state, self._realm.find)
 
     def truths(self, kind: str) -> Iterator[JsonObject]:
         """All objects of a kind as they are, oldest first."""
@@ -40,22 +44,25 @@ class Truth(RealmPart):
 
     def history(self, name: str) -> list[Seen]:
         """Every state the object ever had, oldest first; several may be of one instant."""
-        realm = self._realm
-        with realm.lock:
-            number = realm.subscriptions.number(name)
-            if number is not None:
-                moments = [(one.at, one.state) for one in realm.subscriptions.history(number)]
-                return [Seen(at=at, object=_show(state)) for at, state in moments]
-            number = realm.customers.number(name)
-            if number is None:
-                return []
-            past = realm.customers.history(number)
+        shelf = self._shelf(name)
+        if shelf is None:
+            return []
+        with self._realm.lock:
+            past = shelf.history(shelf.number(name) or 0)
         return [Seen(at=one.at, object=_show(one.state)) for one in past]
 
     def ids(self, kind: str) -> list[str]:
-        with self._realm.lock:
-            shelf = self._realm.subscriptions if kind == "subscription" else self._realm.customers
-            return list(shelf.names())
+        """All ids of a kind, by Stripe's name of it; inline prices come after the others."""
+        realm = self._realm
+        with realm.lock:
+            found = list(realm.shelves[kind_named(kind).name].names())
+            return found + list(realm.inline_prices.names()) if kind == "price" else found
+
+    def _shelf(self, name: str) -> Shelf[Any] | None:
+        realm = self._realm
+        with realm.lock:
+            shelves = (realm.shelf_of(kind.name, name) for kind in KINDS)
+            return next((shelf for shelf in shelves if shelf.number(name) is not None), None)
 
     def events(self) -> list[JsonObject]:
         """All events, oldest first, also those that Stripe's list no longer shows.
@@ -75,11 +82,16 @@ class Truth(RealmPart):
     @property
     def prices(self) -> dict[str, str]:
         """The ids of the prices on offer by their names."""
-        return {name: price.id for name, price in self._realm.prices.items()}
+        return dict(self._realm.price_names)
+
+    @property
+    def products(self) -> dict[str, str]:
+        """The ids of the products on offer by their names."""
+        return dict(self._realm.product_names)
 
 
-def _show(state: State) -> JsonObject:
-    if isinstance(state, Customer) and state.deleted:
-        return deleted_customer_body(state)
-    found: JsonObject = plain(render(state, _WHOLE))
+def _show(state: State, find: Find | None = None) -> JsonObject:
+    if state.deleted:
+        return kind_of(state).stub(state.id)
+    found: JsonObject = plain(render(state, structs.replace(_WHOLE, find=find)))
     return found

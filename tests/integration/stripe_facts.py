@@ -63,6 +63,10 @@ FACTS = [
             "/v1/subscription_items",
             "/v1/customers",
             "/v1/customers/{old}",
+            "/v1/products",
+            "/v1/products/{unsold}",
+            "/v1/prices",
+            "/v1/prices/{price}",
             "/v1/events",
             "/v1/events/{event}",
             "/v1/account",
@@ -193,6 +197,8 @@ FACTS = [
         for path, params, kind in (
             ("/v1/customers", {}, "customer"),
             ("/v1/subscriptions", {}, "subscription"),
+            ("/v1/products", {}, "product"),
+            ("/v1/prices", {}, "price"),
             ("/v1/events", {}, "event"),
             ("/v1/subscription_items", {"subscription": "{one}"}, "subscription_item"),
         )

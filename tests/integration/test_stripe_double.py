@@ -82,7 +82,7 @@ def test_unit_amount_is_null_for_tiers_and_fractions(
 
 def test_one_more_price_can_be_sold(stripe_double: StripeDouble, client: Client) -> None:
     control = stripe_double.control
-    made = control.add_price("big", unit_amount=2**40, currency="gbp", interval="day")
+    made = control.create_price("big", unit_amount=2**40, currency="gbp", interval="day")
     name = control.create_subscription(price="big")
     found = client.read(f"/v1/subscriptions/{name}")
     assert found["currency"] == "gbp"

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from sandbox.stripe_double import MAIN_ACCOUNT, StripeDouble
+from sandbox.stripe_double import MAIN_ACCOUNT, Control, StripeDouble
+from sandbox.stripe_double.keys import PERMISSIONS
 from tests.integration.double_client import Client
 from tests.integration.stripe_facts import ABSENT, FACTS, Fact
+from tests.integration.stripe_facts_sold import NEEDED, SOLD_FACTS
 
+ALL_FACTS = [*FACTS, *SOLD_FACTS]
 LOG = f"https://dashboard.stripe.com/{MAIN_ACCOUNT}/test/workbench/logs?object="
 
 
@@ -49,9 +52,26 @@ def _populate(double: StripeDouble) -> dict[str, str]:
     for name, how in (("canceled", {}), ("leaving", {"in_portal": True}), ("ending", {})):
         names[name] = control.create_subscription(customer=old, created=1_790_000_000)
         control.cancel(names[name], at_period_end=name != "canceled", **how)
+    names |= _open_shop(double.control)
     control.seed(150)
     for _ in range(110):
         control.update_customer(following, phone=str(control.advance(1)))
+    return names
+
+
+def _open_shop(control: Control) -> dict[str, str]:
+    names = {"sold": control.products["pro"], "seats": control.products["seats"]}
+    names |= {"tiered": control.prices["tiered"], "price": control.prices["pro"]}
+    for name in ("pro_yearly", "yen"):
+        control.update_price(name, active=False)
+    names["once"] = control.create_price(product="basic", interval=None, unit_amount=100)
+    inline = [{"price_data": {"product": "pro", "unit_amount": 77}}]
+    made = control.truth(control.create_subscription(items=inline))
+    assert made is not None
+    names["inline"] = made["items"]["data"][0]["price"]["id"]
+    names["unsold"] = control.create_product("Unsold", active=False)
+    names["dropped"] = control.create_product("Dropped")
+    control.delete_product(names["dropped"])
     return names
 
 
@@ -60,7 +80,7 @@ def _items(body: dict[str, Any] | None) -> list[str]:
     return [item["id"] for item in body["items"]["data"]]
 
 
-@pytest.mark.parametrize("fact", FACTS, ids=[fact.says for fact in FACTS])
+@pytest.mark.parametrize("fact", ALL_FACTS, ids=[fact.says for fact in ALL_FACTS])
 def test_double_answers_as_stripe_is_known_to(
     place: tuple[Client, dict[str, str]], fact: Fact
 ) -> None:
@@ -78,7 +98,7 @@ def test_every_error_of_a_known_key_says_where_its_log_is(
 ) -> None:
     """As in public recordings of 2026; an older form was `/test/logs/req_...`."""
     client, names = place
-    for fact in FACTS:
+    for fact in ALL_FACTS:
         if fact.status >= 400:
             params = {name: _filled(value, names) for name, value in fact.params.items()}
             answer = client.get(_filled(fact.path, names), **params)
@@ -96,9 +116,23 @@ def test_live_errors_and_those_of_wrong_keys_say_it_otherwise(
     assert "request_log_url" not in wrong.get("/v1/subscriptions").json()["error"]
 
 
+@pytest.mark.parametrize("permission", PERMISSIONS)
+def test_key_without_a_permission_is_told_which_it_lacks(
+    stripe_double: StripeDouble, permission: str
+) -> None:
+    stripe_double.control.add_key("rk_test_lacking", permissions=PERMISSIONS - {permission})
+    client = Client(stripe_double, key="rk_test_lacking")
+    answer = client.get(f"/v1/{permission}")
+    assert answer.status == 403
+    assert f"Having the '{NEEDED[permission]}' permission" in answer.json()["error"]["message"]
+    client.close()
+
+
 def _filled(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {name: _filled(one, names) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, names) for one in value]
     if not isinstance(value, str):
         return value
     for name, real in names.items():

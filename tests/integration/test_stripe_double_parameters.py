@@ -15,6 +15,10 @@ from stripe.params import (
     CustomerRetrieveParams,
     EventListParams,
     EventRetrieveParams,
+    PriceListParams,
+    PriceRetrieveParams,
+    ProductListParams,
+    ProductRetrieveParams,
     SubscriptionItemListParams,
     SubscriptionListParams,
     SubscriptionRetrieveParams,
@@ -33,13 +37,24 @@ DECLARED: dict[str, Any] = {
     "subscription_items.list": SubscriptionItemListParams,
     "customers.list": CustomerListParams,
     "customers.retrieve": CustomerRetrieveParams,
+    "products.list": ProductListParams,
+    "products.retrieve": ProductRetrieveParams,
+    "prices.list": PriceListParams,
+    "prices.retrieve": PriceRetrieveParams,
     "events.list": EventListParams,
     "events.retrieve": EventRetrieveParams,
     "account.retrieve": AccountRetrieveCurrentParams,
     "thin_events.retrieve": ThinEventRetrieveParams,
 }
 # Events are asked for by their ids only where it is not known whose they are.
-ASKED = DECLARED.keys() - {"events.retrieve", "thin_events.retrieve"}
+ASKED = DECLARED.keys() - {
+    "events.retrieve",
+    "thin_events.retrieve",
+    "products.list",
+    "products.retrieve",
+    "prices.list",
+    "prices.retrieve",
+}
 
 
 def declared(endpoint: str) -> set[str]:

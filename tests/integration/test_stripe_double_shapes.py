@@ -9,9 +9,9 @@ import pytest
 import stripe
 
 from sandbox.stripe_double import StripeDouble
-from sandbox.stripe_double.customer_body import FUTURE_CUSTOMER_FIELDS
+from sandbox.stripe_double.objects.customer import FUTURE_CUSTOMER_FIELDS
+from sandbox.stripe_double.objects.subscription_body import FUTURE_SUBSCRIPTION_FIELDS
 from sandbox.stripe_double.states import NEWEST_VERSION
-from sandbox.stripe_double.subscription_body import FUTURE_SUBSCRIPTION_FIELDS
 from tests.integration.double_client import Client
 
 Shape: TypeAlias = type[stripe.StripeObject]
@@ -28,6 +28,7 @@ SELDOM: dict[Shape, set[str]] = {
     stripe.SubscriptionItem: {"billed_until", "deleted", "quantity"},
     stripe.Price: {"deleted", "currency_options", "tiers"},
     stripe.Plan: {"deleted", "tiers"},
+    stripe.Product: {"deleted"},
     stripe.Event: {"account", "context"},
     stripe.Event.Data: {"previous_attributes"},
     stripe.Customer: {
@@ -44,13 +45,18 @@ SELDOM: dict[Shape, set[str]] = {
 }
 # What Stripe sends beside what the library declares: the older names of one item's price and
 # quantity, in recorded answers of every version.
-BESIDE: dict[Shape, set[str]] = {stripe.Subscription: {"plan", "quantity"}}
+BESIDE: dict[Shape, set[str]] = {
+    stripe.Subscription: {"plan", "quantity"},
+    # Seen in every probe of a product (stripe_world, at 2026-08-26.dahlia).
+    stripe.Product: {"attributes"},
+}
 SHAPES: dict[str, Shape] = {
     "subscription": stripe.Subscription,
     "subscription_item": stripe.SubscriptionItem,
     "price": stripe.Price,
     "plan": stripe.Plan,
     "customer": stripe.Customer,
+    "product": stripe.Product,
     "event": stripe.Event,
     "tax_rate": stripe.TaxRate,
 }
@@ -105,6 +111,21 @@ def test_listed_items_and_customers_have_the_librarys_fields(
     for item in client.read("/v1/subscription_items", subscription=name)["data"]:
         assert faults(item, stripe.SubscriptionItem) == []
     assert faults(client.read(f"/v1/customers/{customer}"), stripe.Customer) == []
+
+
+def test_products_and_prices_have_the_librarys_fields(
+    stripe_double: StripeDouble, client: Client
+) -> None:
+    control = stripe_double.control
+    control.create_price("once", interval=None, unit_amount=100)
+    control.create_price("pieces", transform_quantity={"divide_by": 10, "round": "up"})
+    for found in client.read("/v1/products", limit=100)["data"]:
+        assert faults(found, stripe.Product) == []
+    expand = ["data.tiers", "data.currency_options"]
+    prices = client.read("/v1/prices", limit=100, expand=expand)["data"]
+    assert len(prices) == len(control.prices)
+    for found in prices:
+        assert faults(found, stripe.Price) == []
 
 
 def test_events_have_the_librarys_fields(stripe_double: StripeDouble, client: Client) -> None:

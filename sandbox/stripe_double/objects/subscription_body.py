@@ -1,12 +1,9 @@
 """Stripe's JSON for a subscription, in the shape of either side of 2025-03-31.basil."""
 
-from collections.abc import Callable
-
-from msgspec import Struct
-
-from sandbox.stripe_double.customer_body import customer_body, deleted_customer_body
-from sandbox.stripe_double.prices import render_plan, render_price
-from sandbox.stripe_double.states import Customer, Item, JsonObject, Subscription
+from sandbox.stripe_double.objects.customer import CUSTOMER
+from sandbox.stripe_double.objects.kind import Style
+from sandbox.stripe_double.objects.price import render_plan, render_price
+from sandbox.stripe_double.states import Item, JsonObject, Price, Subscription
 
 # Stripe adds fields without a new version; clients must not mind. This one is invented.
 FUTURE_SUBSCRIPTION_FIELDS = frozenset({"renewal_outlook"})
@@ -51,36 +48,22 @@ _TAX_RATE = {
 }
 
 
-class Style(Struct, frozen=True, kw_only=True):
-    """How an object is rendered, apart from its state.
-
-    `embedded`: items shown in the body, None for all. `customers`: expand them from here.
-    """
-
-    version: str
-    embedded: int | None = 10
-    customers: Callable[[str], Customer | None] | None = None
-
-    @property
-    def since_basil(self) -> bool:
-        return self.version[:10] >= "2025-03-31"
-
-
-def item_body(item: Item, subscription: str, *, since_basil: bool) -> JsonObject:
+def item_body(item: Item, subscription: str, style: Style) -> JsonObject:
+    price = price_now(item, style)
     body: JsonObject = {
         "id": item.id,
         "object": "subscription_item",
         "billing_thresholds": None,
         "created": item.created,
     }
-    if since_basil:
+    if style.since_basil:
         body["current_period_end"] = item.current_period_end
         body["current_period_start"] = item.current_period_start
         body["current_trial"] = None
     body["discounts"] = []
     body["metadata"] = item.metadata
-    body["plan"] = render_plan(item.price)
-    body["price"] = render_price(item.price)
+    body["plan"] = render_plan(price)
+    body["price"] = render_price(price)
     if item.quantity is not None:
         body["quantity"] = item.quantity
     body["subscription"] = subscription
@@ -90,11 +73,17 @@ def item_body(item: Item, subscription: str, *, since_basil: bool) -> JsonObject
     return body
 
 
+def price_now(item: Item, style: Style) -> Price:
+    """An item's price as it is now where that can be looked up, as it was then elsewhere."""
+    found = None if style.find is None else style.find("price", item.price.id)
+    return found if isinstance(found, Price) else item.price
+
+
 def _items_body(state: Subscription, style: Style) -> JsonObject:
     shown = state.items if style.embedded is None else state.items[: style.embedded]
     return {
         "object": "list",
-        "data": [item_body(item, state.id, since_basil=style.since_basil) for item in shown],
+        "data": [item_body(item, state.id, style) for item in shown],
         "has_more": len(shown) < len(state.items),
         "total_count": len(state.items),
         "url": f"/v1/subscription_items?subscription={state.id}",
@@ -168,7 +157,7 @@ def subscription_body(state: Subscription, style: Style) -> JsonObject:
     }
     if len(state.items) == 1:
         item = state.items[0]
-        body["plan"] = render_plan(item.price)
+        body["plan"] = render_plan(price_now(item, style))
         if item.quantity is not None:
             body["quantity"] = item.quantity
     body |= {
@@ -214,10 +203,12 @@ def _status_details(state: Subscription) -> JsonObject | None:
 def _customer(state: Subscription, style: Style) -> object:
     if state.account_only:
         return None
-    found = style.customers(state.customer) if style.customers is not None else None
+    if "customer" not in style.expand or style.find is None:
+        return state.customer
+    found = style.find("customer", state.customer)
     if found is None:
         return state.customer
-    return deleted_customer_body(found) if found.deleted else customer_body(found)
+    return CUSTOMER.stub(found.id) if found.deleted else CUSTOMER.body(found, style)
 
 
 def _discount(state: Subscription) -> JsonObject | None:

@@ -1,17 +1,15 @@
-"""Stripe's JSON for a customer."""
+"""Customers."""
 
+from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS, Find, Kind, Selection, Style
+from sandbox.stripe_double.shelf import Sketch
 from sandbox.stripe_double.states import Customer, JsonObject
+from sandbox.stripe_double.wire import Request
 
 # Stripe adds fields without a new version; clients must not mind. This one is invented.
 FUTURE_CUSTOMER_FIELDS = frozenset({"relationship_score"})
 
 
-def deleted_customer_body(state: Customer) -> JsonObject:
-    return {"id": state.id, "object": "customer", "deleted": True}
-
-
-def customer_body(state: Customer) -> JsonObject:
-    """The full body; what the API says of a deleted one is `deleted_customer_body`."""
+def customer_body(state: Customer, _style: Style) -> JsonObject:
     body: JsonObject = {
         "id": state.id,
         "object": "customer",
@@ -46,3 +44,28 @@ def customer_body(state: Customer) -> JsonObject:
     if state.extra:
         body.update(state.extra)
     return body
+
+
+def _select(request: Request, _find: Find) -> Selection:
+    email, test_clock = request.value("email"), request.value("test_clock")
+
+    def listed(state: Customer | Sketch[Customer]) -> bool:
+        if state.deleted or state.test_clock != test_clock:
+            return False
+        return email is None or state.email == email
+
+    return Selection(listed=listed)
+
+
+CUSTOMER = Kind(
+    name="customer",
+    collection="customers",
+    permission="customer",
+    state=Customer,
+    ids=("cus_", 14),
+    event="customer",
+    body=customer_body,
+    list_parameters=PAGE_PARAMETERS | {"created", "email", "test_clock"},
+    select=_select,
+    once_deleted="stub",
+)

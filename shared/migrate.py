@@ -30,6 +30,7 @@ from shared.database.owner import (
 )
 from shared.database.schema import DEFAULT, Connection, in_schema
 from shared.errors import DatabaseUnavailable, SchemaMismatch
+from shared.objects.catalogue import MIRRORED
 from shared.settings import MigrateSettings, SchemaSettings
 
 T = TypeVar("T")
@@ -84,8 +85,15 @@ def migrations() -> tuple[Migration, ...]:
 
 
 def roles(schema: str = DEFAULT) -> str:
-    """Return the SQL that makes the programs' roles in that schema, for psql and an owner of it."""
+    """Return the SQL that makes the roles in that schema, for psql and an owner of it.
+
+    The tables of what is mirrored are those of the catalogue.
+    """
     text = resources.files("shared").joinpath("migrations", _ROLES).read_text(encoding="utf-8")
+    items = [mirrored.items.table for mirrored in MIRRORED if mirrored.items]
+    objects = [mirrored.table for mirrored in MIRRORED]
+    for name, tables in (("{OBJECTS}", [*objects, *items]), ("{ITEMS}", items)):
+        text = text.replace(name, ", ".join(f"stripe.{table}" for table in tables))
     return in_schema(text, schema)
 
 

@@ -1,4 +1,5 @@
--- Three roles, each with exactly what its program needs. The role that runs `migrate` owns the schema
+-- Four roles, each with exactly what it needs: three for our programs, and one for the application
+-- that reads what they keep. The role that runs `migrate` owns the schema
 -- and is used for nothing else.
 --
 --     migrate --roles | psql -v ON_ERROR_STOP=1 "$MIGRATE_DATABASE_URL"        after the first `migrate`, and again after each upgrade
@@ -7,7 +8,7 @@
 -- The roles cannot log in; the users that are made members of them can. Running it again is harmless.
 -- Needs CREATEROLE for the first run, and ownership of the schema.
 --
--- Row level security on these tables would hide rows from the three roles: every command then stops
+-- Row level security on these tables would hide rows from our programs: every command then stops
 -- and says so. Leave it off; who may see what is told by the grants below.
 
 BEGIN;
@@ -17,7 +18,8 @@ DECLARE
     wanted text;
 BEGIN
     FOREACH wanted IN ARRAY ARRAY[
-        'subscription_sync_webhook', 'subscription_sync_job', 'subscription_sync_report'
+        'subscription_sync_webhook', 'subscription_sync_job', 'subscription_sync_report',
+        'subscription_sync_application'
     ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
@@ -27,22 +29,26 @@ END
 $$;
 
 -- Ours by name: whatever else lies in the schema is nobody's business here.
-REVOKE ALL ON stripe.schema_migrations, stripe.account, stripe.customers, stripe.subscriptions,
-    stripe.subscription_items, stripe.events, stripe.changes, stripe.compared, stripe.runs,
-    stripe.drifts, stripe.fingerprints, stripe.progress, stripe.nights
-    FROM PUBLIC, subscription_sync_webhook, subscription_sync_job, subscription_sync_report;
+REVOKE ALL ON stripe.schema_migrations, stripe.account, {OBJECTS}, stripe.events, stripe.changes,
+    stripe.compared, stripe.runs, stripe.drifts, stripe.fingerprints, stripe.progress, stripe.nights
+    FROM PUBLIC, subscription_sync_webhook, subscription_sync_job, subscription_sync_report,
+    subscription_sync_application;
 GRANT USAGE ON SCHEMA stripe
-    TO subscription_sync_webhook, subscription_sync_job, subscription_sync_report;
+    TO subscription_sync_webhook, subscription_sync_job, subscription_sync_report,
+    subscription_sync_application;
 
--- All three compare the schema's version with their own.
+-- The application reads what is mirrored, and nothing of how that is done.
+GRANT SELECT ON {OBJECTS} TO subscription_sync_application;
+
+-- Our programs compare the schema's version with their own.
 GRANT SELECT ON stripe.schema_migrations
     TO subscription_sync_webhook, subscription_sync_job, subscription_sync_report;
 
 -- What both programs that write do to an object: nothing is ever deleted but an item that Stripe
--- took out of its subscription. Changes can be added and, by nobody, altered.
-GRANT SELECT, INSERT, UPDATE ON stripe.customers, stripe.subscriptions, stripe.subscription_items
+-- took out of its object. Changes can be added and, by nobody, altered.
+GRANT SELECT, INSERT, UPDATE ON {OBJECTS}
     TO subscription_sync_webhook, subscription_sync_job;
-GRANT DELETE ON stripe.subscription_items TO subscription_sync_webhook, subscription_sync_job;
+GRANT DELETE ON {ITEMS} TO subscription_sync_webhook, subscription_sync_job;
 -- A row that comes back after somebody removed it goes on from the last revision of its id.
 GRANT SELECT (object_id, revision), INSERT (object, object_id, revision, event_id, run_id, fields)
     ON stripe.changes TO subscription_sync_webhook, subscription_sync_job;
@@ -84,8 +90,8 @@ GRANT SELECT (id, object, object_id, revision, fields) ON stripe.changes
 GRANT SELECT ON stripe.progress, stripe.nights TO subscription_sync_job, subscription_sync_report;
 
 -- `reconcile --report`: reads, and not what it does not print (the payloads of events).
-GRANT SELECT ON stripe.account, stripe.customers, stripe.subscriptions, stripe.subscription_items,
-    stripe.fingerprints TO subscription_sync_report;
+GRANT SELECT ON stripe.account, stripe.fingerprints, {OBJECTS}
+    TO subscription_sync_report;
 GRANT SELECT (id, type, object_id, created, source, outcome, error, attempts, received_at)
     ON stripe.events TO subscription_sync_report;
 GRANT SELECT (events_until, started_at) ON stripe.runs TO subscription_sync_report;

@@ -13,11 +13,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.migrate import roles as roles_script
+from shared.objects.catalogue import MIRRORED
 from tests.builders import TABLES, Endpoint, event, reconcile, world
 from tests.integration.witness import count, one
+from tests.objects import ALL_TABLES
 
-NAMES = ("webhook", "job", "report")
-OBJECTS = ("customers", "subscriptions", "subscription_items")
+PROGRAMS = ("webhook", "job", "report")
+NAMES = (*PROGRAMS, "application")
+OBJECTS = ALL_TABLES
+ITEMS = {mirrored.items.table for mirrored in MIRRORED if mirrored.items}
 WRITTEN = ("runs", "drifts", "fingerprints", "compared")
 RUNS = (*WRITTEN, "progress", "nights")
 ALL = (*TABLES, "compared", "fingerprints", "schema_migrations", "progress", "nights")
@@ -29,13 +33,13 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "SELECT": {*OBJECTS, "events", "account", "changes", "compared", "schema_migrations"},
         "INSERT": {*OBJECTS, "events", "account", "changes"},
         "UPDATE": {*OBJECTS, "events", "account"},
-        "DELETE": {"subscription_items"},
+        "DELETE": ITEMS,
     },
     "job": {
         "SELECT": {*OBJECTS, "events", "account", "changes", "schema_migrations", *RUNS},
         "INSERT": {*OBJECTS, "events", "account", "changes", *WRITTEN},
         "UPDATE": {*OBJECTS, "events", "account", *WRITTEN},
-        "DELETE": {"subscription_items"},
+        "DELETE": ITEMS,
     },
     "report": {
         "SELECT": {
@@ -51,6 +55,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
             "nights",
         }
     },
+    "application": {"SELECT": {*OBJECTS}},
 }
 
 
@@ -134,7 +139,7 @@ def test_webhook_may_not_read_the_salt_of_the_fingerprints(roles: dict[str, str]
     readable = "SELECT has_column_privilege('stripe.account', 'fingerprint_salt', 'SELECT')"
     for name in NAMES:
         with psycopg.connect(roles[name]) as connection:
-            assert one(connection, readable) == (name != "webhook")
+            assert one(connection, readable) == (name in {"job", "report"})
 
 
 def test_role_that_an_upgrade_left_without_a_grant_is_told_what_to_run(
@@ -260,6 +265,19 @@ def test_report_does_all_of_its_work_under_its_role_and_writes_nothing(
     assert world(connection) == before
 
 
+def test_application_reads_every_row_of_the_mirror_under_its_role(
+    roles: dict[str, str], database_url: str, stripe_double: StripeDouble
+) -> None:
+    stripe_double.control.seed(5)
+    reconcile(database_url, stripe_double)
+    with psycopg.connect(roles["application"]) as connection:
+        for mirrored in MIRRORED:
+            names = ", ".join(f'"{name}"' for name in mirrored.decoded.names)
+            text = f"SELECT {names} FROM stripe.{mirrored.table}"  # noqa: S608 (declared names)
+            connection.execute(text.encode())
+        assert count(connection, "subscriptions") == 5
+
+
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "webhook": (
         "SELECT 1 FROM stripe.runs",
@@ -299,6 +317,19 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "SELECT holder FROM stripe.runs",
         "UPDATE stripe.account SET id = 'acct_1'",
     ),
+    "application": (
+        "SELECT 1 FROM stripe.events",
+        "SELECT 1 FROM stripe.changes",
+        "SELECT 1 FROM stripe.runs",
+        "SELECT 1 FROM stripe.drifts",
+        "SELECT 1 FROM stripe.account",
+        "SELECT 1 FROM stripe.nights",
+        "SELECT 1 FROM stripe.schema_migrations",
+        *(f"TRUNCATE stripe.{table}" for table in OBJECTS),
+        *(f"DELETE FROM stripe.{table}" for table in OBJECTS),  # noqa: S608 (declared names)
+        "INSERT INTO stripe.customers (id) VALUES ('cus_1')",
+        "UPDATE stripe.subscriptions SET status = 'active'",
+    ),
 }
 
 
@@ -307,9 +338,9 @@ def test_role_is_refused_what_its_program_need_not_do(
     roles: dict[str, str], connection: psycopg.Connection, name: str
 ) -> None:
     before: Any = world(connection)
-    shared = ("DELETE FROM stripe.schema_migrations", "CREATE TABLE stripe.mine ()")
+    every = ("DELETE FROM stripe.schema_migrations", "CREATE TABLE stripe.mine ()")
     with psycopg.connect(roles[name], autocommit=True) as refused:
-        for statement in (*FORBIDDEN[name], *shared, "DROP TABLE stripe.customers"):
+        for statement in (*FORBIDDEN[name], *every, "DROP TABLE stripe.customers"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 refused.execute(statement.encode())
     assert world(connection) == before

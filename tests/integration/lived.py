@@ -4,10 +4,10 @@ from typing import Any
 
 import psycopg
 
-from reconcile.report.model import Report
+from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.objects.declaration import MirroredObject
-from tests.builders import apply_all, mirror
+from tests.builders import apply_all, mirror, reconcile
 from tests.integration import judge
 from tests.objects import LIVES, Picture, event_type, of_stripe
 
@@ -37,6 +37,10 @@ class Lived:
         """Go to another state, told by so many events."""
         self.life.update(self._control, self.name, **self.life.states[state], events=events)
         self._pictures[state] = self.truth
+
+    def touch(self, *, events: int = 1) -> None:
+        """Change a field of its JSON that is not mirrored, and never will be."""
+        self.life.update(self._control, self.name, of_a_later_version="another", events=events)
 
     def end(self, *, events: int = 1) -> None:
         """Come to the end that Stripe never takes back."""
@@ -97,5 +101,21 @@ def drifted(
     control.advance(3_600)
     for lived in made:
         lived.become(1, events=0)
+    control.advance(3_600)
+    return made
+
+
+def seeded(url: str, double: StripeDouble, mirrored: MirroredObject, number: int) -> list[Lived]:
+    """Objects in sync that two runs have compared, so that a third knows them again."""
+    control = double.control
+    control.advance(86_400 * 30)
+    end = int(control.now()) - 5_000
+    made = [
+        Lived(control, mirrored, created=end - 80 * (number - place), events=0)
+        for place in range(number)
+    ]
+    for _ in range(2):
+        control.advance(3_600)
+        assert reconcile(url, double).run.outcome is RunOutcome.SUCCESS
     control.advance(3_600)
     return made

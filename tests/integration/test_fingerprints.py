@@ -1,8 +1,6 @@
 """What is recognised is equal on both sides now, whatever it was when it was remembered."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 import pytest
@@ -11,34 +9,22 @@ from psycopg import sql
 from reconcile.comparison import compare
 from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
-from shared.objects.catalogue import MIRRORED
-from shared.objects.column import Type
 from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import fingerprints, window_rows
 from shared.stripe.recognition import seed
 from tests.builders import ACCESS, apply, mirror, reconcile, world
+from tests.integration import meddling
+from tests.integration.lived import seeded
 from tests.integration.witness import count, one
-
-OTHER = {
-    Type.TEXT: "coalesce({0}, '') || 'x'",
-    Type.REFERENCE: "coalesce({0}, '') || 'x'",
-    Type.BOOLEAN: "NOT coalesce({0}, false)",
-    Type.INTEGER: "coalesce({0}, 0) + 1",
-    Type.DECIMAL: "coalesce({0}, 0) + 0.01",
-    Type.TIMESTAMP: "coalesce({0}, to_timestamp(7)) + interval '1 second'",
-    Type.REFERENCES: "coalesce({0}, '[]') || '\"di_other\"'",
-    Type.METADATA: "coalesce({0}, '{{}}') || '{{\"another\": \"x\"}}'",
-    Type.JSON: '\'{{"behavior": "void"}}\'',
-}
-"""Another value of a column, whatever it holds."""
+from tests.objects import LIVES, each_object, endpoint, has_items
 
 FLAGS = "{{" + ", ".join(f'"flag_{number:02}": "{{}}"' for number in range(32)) + "}}"
 
 
-def seeded(url: str, double: StripeDouble, number: int = 12) -> list[str]:
-    """Subscriptions in sync that two runs have compared, so that a third recognises them."""
+def both_seeded(url: str, double: StripeDouble, number: int = 12) -> list[str]:
+    """Subscriptions with as many customers, which two runs have compared: a third knows them."""
     double.control.advance(86_400)
     now = int(double.control.now())
     double.control.seed(number, start=now - 50_000, end=now - 5_000)
@@ -65,7 +51,7 @@ def known(connection: psycopg.Connection, mirrored: MirroredObject, salt: int = 
 def test_third_run_recognises_everything_and_says_what_the_second_said(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
-    seeded(database_url, stripe_double)
+    both_seeded(database_url, stripe_double)
     before = world(connection, "runs")
     third = reconcile(database_url, stripe_double)
     assert recognised(third) == {"customer": 12, "subscription": 12}
@@ -82,7 +68,7 @@ def test_third_run_recognises_everything_and_says_what_the_second_said(
 def test_report_recognises_and_remembers_nothing(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
-    seeded(database_url, stripe_double)
+    both_seeded(database_url, stripe_double)
     looked = reconcile(database_url, stripe_double, writes=False)
     assert recognised(looked) == {"customer": 12, "subscription": 12}
     connection.execute("DELETE FROM stripe.fingerprints")
@@ -91,16 +77,16 @@ def test_report_recognises_and_remembers_nothing(
     assert count(connection, "fingerprints") == 0
 
 
-@pytest.mark.parametrize("mirrored", MIRRORED, ids=lambda mirrored: str(mirrored.name))
+@each_object()
 def test_row_with_another_value_in_any_column_is_not_recognised(
     mirrored: MirroredObject,
     database_url: str,
     stripe_double: StripeDouble,
     connection: psycopg.Connection,
 ) -> None:
-    seeded(database_url, stripe_double, 3)
+    made = seeded(database_url, stripe_double, mirrored, 3)
     everything = known(connection, mirrored)
-    assert len(everything) == 3
+    assert everything == {lived.name for lived in made}
     changes = [(mirrored.table, column, "id") for column in mirrored.columns if column.name != "id"]
     if mirrored.items is not None:
         parent = mirrored.items.parent
@@ -108,15 +94,7 @@ def test_row_with_another_value_in_any_column_is_not_recognised(
     name = sorted(everything)[1]
     for table, column, key in changes:
         with connection.transaction(force_rollback=True):
-            changed = connection.execute(
-                sql.SQL("UPDATE stripe.{} SET {} = {} WHERE {} = %s").format(
-                    sql.Identifier(table),
-                    sql.Identifier(column.name),
-                    sql.SQL(OTHER[column.type].format(f'"{column.name}"')),
-                    sql.Identifier(key),
-                ),
-                (name,),
-            )
+            changed = connection.execute(meddling.update(table, column, key), (name,))
             assert changed.rowcount == 1, (table, column.name)
             assert known(connection, mirrored) == everything - {name}, (table, column.name)
     assert known(connection, mirrored) == everything
@@ -143,7 +121,7 @@ def test_values_that_postgresql_itself_hashes_alike_have_two_hashes(
     connection: psycopg.Connection,
 ) -> None:
     """Its hashes leave out a number's sign, fold eight bytes to four, and let JSON cancel out."""
-    (name,) = seeded(database_url, stripe_double, 1)
+    (name,) = both_seeded(database_url, stripe_double, 1)
     is_own = column in {own.name for own in SUBSCRIPTION.columns}
     table, key = ("subscriptions", "id") if is_own else ("subscription_items", "subscription_id")
     update = sql.SQL("UPDATE stripe.{} SET {} = %s WHERE {} = %s").format(
@@ -157,43 +135,60 @@ def test_values_that_postgresql_itself_hashes_alike_have_two_hashes(
     assert len(hashes) == 2
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM stripe.subscription_items WHERE subscription_id = %(id)s",
-        """
-        UPDATE stripe.subscription_items SET subscription_id = %(other)s
-        WHERE subscription_id = %(id)s
-        """,
-        """
-        INSERT INTO stripe.subscription_items (id, subscription_id, price_id, currency, metadata)
-        VALUES ('si_more', %(id)s, 'price_1', 'eur', '{}')
-        """,
-        "UPDATE stripe.subscriptions SET missing_in_stripe_since = now() WHERE id = %(id)s",
-    ],
-    ids=["item gone", "item elsewhere", "item more", "marked missing"],
-)
-def test_row_with_other_items_or_a_mark_is_not_recognised(
-    statement: str,
+ITEMS = {
+    "item gone": "DELETE FROM {items} WHERE {parent} = %(id)s",
+    "item elsewhere": "UPDATE {items} SET {parent} = %(other)s WHERE {parent} = %(id)s",
+    "item more": """
+        INSERT INTO {items}
+        SELECT (jsonb_populate_record(i, '{{"id": "x_more"}}')).* FROM {items} AS i
+        WHERE i.{parent} = %(id)s
+    """,
+}
+
+
+@each_object(has_items)
+@pytest.mark.parametrize("case", ITEMS)
+def test_row_with_other_items_is_not_recognised(
+    mirrored: MirroredObject,
+    case: str,
     database_url: str,
     stripe_double: StripeDouble,
     connection: psycopg.Connection,
 ) -> None:
-    name, other, third = seeded(database_url, stripe_double, 3)
-    assert known(connection, SUBSCRIPTION) == {name, other, third}
-    connection.execute(statement, {"id": name, "other": other})
+    assert mirrored.items is not None
+    name, other, third = (lived.name for lived in seeded(database_url, stripe_double, mirrored, 3))
+    assert known(connection, mirrored) == {name, other, third}
+    items, parent = f"stripe.{mirrored.items.table}", mirrored.items.parent
+    statement = ITEMS[case].format(items=items, parent=parent)
+    connection.execute(statement.encode(), {"id": name, "other": other})
     left = {other, third} - ({other} if "%(other)s" in statement else set())
-    assert known(connection, SUBSCRIPTION) == left
+    assert known(connection, mirrored) == left
     report = reconcile(database_url, stripe_double)
     assert {row.action for row in report.drift()} == {"repaired"}
     assert name in {row.object_id for row in report.drift()}
     assert not list(reconcile(database_url, stripe_double, every_field=True).drift())
 
 
+@each_object()
+def test_row_with_a_mark_is_not_recognised(
+    mirrored: MirroredObject,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    lived, *others = seeded(database_url, stripe_double, mirrored, 3)
+    mark = f"UPDATE stripe.{mirrored.table} SET missing_in_stripe_since = now() WHERE id = %s"  # noqa: S608
+    connection.execute(mark.encode(), [lived.name])
+    assert known(connection, mirrored) == {other.name for other in others}
+    report = reconcile(database_url, stripe_double)
+    assert [(row.object_id, row.action) for row in report.drift()] == [(lived.name, "repaired")]
+    assert not list(reconcile(database_url, stripe_double, every_field=True).drift())
+
+
 def test_fingerprints_of_another_salt_recognise_nothing(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
-    seeded(database_url, stripe_double, 3)
+    both_seeded(database_url, stripe_double, 3)
     assert known(connection, CUSTOMER, salt=1) == set()
     connection.execute("UPDATE stripe.account SET fingerprint_salt = fingerprint_salt + 1")
     again = reconcile(database_url, stripe_double)
@@ -203,40 +198,26 @@ def test_fingerprints_of_another_salt_recognise_nothing(
     assert recognised(again) == {"customer": 3, "subscription": 3}
 
 
-@pytest.mark.parametrize(
-    "change, fields",
-    [
-        (
-            lambda control, name: control.update_subscription(
-                name, cancel_at_period_end=True, events=0
-            ),
-            {"cancel_at_period_end"},
-        ),
-        (
-            lambda control, name: control.change_item(
-                name, item_of(control, name), quantity=9, events=0
-            ),
-            {"quantity"},
-        ),
-    ],
-    ids=["subscription", "item"],
-)
+@each_object()
 def test_change_that_no_event_told_of_is_found_although_its_row_was_recognised(
-    change: Callable[[Control, str], Any],
-    fields: set[str],
+    mirrored: MirroredObject,
     database_url: str,
     stripe_double: StripeDouble,
+    connection: psycopg.Connection,
 ) -> None:
-    names = seeded(database_url, stripe_double)
-    change(stripe_double.control, names[4])
+    made = seeded(database_url, stripe_double, mirrored, 12)
+    lived = made[4]
+    lived.become(1, events=0)
     stripe_double.control.advance(3_600)
     report = reconcile(database_url, stripe_double)
     (row,) = report.drift()
-    assert (row.object_id, row.kind, row.action) == (names[4], "differs", "repaired")
-    assert {field.split(".")[-1] for field in row.fields} == fields
-    assert recognised(report)["subscription"] == 11
-    assert recognised(reconcile(database_url, stripe_double))["subscription"] == 11
-    assert recognised(reconcile(database_url, stripe_double))["subscription"] == 12
+    assert (row.object_id, row.kind, row.action) == (lived.name, "differs", "repaired")
+    changed = LIVES[mirrored.name].states[1].keys()
+    assert {field.split(".")[-1] for field in row.fields} == changed
+    assert lived.held(connection) == 1
+    assert recognised(report)[mirrored.name] == 11
+    assert recognised(reconcile(database_url, stripe_double))[mirrored.name] == 11
+    assert recognised(reconcile(database_url, stripe_double))[mirrored.name] == 12
 
 
 def item_of(control: Control, name: str) -> str:
@@ -245,18 +226,22 @@ def item_of(control: Control, name: str) -> str:
     return str(body["items"]["data"][0]["id"])
 
 
+@each_object()
 def test_change_of_what_is_not_mirrored_is_in_sync_and_remembered_anew(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    mirrored: MirroredObject,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
 ) -> None:
-    names = seeded(database_url, stripe_double)
-    stripe_double.control.update_subscription(names[2], description="another", events=0)
+    made = seeded(database_url, stripe_double, mirrored, 12)
+    made[2].touch(events=0)
     stripe_double.control.advance(3_600)
     before = world(connection, "runs")
     report = reconcile(database_url, stripe_double)
     assert not list(report.drift())
-    assert report.counts["subscription"]["in_sync"] == 12
-    assert recognised(report)["subscription"] == 11
-    assert recognised(reconcile(database_url, stripe_double))["subscription"] == 12
+    assert report.counts[mirrored.name]["in_sync"] == 12
+    assert recognised(report)[mirrored.name] == 11
+    assert recognised(reconcile(database_url, stripe_double))[mirrored.name] == 12
     assert world(connection, "runs") == before
 
 
@@ -269,7 +254,7 @@ def test_row_that_a_webhook_writes_while_its_page_is_listed_is_asked_for(
 ) -> None:
     """Trap 3: its content is read again after the page, so its revision must be the one before."""
     control = stripe_double.control
-    names = seeded(database_url, stripe_double)
+    names = both_seeded(database_url, stripe_double)
     control.change_item(names[3], item_of(control, names[3]), quantity=5, events=0)
     control.advance(3_600)
     with (
@@ -301,27 +286,31 @@ def test_row_that_a_webhook_writes_while_its_page_is_listed_is_asked_for(
     assert one(connection, quantity, names[3]) == (5 if is_late else 6)
 
 
+@each_object()
 def test_recognisable_row_that_the_list_leaves_out_is_asked_for(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    mirrored: MirroredObject,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
 ) -> None:
     """Trap 8: its fingerprint says nothing where there is no body."""
     control = stripe_double.control
-    names = seeded(database_url, stripe_double)
-    control.fault("truncated_list", keep=11, endpoint="subscriptions.list")
+    made = seeded(database_url, stripe_double, mirrored, 12)
+    control.fault("truncated_list", keep=11, endpoint=endpoint(mirrored, "list"), count=None)
     control.clear_requests()
     before = world(connection, "runs")
     report = reconcile(database_url, stripe_double)
     assert report.run.outcome is RunOutcome.REFUSED
-    asked = [line.path for line in control.requests() if "/v1/subscriptions/" in line.path]
-    assert len(asked) == 1
-    assert asked[0].rpartition("/")[2] in names
+    paths = [line.path for line in control.requests()]
+    asked = {path.rpartition("/")[2] for path in paths if f"{mirrored.path}/" in path}
+    assert len(asked & {lived.name for lived in made}) == 1
     assert world(connection, "runs") == before
 
 
 def test_pages_of_another_layout_are_compared_field_by_field(
     database_url: str, stripe_double: StripeDouble
 ) -> None:
-    seeded(database_url, stripe_double)
+    both_seeded(database_url, stripe_double)
     stripe_double.control.switch(compact=True)
     report = reconcile(database_url, stripe_double)
     assert recognised(report) == {"customer": 0, "subscription": 0}
@@ -340,7 +329,7 @@ def test_row_that_is_moved_while_its_page_is_listed_hides_no_other(
 ) -> None:
     """Two customers are deleted without an event, and somebody moves the row of the newer."""
     control = stripe_double.control
-    seeded(database_url, stripe_double)
+    both_seeded(database_url, stripe_double)
     query = "SELECT array_agg(id ORDER BY created DESC) FROM stripe.customers"
     newer, older, *_ = one(connection, query)
     for name in (newer, older):

@@ -12,55 +12,39 @@ from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
 from shared.objects.catalogue import MIRRORED
-from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import Content, MirroredObject
-from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import mirror_rows
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
 from tests.builders import apply, apply_all, mirror, reconcile, until
 from tests.integration import judge
+from tests.integration.lived import Lived
+from tests.integration.meddling import DELETE_ALL, RENAME_ALL, TRUNCATE_ALL, change_all
 from tests.integration.witness import blocked, one
+from tests.objects import each_object, tables
 
-DELETED = """
-DELETE FROM stripe.subscription_items;
-DELETE FROM stripe.subscriptions;
-DELETE FROM stripe.customers
-"""
-CHANGED = """
-UPDATE stripe.subscriptions SET status = 'odd', metadata = '{"odd": "1"}', cancel_at = now();
-UPDATE stripe.subscription_items SET quantity = quantity + 7, unit_amount_decimal = 'NaN';
-UPDATE stripe.customers SET email = 'odd', created = NULL;
-"""
 REMOVALS = {
-    "deleted": DELETED,
-    "deleted in one transaction": f"BEGIN; {DELETED}; COMMIT",
-    "truncated": "TRUNCATE stripe.customers, stripe.subscriptions CASCADE",
-    "changed, then deleted": CHANGED + DELETED,
-    "changed, then truncated": CHANGED + "TRUNCATE stripe.customers, stripe.subscriptions CASCADE",
-    "renamed": """
-        DELETE FROM stripe.subscription_items;
-        UPDATE stripe.subscriptions SET id = 'x_' || gen_random_uuid();
-        UPDATE stripe.customers SET id = 'x_' || gen_random_uuid();
-        DELETE FROM stripe.subscriptions WHERE id LIKE 'x_%';
-        DELETE FROM stripe.customers WHERE id LIKE 'x_%'
-    """,
+    "deleted": DELETE_ALL,
+    "deleted in one transaction": f"BEGIN; {DELETE_ALL}; COMMIT",
+    "truncated": TRUNCATE_ALL,
+    "changed, then deleted": f"{change_all()}; {DELETE_ALL}",
+    "changed, then truncated": f"{change_all()}; {TRUNCATE_ALL}",
+    "renamed": RENAME_ALL,
 }
 
 
-def by_event(_: str, double: StripeDouble, to: Mirror, names: list[str]) -> None:
+def by_event(_: str, double: StripeDouble, to: Mirror, those: list[Lived]) -> None:
     """Come back by the one statement."""
-    for name in names:
-        kind = "customer.updated" if name.startswith("cus") else "customer.subscription.updated"
-        body = double.control.event_body(double.control.emit(kind, name))
-        assert apply(to, body).outcome is Outcome.APPLIED
+    del double
+    for lived in those:
+        assert apply(to, lived.same_again()).outcome is Outcome.APPLIED
 
 
-def by_thin_event(_: str, double: StripeDouble, to: Mirror, names: list[str]) -> None:
+def by_thin_event(_: str, double: StripeDouble, to: Mirror, those: list[Lived]) -> None:
     """Come back by a question and a write."""
-    for name in names:
-        kind = "customer.updated" if name.startswith("cus") else "customer.subscription.updated"
-        body = double.control.thin_body(double.control.emit(kind, name))
+    for lived in those:
+        lived.same_again()
+        body = double.control.thin_body(double.control.events()[-1]["id"])
         assert apply(to, body).outcome is Outcome.APPLIED
 
 
@@ -69,34 +53,34 @@ def by_run(url: str, double: StripeDouble, *_: object) -> None:
     assert reconcile(url, double).run.outcome is RunOutcome.SUCCESS
 
 
-RETURNS: dict[str, Callable[[str, StripeDouble, Mirror, list[str]], None]] = {
+RETURNS: dict[str, Callable[[str, StripeDouble, Mirror, list[Lived]], None]] = {
     "event": by_event,
     "thin event": by_thin_event,
     "run": by_run,
 }
 
 
-def life(control: Control) -> list[str]:
-    """Two objects with a past: items that came, changed and went, decimals, lists, nested JSON."""
+def with_a_past(control: Control) -> list[Lived]:
+    """One object of each kind with a past: states, items that came, changed and went."""
     control.advance(86_400)
-    customer = control.create_customer(name="Ada", metadata={"a": "b", "é": "\n"})
-    name = control.create_subscription(
-        customer=customer, items=[{"price": "pro"}, {"price": "team"}], quantity=3
-    )
-    control.advance(60)
-    item = control.add_item(name, price="team")
-    control.advance(60)
-    control.change_item(name, item, quantity=4)
-    control.advance(60)
-    second = control.add_item(name, price="pro")
-    control.advance(60)
-    control.remove_item(name, item)
-    control.change_item(name, second, quantity=9)
-    control.advance(60)
-    control.update_subscription(name, metadata={"plan": "life"}, cancel_at_period_end=True)
-    control.update_customer(customer, name=None)
-    control.advance(60)
-    return [customer, name]
+    found = []
+    for mirrored in MIRRORED:
+        lived = Lived(control, mirrored, metadata={"a": "b", "é": "\n"})
+        for state in (1, 2, 0):
+            control.advance(60)
+            lived.become(state)
+        if mirrored.items is not None:
+            control.advance(60)
+            item = control.add_item(lived.name, price="team")
+            control.advance(60)
+            control.change_item(lived.name, item, quantity=4)
+            control.advance(60)
+            control.add_item(lived.name, price="decimal")
+            control.advance(60)
+            control.remove_item(lived.name, item)
+        control.advance(60)
+        found.append(lived)
+    return found
 
 
 def assert_folds(connection: psycopg.Connection) -> None:
@@ -110,12 +94,12 @@ def assert_folds(connection: psycopg.Connection) -> None:
     assert twice == []
 
 
-def revisions(connection: psycopg.Connection) -> dict[str, int]:
-    found = connection.execute(
-        "SELECT id, revision FROM stripe.subscriptions"
-        " UNION ALL SELECT id, revision FROM stripe.customers"
-    )
-    return dict(found.fetchall())
+def revisions(connection: psycopg.Connection, those: list[Lived]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for mirrored in MIRRORED:
+        query = f"SELECT id, revision FROM stripe.{mirrored.table}"  # noqa: S608
+        found.update(connection.execute(query.encode()).fetchall())
+    return {lived.name: found[lived.name] for lived in those}
 
 
 @pytest.mark.parametrize("removal", REMOVALS)
@@ -128,35 +112,31 @@ def test_row_that_comes_back_again_and_again_goes_on_from_its_last_revision(
     way: str,
 ) -> None:
     control = stripe_double.control
-    names = life(control)
+    those = with_a_past(control)
     with mirror(database_url, stripe_double) as to:
         apply_all(to, control)
         assert_folds(connection)
-        before = revisions(connection)
+        before = revisions(connection, those)
         for come_back in (RETURNS[way], *RETURNS.values()):
             control.advance(3_600)
-            by_confirmation = [
-                control.event_body(control.emit("customer.updated", names[0])),
-                control.event_body(control.emit("customer.subscription.updated", names[1])),
-            ]
-            for body in by_confirmation:
-                assert apply(to, body).outcome is Outcome.UNCHANGED
+            for lived in those:
+                assert apply(to, lived.same_again()).outcome is Outcome.UNCHANGED
             control.advance(3_600)
             before = {name: before[name] + 1 for name in before}
-            assert revisions(connection) == before
+            assert revisions(connection, those) == before
             connection.execute(REMOVALS[removal].encode())
-            folded = {n: s for n, s in judge.folded(connection).items() if n in names}
-            assert folded == {names[0]: {}, names[1]: {"items": {}}}
-            come_back(database_url, stripe_double, to, names)
-            after = revisions(connection)
-            assert after.keys() == before.keys()
+            folded = judge.folded(connection)
+            for lived in those:
+                assert folded[lived.name] == ({"items": {}} if lived.mirrored.items else {})
+            come_back(database_url, stripe_double, to, those)
+            after = revisions(connection, those)
             # One more is the removal's.
-            assert all(after[name] >= before[name] + 2 for name in names)
+            assert all(after[name] >= before[name] + 2 for name in before)
             assert_folds(connection)
             before = after
 
 
-@pytest.mark.parametrize("mirrored", [CUSTOMER, SUBSCRIPTION], ids=lambda made: made.name)
+@each_object()
 def test_answer_that_was_asked_for_before_a_removal_replaces_nothing_that_came_after_it(
     database_url: str,
     connection: psycopg.Connection,
@@ -164,66 +144,81 @@ def test_answer_that_was_asked_for_before_a_removal_replaces_nothing_that_came_a
     mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    names = life(control)
-    name = names[mirrored is SUBSCRIPTION]
+    those = with_a_past(control)
+    (name,) = [lived.name for lived in those if lived.mirrored is mirrored]
     with mirror(database_url, stripe_double) as to:
         apply_all(to, control)
         for come_back in itertools.islice(itertools.cycle(RETURNS.values()), 7):
             *_, held = mirror_rows.read_held(connection, mirrored, name, None)
             assert held is not None
-            connection.execute(DELETED.encode())
+            connection.execute(DELETE_ALL.encode())
             control.advance(3_600)
-            come_back(database_url, stripe_double, to, names)
+            come_back(database_url, stripe_double, to, those)
             old = Content(name, held.row, held.items)
             write = Write(old, Interval(1, 2), held.revision, {"id": (None, name)})
             rows = mirror_rows.encode([write], mirrored)
             assert mirror_rows.write_for_run(connection, mirrored, rows, str(uuid.uuid4())) == set()
 
 
+@each_object()
 def test_row_that_is_removed_while_an_event_replaces_it_gets_a_revision_of_its_own(
-    database_url: str, connection: psycopg.Connection, stripe_double: StripeDouble
+    database_url: str,
+    connection: psycopg.Connection,
+    stripe_double: StripeDouble,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
     control.advance(86_400)
-    name = control.create_customer()
+    lived = Lived(control, mirrored)
     with mirror(database_url, stripe_double) as to, psycopg.connect(database_url) as other:
         apply_all(to, control)
         control.advance(60)
-        control.update_customer(name, name="Ada")
-        body = control.event_body(control.events()[-1]["id"])
-        other.execute("DELETE FROM stripe.customers")
-        thread = threading.Thread(target=apply, args=(to, body))
+        lived.become(1)
+        for table in tables(mirrored):
+            other.execute(f"DELETE FROM stripe.{table}".encode())  # noqa: S608
+        thread = threading.Thread(target=apply, args=(to, lived.body()))
         thread.start()
         until(lambda: blocked(connection) == 1, "the event waits")
         other.commit()
         thread.join()
-    found = connection.execute("SELECT revision FROM stripe.changes ORDER BY id").fetchall()
-    assert found == [(1,), (2,), (3,)]
-    assert one(connection, "SELECT revision FROM stripe.customers") == 3
+    found = connection.execute(
+        "SELECT revision FROM stripe.changes WHERE object_id = %s ORDER BY id", [lived.name]
+    )
+    assert found.fetchall() == [(1,), (2,), (3,)]
+    assert revisions(connection, [lived]) == {lived.name: 3}
 
 
+@each_object()
 def test_row_without_any_change_is_removed_and_its_revision_not_used_again(
-    database_url: str, connection: psycopg.Connection, stripe_double: StripeDouble
+    database_url: str,
+    connection: psycopg.Connection,
+    stripe_double: StripeDouble,
+    mirrored: MirroredObject,
 ) -> None:
+    """As a restore of the rows alone leaves it."""
     control = stripe_double.control
     control.advance(86_400)
-    name = control.create_customer()
-    connection.execute(
-        """
-        INSERT INTO stripe.customers (id, deleted, metadata, as_of, revision)
-        VALUES (%s, false, '{}', '[2001-01-01,2001-01-02)', 41)
-        """,
-        (name,),
-    )
-    connection.execute("DELETE FROM stripe.customers")
+    lived = Lived(control, mirrored)
     with mirror(database_url, stripe_double) as to:
         apply_all(to, control)
-    assert one(connection, "SELECT revision FROM stripe.customers") == 43
+        connection.execute(
+            f"""
+            SET session_replication_role = replica;
+            UPDATE stripe.{mirrored.table} SET revision = 41;
+            TRUNCATE stripe.changes;
+            SET session_replication_role = origin;
+            """.encode()  # noqa: S608
+        )
+        for table in tables(mirrored):
+            connection.execute(f"DELETE FROM stripe.{table}".encode())  # noqa: S608
+        assert apply(to, lived.same_again()).outcome is Outcome.APPLIED
+    assert revisions(connection, [lived]) == {lived.name: 43}
     made_by = connection.execute(
-        "SELECT revision, fields = '{}', event_id IS NULL AND run_id IS NULL FROM stripe.changes"
-        " ORDER BY revision"
-    ).fetchall()
-    assert made_by == [(42, True, True), (43, False, False)]
+        "SELECT revision, event_id IS NULL AND run_id IS NULL FROM stripe.changes"
+        " WHERE object_id = %s ORDER BY revision",
+        [lived.name],
+    )
+    assert made_by.fetchall() == [(42, True), (43, False)]
 
 
 def test_nobody_can_use_the_function_that_notes_removals_for_a_table_of_their_own(

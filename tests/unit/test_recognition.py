@@ -63,7 +63,7 @@ def test_page_that_was_seen_before_is_recognised_whole(data_first: bool, has_mor
 def test_object_that_changed_is_decoded_and_its_neighbours_are_recognised(changed: int) -> None:
     objects = bodies(4)
     memory = known(page(*objects))
-    objects[changed]["description"] = "another"
+    objects[changed]["of_a_later_version"] = "another"
     found = read(page(*objects), memory)
     assert [one.id for one in found.objects] == [f"sub_{changed}"]
     assert [one.id for one in found.same] == [f"sub_{n}" for n in range(4) if n != changed]

@@ -20,7 +20,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-long chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
+.PHONY: help demo test test-unit test-cov test-all test-long chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -35,6 +35,12 @@ demo: $(ready) ## the whole story on this machine: webhook, drift, report, repai
 
 test: $(ready) ## every test: unit, integration (real PostgreSQL), e2e (real processes)
 	@$(run) -m pytest --numprocesses 4 --dist worksteal $(ARGS)
+
+test-unit: $(ready) ## the pure decisions and the house rules: seconds
+	@$(run) -m pytest --numprocesses 2 tests/unit $(ARGS)
+
+test-cov: $(ready) ## every test, and which lines of the product none of them runs
+	@$(run) -m pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
 
 test-all: ## every test on each promised interpreter of this machine (4 minutes each)
 	@.ci/test-all $(interpreters)
@@ -90,7 +96,7 @@ audit: .venv-audit/.locked ## known vulnerabilities in what is shipped and used,
 	@.venv-audit/bin/python sandbox/audit.py
 
 clean: ## remove .venv and every cache
-	rm -rf $(venv) .venv-* .fuzz build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(venv) .venv-* .fuzz build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The interpreter is checked first, because pip's own words for a wrong one are hard to read.

@@ -21,7 +21,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
 # An allow-list, so that no setting of the person's own shell reaches the private world.
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+# The last is how `make test-cov` counts the lines that a command runs.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "COVERAGE_PROCESS_CONFIG")
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -70,7 +70,7 @@ def connect(conninfo: str, *, seconds: float, schema: str, may_leave_options: bo
             _log,
             "database.options_refused",
             level=logging.WARNING,
-            advice="set them on the role, as the README says of poolers",
+            advice="set them on the role, as docs/operations.md says of poolers",
         )
     connection.seconds = seconds
     connection.schema = schema

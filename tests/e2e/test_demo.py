@@ -1,5 +1,6 @@
 """`make demo`: the story ends well, shows what it claims, and leaves nothing behind."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from sandbox import product
 from sandbox.product import wait_until
 from sandbox.stripe_double import StripeDouble
 
+README = Path(__file__).parents[2] / "README.md"
 DEMO = (sys.executable, "-m", "sandbox.demo")
 
 
@@ -23,6 +25,18 @@ def private(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def folder() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="d-", dir="/tmp")
+
+
+def report_in_the_readme() -> list[str]:
+    """What the README says that the demo prints, each line that is not left out."""
+    (block,) = re.findall(r"```text\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    return [line for line in shortened(block) if line != "..."]
+
+
+def shortened(text: str) -> list[str]:
+    """Its lines without indent and moment: the demo's four hours ago are another time each day."""
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    return [re.sub(moment, "then", line.strip()) for line in text.splitlines()]
 
 
 def test_demo_finds_drift_repairs_it_and_ends_with_none(
@@ -47,6 +61,7 @@ def test_demo_finds_drift_repairs_it_and_ends_with_none(
     assert "status: active -> canceled" in first
     assert "REPAIRED: 7 of 7" in middle
     assert "IN SYNC: no drift" in last
+    assert not [line for line in report_in_the_readme() if line not in shortened(first)]
 
 
 def test_demo_that_is_interrupted_cleans_up(folder: "tempfile.TemporaryDirectory[str]") -> None:

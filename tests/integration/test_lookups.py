@@ -11,7 +11,7 @@ from sandbox.stripe_double import StripeDouble
 from tests.builders import apply, mirror, reconcile, run, until
 from tests.integration.test_plans import from_end_to_end, touched
 
-README = Path(__file__).parents[2] / "README.md"
+APPLICATION = Path(__file__).parents[2] / "docs" / "application.md"
 GROWN = """
 INSERT INTO stripe.runs (id, scope, holder, lease_expires_at, done, counts, outcome, finished_at)
 VALUES ('00000000-0000-0000-0000-000000000001', 'all', 'x', now(), '{}', '{}', 'success', now());
@@ -46,9 +46,11 @@ LOOKUPS = {
 }
 
 
-def readme_lookups() -> list[str]:
-    """The statements that the README gives to whoever answers a customer."""
-    (part,) = re.findall(r"## Look-ups\n.*?```sql\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+def documented_lookups() -> list[str]:
+    """The statements that docs/application.md gives to whoever answers a customer."""
+    (part,) = re.findall(
+        r"## Look-ups\n.*?```sql\n(.*?)```", APPLICATION.read_text("utf-8"), re.DOTALL
+    )
     return [one.strip() for one in part.split(";") if one.strip()]
 
 
@@ -75,7 +77,7 @@ def test_lookup_of_an_object_a_run_or_an_address_reads_no_table_from_end_to_end(
 ) -> None:
     """In a session as anybody has it: without the product's own settings."""
     grown(connection, analysed=analysed)
-    those = {**LOOKUPS, **{text: text for text in readme_lookups()}}
+    those = {**LOOKUPS, **{text: text for text in documented_lookups()}}
     assert len(those) >= len(LOOKUPS) + 4
     assert {name: plan(connection, text) for name, text in those.items()} == {
         name: [] for name in those

@@ -19,7 +19,7 @@ from tests.builders import apply_all, mirror, reconcile
 from tests.integration.witness import count, once, one
 
 HOUR = 3_600
-README = Path(__file__).parents[2] / "README.md"
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def rows(connection: psycopg.Connection, query: str, *parameters: Any) -> list[d
 
 
 def queries() -> dict[str, str]:
-    """The questions of the README about the last nights, by the words before them."""
-    text = README.read_text(encoding="utf-8")
+    """The questions of docs/operations.md about the last nights, by the words before them."""
+    text = OPERATIONS.read_text(encoding="utf-8")
     section = text.partition("### What happened last night")[2].partition("\n## ")[0]
     return dict(re.findall(r"-- (.+)\n([^;]+);", section))
 
@@ -97,7 +97,7 @@ def test_night_that_was_stopped_twice_is_found_whole_under_one_id(
     assert one(connection, others, list(attempts), night) == 0
 
 
-def test_questions_of_the_readme_are_answered_for_the_whole_of_a_stopped_night(
+def test_documented_questions_are_answered_for_the_whole_of_a_stopped_night(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
     names = drifted(database_url, stripe_double, 7)

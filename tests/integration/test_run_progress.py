@@ -16,12 +16,14 @@ from shared.repository.runs import EVERYTHING, Progress, Started
 from tests.builders import reconcile, until
 from tests.integration.witness import count, one
 
-README = Path(__file__).parents[2] / "README.md"
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def asked(connection: psycopg.Connection) -> list[dict[str, Any]]:
-    """What the query in the README answers."""
-    (query,) = re.findall(r"```sql\n(SELECT [^`]* FROM stripe\.progress;)\n```", README.read_text())
+    """What the query in docs/operations.md answers."""
+    (query,) = re.findall(
+        r"```sql\n(SELECT [^`]* FROM stripe\.progress;)\n```", OPERATIONS.read_text("utf-8")
+    )
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query.encode()).fetchall()
 
@@ -32,7 +34,7 @@ def started(connection: psycopg.Connection) -> Started:
     )
 
 
-def test_query_of_the_readme_says_how_far_a_run_is_while_it_runs(
+def test_documented_query_says_how_far_a_run_is_while_it_runs(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
     control = stripe_double.control

@@ -236,10 +236,3 @@ def test_both_images_are_built_from_the_same_stages() -> None:
     for last in lasts:
         assert "USER 10001:10001" in last
         assert re.search(r'^ENTRYPOINT \["(webhook|reconcile)"\]$', last, re.MULTILINE)
-
-
-def test_every_test_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "README.md").read_text(encoding="utf-8")))
-    written = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
-    assert named
-    assert {name for name in named if name not in written} == set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 from reconcile import gate
@@ -22,9 +22,11 @@ from shared.objects.catalogue import BY_NAME
 from shared.objects.declaration import Held
 from shared.repository import mirror_rows
 from shared.repository.drifts import DriftRow
+from shared.repository.progress import Counts
 
 _log = logging.getLogger(__name__)
 
+_NONE = Counts()
 _ROUNDS = 5
 _PORTION = 40
 """Questions after which their answers are kept."""
@@ -36,7 +38,7 @@ class Plan:
     Whatever stage it comes from.
     """
 
-    def __init__(self, counts: dict[str, dict[str, int]], limit: Limit) -> None:
+    def __init__(self, counts: Mapping[str, Counts], limit: Limit) -> None:
         """`counts`: the run's, by object name."""
         self._counts = counts
         self._limit = limit
@@ -58,8 +60,8 @@ class Plan:
             [
                 Tally(
                     object=name,
-                    rows=self._counts.get(name, {}).get("database", 0),
-                    granting=self._counts.get(name, {}).get("granting", 0),
+                    rows=self._counts.get(name, _NONE).database,
+                    granting=self._counts.get(name, _NONE).granting,
                     changes=self._changes[name],
                     ending_access=self._ending_access[name],
                 )

@@ -13,7 +13,7 @@ import msgspec
 
 from reconcile.account_check import require_same_account
 from reconcile.deadline import TimeLeft
-from reconcile.deliveries.deliveries import Events
+from reconcile.deliveries.events import Events
 from reconcile.deliveries.past_event import words
 from reconcile.journal.in_database import DatabaseJournal
 from reconcile.journal.in_file import FileJournal
@@ -43,6 +43,7 @@ from shared.objects.catalogue import BY_NAME
 from shared.repository import drifts, ledger, runs
 from shared.repository.account import Account
 from shared.repository.drifts import Tally
+from shared.repository.progress import Progress
 from shared.stripe.api import StripeApi
 from shared.version import version
 from shared.wording import counted
@@ -268,7 +269,7 @@ def _also(ended: Ended, error: SubscriptionSyncError) -> Ended:
     return Ended(Why.FAULT, ended.cause or words(error))
 
 
-def _is_first_fill(progress: runs.Progress) -> bool:
+def _is_first_fill(progress: Progress) -> bool:
     """Whether the database held nothing when the comparison of everything began."""
     planned = progress.planned.values()
     return bool(planned) and not any(planned)
@@ -288,10 +289,12 @@ def _judge(journal: Journal, events: Events) -> Ended:
     if events.left:
         left = counted(events.left, "event")
         return Ended(Why.FLAWED, f"{left} could not be entered; the log names {_each(events.left)}")
-    for what in ("unreadable", "unwritable"):
-        count = sum(counts.get(what, 0) for counts in journal.progress.counts.values())
+    counts = journal.progress.counts.values()
+    for verb, count in (
+        ("read", sum(each.unreadable for each in counts)),
+        ("written", sum(each.unwritable for each in counts)),
+    ):
         if count:
-            verb = "read" if what == "unreadable" else "written"
             cause = f"{counted(count, 'object')} could not be {verb}; the log names {_each(count)}"
             return Ended(Why.FLAWED, cause)
     return Ended(Why.WHOLE)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import time
 
+import msgspec
+
 from reconcile.comparison import compare
 from reconcile.comparison.findings import Inspected
 from reconcile.comparison.inspector import Inspector
-from reconcile.deliveries.deliveries import Deliveries, Events
+from reconcile.deliveries.deliveries import Deliveries
+from reconcile.deliveries.events import Events
 from reconcile.deliveries.expiry import expire
 from reconcile.journal.journal import Journal
 from reconcile.order import Order
@@ -86,14 +89,15 @@ class Stages:
             if sweep.is_drained:
                 self._deliveries.read_ahead(self._order.grace)
         counts = self._journal.progress.counts.values()
-        if left_out := sum(count.get("left_out", 0) for count in counts):
+        if left_out := sum(count.left_out for count in counts):
             raise ListingBroken(left_out)
 
     def look_at(self, object_id: str) -> None:
         """Compare this one subscription only. Raises UnknownId."""
         self._watch.enter(COMPARING)
         found = self._inspector.single(named_by(object_id), object_id)
-        if not any(found.counts[name] for name in ("stripe", "database", "unreadable")):
+        counts = found.counts
+        if not (counts.stripe or counts.database or counts.unreadable):
             raise UnknownId(f"neither Stripe nor the database knows {object_id}")
         self._journal.keep(found)
 
@@ -166,5 +170,5 @@ def _tell(found: Inspected) -> None:
         object=found.mirrored.name,
         gte=found.window.gte,
         lt=found.window.lt,
-        counts=dict(found.counts),
+        counts=msgspec.structs.asdict(found.counts),
     )

@@ -15,7 +15,7 @@ from reconcile.windows.window import Window, without
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.repository import mirror_rows
-from shared.repository.runs import Progress
+from shared.repository.progress import Counts, Progress
 from shared.stripe.api import StripeApi
 
 _MARGIN = 60
@@ -86,6 +86,5 @@ class Sweep:
             self._watch.require()
             yield self._inspector.single(mirrored, object_id, Window(0, self._end))
         if beyond.absent:
-            counted = Inspected(mirrored=mirrored, window=Window(0, 0))
-            counted.counts.update(database=beyond.absent, in_sync=beyond.absent)
-            yield counted
+            counts = Counts(database=beyond.absent, in_sync=beyond.absent)
+            yield Inspected(mirrored=mirrored, window=Window(0, 0), counts=counts)

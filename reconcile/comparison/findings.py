@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import dataclass, field
 
 from reconcile.comparison.compare import Difference
@@ -13,6 +12,7 @@ from shared.errors import ListingBroken
 from shared.objects.column import Row
 from shared.objects.declaration import Content, MirroredObject
 from shared.repository.fingerprints import Fingerprint
+from shared.repository.progress import Counts
 from shared.truth import LIST_LAG
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Inspected:
     waiting: list[Difference] = field(default_factory=list)
     confirmed: list[Difference] = field(default_factory=list)
     equal: list[Fingerprint] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counts = field(default_factory=Counts)
     unreadable: dict[str, str] = field(default_factory=dict)
     again: str | None = None
     is_nowhere: bool = False
@@ -54,7 +54,7 @@ class Inspected:
         self.missing += look.missing
         self.waiting += look.waiting
         self.equal += look.equal
-        self.counts.update(look.counts)
+        self.counts.add(look.counts)
         self.unreadable.update(look.unreadable)
 
     def sort(self, difference: Difference, begun: int, grace: int) -> None:
@@ -73,7 +73,7 @@ class Inspected:
     def tell_unreadable(self) -> None:
         """Count and log the objects that cannot be read, each once."""
         for object_id, reason in self.unreadable.items():
-            self.counts["unreadable"] += 1
+            self.counts.unreadable += 1
             log.event(
                 _log,
                 "object.unreadable",
@@ -94,9 +94,9 @@ class Inspected:
         young = int(content.row[created] or 0) >= begun - LIST_LAG
         if young or mirrored.is_deleted(content.row) or mirrored.is_on_test_clock(content.row):
             return
-        self.counts["left_out"] += 1
-        if self.counts["left_out"] >= _MOST_LEFT_OUT:
-            raise ListingBroken(self.counts["left_out"])
+        self.counts.left_out += 1
+        if self.counts.left_out >= _MOST_LEFT_OUT:
+            raise ListingBroken(self.counts.left_out)
         log.event(
             _log,
             "list.left_out",

@@ -181,14 +181,14 @@ class Inspector:
                 lambda connection: window_rows.read_again(connection, mirrored, names, self._seed)
             )
             overtaken = put_back(mirrored, rows, again, names, step)
-            counts["database"] += len(overtaken)
-            counts["granting"] += sum(known.status in access for known in overtaken)
+            counts.database += len(overtaken)
+            counts.granting += sum(known.status in access for known in overtaken)
         found, held, listed = sides(mirrored, rows, step, access)
         for name in self._moved_rows.done(mirrored, held) - listed.keys():
             del held[name]
-            found.counts["database"] -= 1
-        found.counts.update(counts)
-        found.counts["granting"] += sum(self._grants(mirrored, row) for row in held.values())
+            found.counts.database -= 1
+        found.counts.add(counts)
+        found.counts.granting += sum(self._grants(mirrored, row) for row in held.values())
         questions: Questions = {}
         doubtful = [one.id for one in overtaken if one.id in listed]
         unheld = listed.keys() - held.keys() - set(doubtful)
@@ -196,7 +196,7 @@ class Inspector:
         for name in doubtful:
             questions[name] = True, int(listed.pop(name).content.row[created] or 0)
         comparison = compare_window(mirrored, held, listed)
-        found.counts["in_sync"] += comparison.in_sync
+        found.counts.in_sync += comparison.in_sync
         for difference in comparison.differences:
             found.sort(difference, step.asked, self._grace)
         for name in comparison.doubtful:
@@ -242,7 +242,7 @@ class Inspector:
             if name not in known:
                 self._count_stranger(found, row, step.window)
             if difference is None:
-                found.counts["in_sync"] += 1
+                found.counts.in_sync += 1
             else:
                 found.sort(difference, step.asked, self._grace)
         return doubtful
@@ -310,19 +310,19 @@ class Inspector:
         try:
             held, content, as_of, difference = self.one(mirrored, object_id)
         except UnreadableObject as error:
-            found.counts["database"] = int(looked_at is not None)  # then it is a row's id
+            found.counts.database = int(looked_at is not None)  # then it is a row's id
             found.unreadable[object_id] = str(error)
             found.tell_unreadable()
             return found
-        found.counts["database"] = int(held is not None)
-        found.counts["granting"] = int(held is not None and self._grants(mirrored, held))
+        found.counts.database = int(held is not None)
+        found.counts.granting = int(held is not None and self._grants(mirrored, held))
         if looked_at is not None and content and is_listed_in(mirrored, content, looked_at):
             return found
-        found.counts["stripe"] = int(content is not None)
+        found.counts.stripe = int(content is not None)
         if difference is not None:
             found.waiting.append(difference)
         elif held is not None or content is not None:
-            found.counts["in_sync"] = 1
+            found.counts.in_sync = 1
         if looked_at is None and difference is None and held is not None and content is not None:
             content = mirrored.completed(content, held)
             found.confirmed.append(Difference(object_id, "differs", held, content, as_of, {}))
@@ -340,7 +340,7 @@ class Inspector:
         if difference is not None and difference.held is None:
             found.missing.append(difference)
             # What lists name is counted in its window.
-            found.counts["stripe"] = int(content is None or not mirrored.is_listed(content.row))
+            found.counts.stripe = int(content is None or not mirrored.is_listed(content.row))
         elif difference is not None:
             found.waiting.append(difference)
         return found
@@ -352,8 +352,8 @@ class Inspector:
                 mirror_rows.read_held(connection, found.mirrored, object_id, None).held
             )
         )
-        found.counts["database"] = int(held is not None)
-        found.counts["granting"] = int(held is not None and self._grants(found.mirrored, held))
+        found.counts.database = int(held is not None)
+        found.counts.granting = int(held is not None and self._grants(found.mirrored, held))
         return found
 
     def _ask(
@@ -375,12 +375,12 @@ class Inspector:
                 mirrored, content, covered
             ):
                 return  # its own window lists it and looks at it
-            found.counts["stripe"] += 1
+            found.counts.stripe += 1
             found.note_left_out(content, begun)
         elif held is not None and is_new:
             self._count_stranger(found, held, covered)
         if difference is None:
-            found.counts["in_sync"] += 1
+            found.counts.in_sync += 1
         else:
             found.sort(difference, begun, self._grace)
 
@@ -390,9 +390,9 @@ class Inspector:
         One that lies elsewhere is counted there: in sync where no list need name it.
         """
         if is_at(found.mirrored, row.row, window):
-            found.counts["database"] += 1
+            found.counts.database += 1
         elif may_be_absent(found.mirrored, row):
-            found.counts["in_sync"] -= 1
+            found.counts.in_sync -= 1
 
     def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
         return grants(mirrored, row, self._access)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 
@@ -13,6 +12,7 @@ from reconcile.windows.window import Window
 from shared.errors import UnreadableObject
 from shared.objects.declaration import Held, MirroredObject
 from shared.repository.fingerprints import Fingerprint
+from shared.repository.progress import Counts
 from shared.repository.window_rows import WindowRow, WindowRows
 from shared.stripe.recognition import Body, Known
 
@@ -31,11 +31,11 @@ def sides(
     listed: dict[str, Listed] = {}
     for part in step.parts:
         sifted = sift(mirrored, rows.rows, part.objects, access)
-        counts["stripe"] += len(part.objects) + len(part.unreadable)
-        for name in ("in_sync", "database"):
-            counts[name] += len(sifted.equal)
+        counts.stripe += len(part.objects) + len(part.unreadable)
+        counts.in_sync += len(sifted.equal)
+        counts.database += len(sifted.equal)
         found.equal += _fingerprints(sifted.equal, part.bodies)
-        counts["granting"] += sifted.granting
+        counts.granting += sifted.granting
         found.unreadable.update(sifted.unreadable)
         found.unreadable.update((one.id, str(one.error)) for one in part.unreadable)
         for one, row in sifted.odd:
@@ -44,19 +44,19 @@ def sides(
                 content = mirrored.content(one)
             except UnreadableObject as error:
                 found.unreadable[one.id] = str(error)
-                counts["database"] += held_row is not None
+                counts.database += held_row is not None
                 continue
             listed[content.id] = Listed(content, part.as_of)
             if held_row is not None:
                 held[content.id] = held_row
     for name in found.unreadable:
-        counts["database"] += _take(rows, name)
+        counts.database += _take(rows, name)
     held |= _unlisted(mirrored, rows, step.floor)
-    counts["database"] += len(held)
+    counts.database += len(held)
     return found, held, listed
 
 
-def take_recognised(rows: WindowRows, step: Step, access: frozenset[str]) -> Counter[str]:
+def take_recognised(rows: WindowRows, step: Step, access: frozenset[str]) -> Counts:
     """Take out of `rows` what was recognised, and return the counts of it."""
     number = granting = 0
     take = rows.known.pop
@@ -65,9 +65,9 @@ def take_recognised(rows: WindowRows, step: Step, access: frozenset[str]) -> Cou
             if take(one.id, None) is not None:
                 number += 1
                 granting += one.status in access
-    counts = Counter(dict.fromkeys(("recognised", "stripe", "database", "in_sync"), number))
-    counts["granting"] = granting
-    return counts
+    return Counts(
+        recognised=number, stripe=number, database=number, in_sync=number, granting=granting
+    )
 
 
 def unrecognised(rows: WindowRows, step: Step) -> list[str]:

@@ -11,15 +11,13 @@ past the second look and the gate. As long as the row of an event waits for that
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from reconcile.comparison.findings import Inspected
 from reconcile.comparison.inspector import Inspector
 from reconcile.deliveries.event_list import EventList, EventPage
+from reconcile.deliveries.events import Events
 from reconcile.deliveries.past_event import (
     NOWHERE,
     WAITS,
@@ -29,7 +27,7 @@ from reconcile.deliveries.past_event import (
     Subject,
     words,
 )
-from reconcile.journal.journal import EVENTS, Journal
+from reconcile.journal.journal import Journal
 from reconcile.patient import PatientDatabase
 from reconcile.streams import answers
 from reconcile.watch import Watch
@@ -47,6 +45,7 @@ from shared.objects.declaration import MirroredObject
 from shared.repository import ledger, mirror_rows
 from shared.repository.account import Account
 from shared.repository.mirror_rows import Mark
+from shared.repository.progress import EVENTS, WebhookCounts
 from shared.stripe.api import StripeApi
 
 _log = logging.getLogger(__name__)
@@ -55,49 +54,6 @@ MOST_ATTEMPTS = 10
 """Tries after which an event that keeps failing is left to be replayed by hand."""
 
 _BATCH = 100
-
-
-@dataclass(kw_only=True)
-class Events:
-    """How healthy delivery is: events listed by Stripe and those of them that never arrived.
-
-    None: nobody asked. `left`: of those, the ones that could not be entered; the log says why.
-    `refused`: those that never can be, being no events or of another account; each is among the
-    `left` of the first run that sees it, and of no later one, but for one that is listed late.
-    `webhook_missed` of the `webhook_expected` events did not come: of those made after
-    `webhook_since` (epoch), when the last look ended, and of those that were listed late; without
-    those that never can be entered. A run that goes on from another counts on.
-    """
-
-    listed: int | None = None
-    missed: int | None = None
-    left: int = 0
-    refused: int = 0
-    webhook_missed: int = 0
-    webhook_expected: int = 0
-    webhook_since: int | None = None
-    by_type: Counter[str] = field(default_factory=Counter)
-    by_day: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def begun(cls, counts: Mapping[str, Mapping[str, int]], since: int) -> Events:
-        """Begin to count; what the webhook missed counts on from the run that is gone on from."""
-        before = counts.get(EVENTS, {})
-        return cls(
-            listed=0,
-            missed=0,
-            webhook_missed=before.get("webhook_missed", 0),
-            webhook_expected=before.get("webhook_expected", 0),
-            webhook_since=before.get("webhook_since", since),
-        )
-
-    def keep(self, counts: dict[str, dict[str, int]]) -> None:
-        """Put what the webhook missed where the cursor is kept."""
-        counts[EVENTS] = {
-            "webhook_missed": self.webhook_missed,
-            "webhook_expected": self.webhook_expected,
-            "webhook_since": self.webhook_since or 0,
-        }
 
 
 class Deliveries:
@@ -119,6 +75,8 @@ class Deliveries:
         self._account = account
         self._watch = watch
         self._list: EventList | None = None
+        self._came: list[int] = []
+        """When the events were made that came, and whose second is not covered yet."""
         self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
 
     def read_ahead(self, grace: int) -> EventList:
@@ -147,7 +105,9 @@ class Deliveries:
         have shown too little, and not at all where the next run may still enter some of it.
         """
         listed = self.read_ahead(grace)
-        events = Events.begun(self._journal.progress.counts, listed.since)
+        progress = self._journal.progress
+        progress.webhook = progress.webhook or WebhookCounts(since=listed.since)
+        events = Events.begun(progress.webhook)
         newest = listed.reached or 0
         is_whole = True
         for page in listed:
@@ -155,7 +115,6 @@ class Deliveries:
             newest = max([newest, *(event.created for event in page.events)])
             is_whole &= self._enter(page, listed, events)
         if is_whole:
-            progress = self._journal.progress
             until = newest or listed.until
             if progress.before.get(EVENTS):
                 until = min(until, max(progress.since or 0, listed.reached or 0))
@@ -184,18 +143,25 @@ class Deliveries:
         """Enter what is unknown of a page; False where the next run has to try some of it again."""
         ids = [event.id for event in page.events]
         known = self._database.read(lambda connection: ledger.known(connection, ids))
-        events.listed = (events.listed or 0) + len(ids)
         decided = self._decide([event for event in page.events if event.id not in known])
-        came = [event for event in page.events if known.get(event.id) == "webhook"]
-        events.webhook_expected += sum(listed.is_news(event) for event in came)
+        came = [
+            event.created
+            for event in page.events
+            if known.get(event.id) == "webhook" and listed.is_news(event)
+        ]
+        events.listed = (events.listed or 0) + len(ids)
+        events.webhook_expected += len(came)
         events.webhook_expected += sum(one.was_expected(listed.began) for one in decided)
-        self._count(events, decided, listed)
+        events.count_missed(decided, listed.began)
         is_whole = not any(one.may_be_entered_later for one in decided)
+        covered = page.covered if is_whole else Window(0, 0)
         entries = [one.entry for one in decided if one.entry]
-        entered = self._journal.enter(entries, page.covered if is_whole else Window(0, 0))
+        self._keep_counts(decided, came, covered, listed.began)
+        entered = self._journal.enter(entries, covered)
         # What is not entered has arrived while this page was looked through.
         came_now = [one for one in decided if one.entry and one.entry.event_id not in entered]
-        self._count(events, came_now, listed, -1)
+        events.count_missed(came_now, listed.began, -1)
+        self._webhook.missed -= sum(one.was_expected(listed.began) for one in came_now)
         for one in decided:
             if one in came_now:
                 continue
@@ -206,24 +172,29 @@ class Deliveries:
             _tell("event.missed", one)
         return is_whole
 
-    def _count(
-        self, events: Events, decided: Sequence[Decision], listed: EventList, times: int = 1
+    def _keep_counts(
+        self, decided: Sequence[Decision], came: list[int], covered: Window, began: int
     ) -> None:
-        """Count events that never arrived, to be kept with the cursor; -1 for what came after all.
+        """Count with the cursor what no run that goes on from this one will count again.
 
-        Before they are entered: so a run that is killed has counted what it has entered.
+        Before it is entered: so a run that is killed has counted what it has entered. What came is
+        counted once its second is covered, for until then the next run is shown it again.
         """
         for one in decided:
-            events.missed = (events.missed or 0) + times
-            events.by_type[one.sent.type] += times
-            day = datetime.fromtimestamp(one.sent.created, UTC).strftime("%Y-%m-%d")
-            events.by_day[day] += times
-            if one.was_expected(listed.began):
-                events.webhook_missed += times
-                since = events.webhook_since or one.sent.created
-                events.webhook_since = min(since, one.sent.created)
-        events.by_type, events.by_day = +events.by_type, +events.by_day
-        events.keep(self._journal.progress.counts)
+            if one.entry is not None and one.was_expected(began):
+                self._webhook.missed += 1
+                self._webhook.expected += 1
+                self._webhook.since = min(self._webhook.since, one.sent.created)
+        waiting = [*self._came, *came]
+        self._came = [second for second in waiting if not covered.has(second)]
+        self._webhook.expected += len(waiting) - len(self._came)
+
+    @property
+    def _webhook(self) -> WebhookCounts:
+        """What is counted with the cursor."""
+        progress = self._journal.progress
+        progress.webhook = progress.webhook or WebhookCounts()
+        return progress.webhook
 
     def _decide(self, sent: Sequence[Sent]) -> list[Decision]:
         """Say what becomes of events, after a look at each object that needs one."""
@@ -286,7 +257,7 @@ class Deliveries:
         self._journal.keep(found)
         if found.is_nowhere:
             return NOWHERE
-        if found.counts["unwritable"]:
+        if found.counts.unwritable:
             return UnreadableObject("$", "it breaks a rule of the database; the log says which")
         if found.missing:
             return Outcome.APPLIED

@@ -6,7 +6,6 @@ Each of its transactions begins at the fence, so that a run whose lease was take
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TypeVar
@@ -21,7 +20,7 @@ from reconcile.journal.drift import (
     write_of,
     write_of_spooled,
 )
-from reconcile.journal.journal import EVENTS, Begun, Draft, count_differences
+from reconcile.journal.journal import Begun, count_differences, mark_done
 from reconcile.journal.lease import Lease, give_back
 from reconcile.patient import PatientDatabase
 from reconcile.windows.window import Window
@@ -42,6 +41,7 @@ from shared.repository import (
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write
+from shared.repository.progress import EVENTS, Progress
 from shared.truth import Interval
 
 T = TypeVar("T")
@@ -94,9 +94,9 @@ class DatabaseJournal:
         if found.waiting:
             self.last_waiting = time.monotonic()
         refused = self._write(lambda connection, draft: self._keep(connection, draft, found))
-        found.counts["unwritable"] += refused
+        found.counts.unwritable += refused
 
-    def _keep(self, connection: Connection, draft: Draft, found: Inspected) -> int:
+    def _keep(self, connection: Connection, draft: Progress, found: Inspected) -> int:
         """Return how many rows could not be written."""
         mirrored, name = found.mirrored, found.mirrored.name
         fingerprints.remember(connection, found.equal)
@@ -113,9 +113,9 @@ class DatabaseJournal:
             drifts.record(connection, self._story, rows)
             if found.again is not None and not rows:
                 drifts.settle(connection, self._story, name, found.again)
-        draft.add(name, found.counts)
-        draft.add(name, Counter(unwritable=len(refused)))
-        draft.mark_done(name, found.window)
+        draft.of(name).add(found.counts)
+        draft.of(name).unwritable += len(refused)
+        mark_done(draft, name, found.window)
         return len(refused)
 
     def waiting(self, names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -152,7 +152,9 @@ class DatabaseJournal:
         """
         return self._write(lambda connection, draft: self._repair(connection, draft, rows))
 
-    def _repair(self, connection: Connection, draft: Draft, rows: list[DriftRow]) -> list[DriftRow]:
+    def _repair(
+        self, connection: Connection, draft: Progress, rows: list[DriftRow]
+    ) -> list[DriftRow]:
         lost: list[DriftRow] = []
         done: list[DriftRow] = []
         for name, mirrored in BY_NAME.items():
@@ -163,7 +165,7 @@ class DatabaseJournal:
             for row in mine:
                 if row.object_id in refused:
                     done.append(settled(row, "refused"))
-                    draft.add(name, Counter(unwritable=1))
+                    draft.of(name).unwritable += 1
                 elif row.object_id in written or self._marked(connection, mirrored, row):
                     done.append(settled(row, "repaired"))
                 else:
@@ -181,7 +183,7 @@ class DatabaseJournal:
 
     def rewind(self) -> None:
         """Take the cursor back: everything is compared and settled, the next run begins anew."""
-        self._write(lambda _, draft: draft.rewind())
+        self._write(lambda _, draft: draft.done.clear())
 
     def enter(self, entries: Sequence[Entry], covered: Window) -> set[str]:
         """Enter events that never arrived, or a further attempt at failed ones, and the cursor.
@@ -190,8 +192,8 @@ class DatabaseJournal:
         the others have been done by somebody else meanwhile.
         """
 
-        def enter(connection: Connection, draft: Draft) -> set[str]:
-            draft.mark_done(EVENTS, covered)
+        def enter(connection: Connection, draft: Progress) -> set[str]:
+            mark_done(draft, EVENTS, covered)
             return ledger.enter_many(connection, entries)
 
         return self._write(enter)
@@ -224,7 +226,7 @@ class DatabaseJournal:
     def close(self) -> None:
         """Leave everything in the database."""
 
-    def _write(self, unit: Callable[[Connection, Draft], T]) -> T:
+    def _write(self, unit: Callable[[Connection, Progress], T]) -> T:
         """Carry out a unit in one transaction, once, whatever becomes of the connection meanwhile.
 
         It begins at the fence: the run's row is locked until the commit, so whoever takes the lease
@@ -234,21 +236,19 @@ class DatabaseJournal:
         """
         self._steps += 1
         number = self._steps
-        unanswered: list[tuple[Draft, T]] = []
+        unanswered: list[tuple[Progress, T]] = []
 
-        def attempt(connection: Connection) -> tuple[Draft, T]:
+        def attempt(connection: Connection) -> tuple[Progress, T]:
             if runs.lock(connection, self._run_id) == number:
                 return unanswered[-1]
-            draft = Draft.of(self.progress)
+            draft = self.progress.draft()
             answer = unit(connection, draft)
-            runs.advance(
-                connection, self._run_id, draft.progress, number, lease_seconds=self._lease.seconds
-            )
+            runs.advance(connection, self._run_id, draft, number, lease_seconds=self._lease.seconds)
             unanswered[:] = [(draft, answer)]
             return draft, answer
 
         draft, answer = self._database.write(attempt)
-        draft.adopt(self.progress)
+        self.progress.adopt(draft)
         return answer
 
     def _marked(self, connection: Connection, mirrored: MirroredObject, row: DriftRow) -> bool:

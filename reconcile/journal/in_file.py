@@ -14,13 +14,14 @@ import msgspec
 
 from reconcile.comparison.findings import Inspected
 from reconcile.journal.drift import drift, settled, tallied
-from reconcile.journal.journal import Begun, add, count_differences, mark_done
+from reconcile.journal.journal import Begun, count_differences, mark_done
 from reconcile.journal.spool import SortedSpool
 from reconcile.windows.window import Window
 from shared.repository import drifts
 from shared.repository.drifts import Customer, DriftRow, Tally
 from shared.repository.ledger import Entry
-from shared.repository.runs import Ending, Progress
+from shared.repository.progress import Progress
+from shared.repository.runs import Ending
 
 _IN_MEMORY = 1 << 20
 _decoder = msgspec.json.Decoder(DriftRow)
@@ -34,7 +35,7 @@ class FileJournal:
     ) -> None:
         """`who` returns those of some customers that the database knows, by id."""
         self.begun = Begun(str(uuid.uuid4()), int(time.time()))
-        self.progress = Progress(done={}, counts={})
+        self.progress = Progress()
         self.inserts = False
         self.last_waiting = 0.0
         self._access = access
@@ -62,7 +63,7 @@ class FileJournal:
             rows.clear()
         for row in rows:
             self._append(self._spool, row)
-        add(self.progress, found.mirrored.name, found.counts)
+        self.progress.of(found.mirrored.name).add(found.counts)
         mark_done(self.progress, found.mirrored.name, found.window)
 
     def waiting(self, _names: AbstractSet[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -6,21 +6,16 @@ lease, keeps nothing for a next run and changes nothing: there its journal has n
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple, Protocol
-
-import msgspec
+from typing import NamedTuple, Protocol
 
 from reconcile.comparison.findings import Inspected
 from reconcile.windows.window import Window, joined
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.ledger import Entry
-from shared.repository.runs import Ending, Progress
-
-EVENTS = "events"
-"""The name under which the cursor through Stripe's event list is kept."""
+from shared.repository.progress import Progress
+from shared.repository.runs import Ending
 
 
 class Begun(NamedTuple):
@@ -112,50 +107,10 @@ class Journal(Protocol):
         """Give back what it was kept in; nothing can be read any more."""
 
 
-class Draft:
-    """What a transaction makes of a run's cursor and counts: they count when it is committed."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    @classmethod
-    def of(cls, progress: Progress) -> Draft:
-        """Begin with what is committed."""
-        done = {name: list(ranges) for name, ranges in progress.done.items()}
-        counts = {name: dict(of) for name, of in progress.counts.items()}
-        return cls(msgspec.structs.replace(progress, done=done, counts=counts))
-
-    def add(self, name: str, counts: Counter[str]) -> None:
-        """Add a window's counts to an object's."""
-        add(self.progress, name, counts)
-
-    def mark_done(self, name: str, window: Window) -> None:
-        """Move the cursor over a window."""
-        mark_done(self.progress, name, window)
-
-    def rewind(self) -> None:
-        """Take the cursor back."""
-        self.progress.done.clear()
-
-    def adopt(self, progress: Progress) -> None:
-        """Let it be the run's."""
-        for name in ("done", "counts"):
-            mine: dict[str, Any] = getattr(progress, name)
-            mine.clear()
-            mine.update(getattr(self.progress, name))
-
-
 def count_differences(progress: Progress, found: Inspected) -> None:
     """Count what a window has found; a further look at an object finds nothing more."""
     if found.again is None:
         progress.drift += found.differences
-
-
-def add(progress: Progress, name: str, counts: Counter[str]) -> None:
-    """Add a window's counts to an object's."""
-    total = Counter(progress.counts.get(name, {}))
-    total.update(counts)
-    progress.counts[name] = dict(total)
 
 
 def mark_done(progress: Progress, name: str, window: Window) -> None:

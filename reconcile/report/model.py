@@ -9,11 +9,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from reconcile.deliveries.deliveries import Events
+from reconcile.deliveries.events import Events
 from shared.objects.catalogue import BY_NAME
 from shared.objects.difference import named
 from shared.repository.drifts import CONSEQUENCES, DriftRow, Tally
 from shared.repository.ledger import Failed
+from shared.repository.progress import Counts
 
 MISSING = "missing_in_stripe_since"
 """The field of a row's mark, which is none of Stripe's."""
@@ -72,14 +73,13 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run has to say.
 
-    `counts` by object name: stripe, database, in_sync and what was unusual. `drift` yields the
-    differences anew at each call, all or those of one consequence, from where they are spooled
-    until `close`; `tallies` counts them. `failed` counts the
-    events that could not be applied so far, `failures` are the oldest of them.
+    `counts` by object name. `drift` yields the differences anew at each call, all or those of one
+    consequence, from where they are spooled until `close`; `tallies` counts them. `failed` counts
+    the events that could not be applied so far, `failures` are the oldest of them.
     """
 
     run: RunFacts
-    counts: dict[str, dict[str, int]]
+    counts: dict[str, Counts]
     stripe_requests: int
     drift: Differences
     tallies: Callable[[], list[Tally]]
@@ -132,7 +132,7 @@ _NAMES = ("stripe", "database", "in_sync", "in_flight", "drift", "repaired")
 def totals(report: Report) -> Totals:
     """Add up what the report counts."""
     by_object = {
-        name: Counter({key: counts.get(key, 0) for key in _NAMES})
+        name: Counter(stripe=counts.stripe, database=counts.database, in_sync=counts.in_sync)
         for name, counts in sorted(report.counts.items())
     }
     by_consequence: Counter[str] = Counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from reconcile.deliveries.deliveries import Events
+from reconcile.deliveries.events import Events
 from reconcile.report.model import Report, RunOutcome, Totals
 from shared.wording import counted, share
 

@@ -9,6 +9,7 @@ import msgspec
 from psycopg import Connection
 
 from shared.errors import LeaseHeld, LeaseLost
+from shared.repository.progress import Progress, taken_over
 
 EVERYTHING = "all"
 """The scope of a run over everything; any other scope is the id of one subscription."""
@@ -21,48 +22,6 @@ LOST = "another run has taken the lease over; this one writes no more"
 
 RESUME_HOURS = 36
 """How old an unfinished run may be to be gone on from: what it compared is as old by then."""
-
-
-Ranges = list[tuple[int, int]]
-"""Ranges `[from, to)` of `created`, in epoch seconds."""
-
-_done_decoder = msgspec.json.Decoder(dict[str, Ranges])
-_counts_decoder = msgspec.json.Decoder(dict[str, dict[str, int]])
-_planned_decoder = msgspec.json.Decoder(dict[str, int | None])
-
-
-class Progress(msgspec.Struct, kw_only=True):
-    """How far a run has come: the ranges compared and the counts, by object name.
-
-    `planned`: how many rows there are to compare, None where nobody knows. `drift`: differences
-    found so far. `stripe_requests` are this run's own, the rest counts on from the run it resumes.
-    `began`: when this run began to compare (epoch, Stripe's clock). `before`: what of `done` was
-    taken over, from runs of which the first began at `since`; None where nobody knows.
-    """
-
-    done: dict[str, Ranges]
-    counts: dict[str, dict[str, int]]
-    planned: dict[str, int | None] = {}
-    drift: int = 0
-    stripe_requests: int = 0
-    phase: str | None = None
-    began: int | None = None
-    before: dict[str, Ranges] = {}
-    since: int | None = None
-
-    def compared(self, name: str) -> int:
-        """Return how many of an object are compared: rows, or what Stripe has where none were."""
-        side = "stripe" if self.planned.get(name) is None else "database"
-        return self.counts.get(name, {}).get(side, 0)
-
-    def compared_at(self, name: str, created: int | None) -> int | None:
-        """Return when the comparison of this second began, None if it was not compared."""
-        if created is None:
-            return None
-        for ranges, began in ((self.before, self.since), (self.done, self.began)):
-            if any(start <= created < stop for start, stop in ranges.get(name, [])):
-                return began
-        return None
 
 
 class Started(msgspec.Struct, kw_only=True, frozen=True):
@@ -115,7 +74,7 @@ def start(
         """
     )
     before = _unfinished(connection) if scope == EVERYTHING else None
-    progress = before.progress if before else Progress(done={}, counts={})
+    progress = before.progress if before else Progress()
     resumes = before.id if before else None
     row = connection.execute(
         """
@@ -142,7 +101,7 @@ def start(
             "version": asked.version,
             "flags": [_storable(flag) for flag in asked.flags],
             "done": _json(progress.done),
-            "counts": _json(progress.counts),
+            "counts": _json(progress.kept_counts),
             "planned": _json(progress.planned),
             "drift": progress.drift,
             "since": progress.since,
@@ -192,17 +151,7 @@ def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     ).fetchone()
     if row is None or not is_gone_on_from(connection, row[0]):
         return None
-    done = _done_decoder.decode(row[1])
-    counts = _counts_decoder.decode(row[2])
-    planned = _planned_decoder.decode(row[5])
-    progress = Progress(
-        done=done,
-        counts=counts,
-        planned=planned,
-        drift=row[6],
-        before={name: list(ranges) for name, ranges in done.items()},
-        since=row[7],
-    )
+    progress = taken_over(row[1], row[2], row[5], drift=row[6], since=row[7])
     return _Unfinished(row[0], row[3], row[4], progress)
 
 
@@ -329,7 +278,7 @@ def advance(
         {
             "id": run_id,
             "done": _json(progress.done),
-            "counts": _json(progress.counts),
+            "counts": _json(progress.kept_counts),
             "planned": _json(progress.planned),
             "drift": progress.drift,
             "stripe_requests": progress.stripe_requests,

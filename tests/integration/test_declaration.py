@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconcile.comparison.compare import Listed, compare_window
-from reconcile.deliveries.deliveries import Events
+from reconcile.deliveries.events import Events
 from reconcile.journal.drift import drift, tallied
 from reconcile.report import as_json
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals

@@ -13,7 +13,7 @@ from shared.mirror import Mirror
 from shared.objects.catalogue import EVENT_TYPES
 from shared.stripe.api import StripeApi
 from shared.stripe.http import StripeHttp
-from tests.builders import KEY, QUICK, apply_all, mirror, reconcile, run
+from tests.builders import KEY, QUICK, apply, apply_all, mirror, reconcile, run
 from tests.integration.witness import count, one
 
 DAY = 86_400
@@ -229,3 +229,32 @@ def test_look_at_the_list_that_is_stopped_goes_on_where_it_was(
 
 def count_entered(connection: psycopg.Connection) -> int:
     return count(connection, "events", "source = 'reconcile'")
+
+
+def test_events_that_a_stopped_run_has_counted_are_counted_once(
+    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+) -> None:
+    """The next one is shown the last second again, and whatever lies below it."""
+    control = stripe_double.control
+    customer = control.create_customer()
+    apply_all(heart, control)
+    control.advance(60)
+    reconcile(database_url, stripe_double)
+    known = len(control.events())
+    for number in range(600):
+        control.update_customer(customer, metadata={"n": str(number)})
+        if number % 4 == 3:
+            control.advance(1)
+    for made in control.events()[known::2]:
+        apply(heart, control.event_body(made["id"]))
+    control.advance(DAY // 2)
+    stop = threading.Event()
+    control.hook(stop.set, when="after_read", endpoint="events.list", skip=4, count=1)
+    with run(database_url, stripe_double, stop=stop) as stopped:
+        report = stopped.execute()
+    report.close()
+    kept = "SELECT (counts -> 'events' ->> 'webhook_expected')::int FROM stripe.runs WHERE id = %s"
+    assert 0 < one(connection, kept, report.run.attempt) < 600, "it was stopped half-way"
+    control.clear_interventions()
+    events = reconcile(database_url, stripe_double).events
+    assert (events.webhook_missed, events.webhook_expected) == (300, 600)

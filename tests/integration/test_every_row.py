@@ -120,9 +120,9 @@ def test_rows_that_no_window_reaches_are_repaired_and_each_is_counted_once(
     assert {name: row.kind for name, row in found.items()} == wanted
     assert {row.action for row in found.values()} == {"repaired"}
     counts = report.counts["customer"]
-    assert counts["database"] == known + forged
-    assert counts["in_sync"] + len(found) == known + forged
-    assert counts["stripe"] == known - len(QUIET)
+    assert counts.database == known + forged
+    assert counts.in_sync + len(found) == known + forged
+    assert counts.stripe == known - len(QUIET)
     after = rows(connection)
     assert {name: row for name, row in after.items() if name in found} == {
         **{name: row for name, row in before.items() if name in found},
@@ -138,6 +138,6 @@ def test_rows_that_no_window_reaches_are_repaired_and_each_is_counted_once(
     again = reconcile(database_url, stripe_double, every_field=every_field)
     assert list(again.drift()) == []
     counts = again.counts["customer"]
-    assert (counts["database"], counts["in_sync"]) == (known + forged, known + forged)
+    assert (counts.database, counts.in_sync) == (known + forged, known + forged)
     asked = [line for line in control.requests() if line.path.startswith("/v1/customers/")]
     assert len(asked) == len(CLOCKED), "those on test clocks alone"

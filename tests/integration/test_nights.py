@@ -14,6 +14,7 @@ from reconcile.report.model import Report, RunOutcome, totals
 from sandbox.stripe_double import Control, StripeDouble
 from shared.migrate import migrate, migrations
 from shared.repository import runs
+from shared.repository.progress import Progress
 from shared.version import version
 from tests.builders import apply_all, mirror, reconcile
 from tests.integration.witness import count, once, one
@@ -184,7 +185,7 @@ def test_each_write_of_a_run_is_a_sign_of_life(
     report = reconcile(database_url, stripe_double)
     connection.execute("UPDATE stripe.runs SET outcome = NULL, finished_at = NULL")
     connection.execute("UPDATE stripe.runs SET alive_at = now() - interval '1 h'")
-    progress = runs.Progress(done={}, counts={})
+    progress = Progress()
     runs.advance(connection, str(report.run.attempt), progress, 1, lease_seconds=60)
     assert count(connection, "runs", "alive_at > now() - interval '1 min'") == 1
 

@@ -144,8 +144,8 @@ def test_odd_value_in_any_column_is_told_and_repaired_by_one_run(
         number = len(stripe_double.control.ids(kind.name))
         of = report.counts[kind.name]
         drift = sum(row.object == kind.name for row in found.values())
-        assert (of["database"], of["stripe"]) == (number, number), kind.name
-        assert of["in_sync"] + drift == number, kind.name
+        assert (of.database, of.stripe) == (number, number), kind.name
+        assert of.in_sync + drift == number, kind.name
     stripe_double.control.advance(3_600)
     again = reconcile(database_url, stripe_double)
     assert list(again.drift()) == []

@@ -17,7 +17,7 @@ YEAR = 365 * 86_400
 
 def most(report: Report) -> int:
     """How many requests a run may send: a tenth more than there are pages, and a dozen."""
-    pages = sum(ceil(report.counts[each.name]["stripe"] / 100) for each in MIRRORED)
+    pages = sum(ceil(report.counts[each.name].stripe / 100) for each in MIRRORED)
     return int(pages * 1.1) + 12
 
 
@@ -195,7 +195,7 @@ def test_repairs_ask_for_next_to_nothing_where_a_list_may_speak(
     assert {row.action for row in found} == {"repaired"}
     assert report.stripe_requests <= most(report) + 0.02 * len(found)
     for name in ("subscription", "customer"):
-        assert report.counts[name]["stripe"] == 1_500
+        assert report.counts[name].stripe == 1_500
     again = reconcile(database_url, stripe_double, writes=False)
     assert again.run.outcome is RunOutcome.SUCCESS
     assert list(again.drift()) == []
@@ -227,4 +227,4 @@ def test_row_in_a_wrong_place_that_stripe_does_not_know_is_asked_for_and_marked(
     ]
     query = "SELECT missing_in_stripe_since IS NOT NULL FROM stripe.subscriptions WHERE id = %s"
     assert one(connection, query, "sub_gone") is True
-    assert report.counts["subscription"]["database"] == 301
+    assert report.counts["subscription"].database == 301

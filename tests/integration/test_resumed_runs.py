@@ -222,7 +222,7 @@ def test_objects_that_are_missing_are_counted_once_and_asked_for_never(
     control.clear_requests()
     report = reconcile(database_url, stripe_double, writes=writes)
     assert (report.run.outcome, report.events.missed) == ("success", 300)
-    assert [report.counts[name]["stripe"] for name in ("customer", "subscription")] == [151, 151]
+    assert [report.counts[name].stripe for name in ("customer", "subscription")] == [151, 151]
     assert totals(report).drift == 300
     assert control.request_counts().get("subscriptions.retrieve", 0) <= 1
     assert "customers.retrieve" not in control.request_counts()

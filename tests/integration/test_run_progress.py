@@ -12,7 +12,8 @@ from psycopg.rows import dict_row
 
 from sandbox.stripe_double import StripeDouble
 from shared.repository import runs
-from shared.repository.runs import EVERYTHING, Progress, Started
+from shared.repository.progress import Counts, Progress
+from shared.repository.runs import EVERYTHING, Started
 from tests.builders import reconcile, until
 from tests.integration.witness import count, one
 
@@ -75,7 +76,7 @@ def test_run_that_goes_on_from_another_counts_on_at_its_own_pace(
     assert asked(connection)[0]["phase"] is None
     told = Progress(
         done={"customer": [(0, 10)]},
-        counts={"customer": {"database": 100, "stripe": 101}, "subscription": {"stripe": 9}},
+        counts={"customer": Counts(database=100, stripe=101), "subscription": Counts(stripe=9)},
         planned={"customer": 400, "subscription": 0},
         drift=3,
         stripe_requests=7,
@@ -95,7 +96,7 @@ def test_run_that_goes_on_from_another_counts_on_at_its_own_pace(
     (row,) = asked(connection)
     assert (row["compared"], row["planned"], row["per_second"], row["drift"]) == (100, 400, 0, 3)
     assert row["time_left"] is None
-    second.progress.counts["customer"]["database"] = 200
+    second.progress.counts["customer"].database = 200
     runs.advance(connection, second.id, second.progress, 1, lease_seconds=60)
     (row,) = asked(connection)
     assert (row["compared"], row["per_second"]) == (200, 10)

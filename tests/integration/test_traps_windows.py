@@ -80,8 +80,8 @@ def test_window_full_of_questions_is_kept_in_portions(
         hold.release()
         report = going.result(30)
     assert report.run.outcome is RunOutcome.SUCCESS
-    assert report.counts["subscription"]["in_sync"] == 130
-    assert report.counts["subscription"]["database"] == 130
+    assert report.counts["subscription"].in_sync == 130
+    assert report.counts["subscription"].database == 130
 
 
 def test_portion_that_ends_within_a_page_leaves_the_rest_to_the_next_portion(
@@ -107,6 +107,6 @@ def test_portion_that_ends_within_a_page_leaves_the_rest_to_the_next_portion(
     assert report.run.outcome is RunOutcome.SUCCESS
     assert [row.action for row in report.drift()] == ["repaired"] * 150
     counts = report.counts["subscription"]
-    assert (counts["stripe"], counts["database"], counts["in_sync"]) == (400, 400, 250)
+    assert (counts.stripe, counts.database, counts.in_sync) == (400, 400, 250)
     left = "SELECT count(*) FROM stripe.subscriptions WHERE days_until_due = 7"
     assert one(connection, left) == 0

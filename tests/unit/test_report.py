@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconcile.deliveries.deliveries import Events
+from reconcile.deliveries.events import Events
 from reconcile.journal.drift import tallied
 from reconcile.report import as_json, as_text, shown
 from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, totals
 from shared.repository.drifts import Customer, DriftRow
 from shared.repository.ledger import Failed
+from shared.repository.progress import Counts
 
 
 def drift(name: str = "sub_1", **fields: Any) -> DriftRow:
@@ -52,8 +53,8 @@ def report(*rows: DriftRow, failures: int = 0, **facts: Any) -> Report:
     return Report(
         run=RunFacts(**run),
         counts={
-            "subscription": {"stripe": 1001, "database": 1000, "in_sync": 990, "granting": 7},
-            "customer": {"stripe": 5, "database": 5, "in_sync": 5},
+            "subscription": Counts(stripe=1001, database=1000, in_sync=990, granting=7),
+            "customer": Counts(stripe=5, database=5, in_sync=5),
         },
         stripe_requests=42,
         drift=lambda which=None: (row for row in rows if which in {None, row.consequence}),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reconcile.comparison.compare import compare_one
-from reconcile.deliveries.deliveries import Events
+from reconcile.deliveries.events import Events
 from reconcile.journal.drift import drift, settled, tallied
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals
 from reconcile.report.output import RENDERERS

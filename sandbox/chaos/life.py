@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from sandbox.chaos.plan import Plan
-from sandbox.stripe_double.control import Control
+from sandbox.stripe_double.control.control import Control
 
 # One that has ended is seldom touched again, and a population must last the whole run.
 _CANCEL, _DELETE = 0.012, 0.004

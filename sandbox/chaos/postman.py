@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from sandbox.chaos.plan import NEW_SHAPE, OLD_SHAPE, Plan
-from sandbox.stripe_double.control import Control
-from sandbox.stripe_double.delivery import DeliveryPlan, Reply, Sender
+from sandbox.stripe_double.control.control import Control
+from sandbox.stripe_double.delivery.sending import DeliveryPlan, Reply, Sender
 
 _SENDERS = 16
 _TIMEOUT = 10.0

@@ -6,7 +6,11 @@
 
 As a process: `python -m sandbox.stripe_double --port 12111 --seed-subscriptions 1000`.
 
-`double.control` (see `Control` and the classes it is made of) has, by subject:
+Rooms: `objects` (one file a kind), `realm` (what one account holds), `changes` (what can happen to
+it), `protocol` and `http` (the API), `delivery` (events on their way), `control` (all of it for a
+test).
+
+`double.control` has, by subject:
 
 - changes: create_/update_/delete_customer, _product and _price, create_/update_subscription,
   add_item, remove_item, change_item, activate, pause, resume, pause_collection, cancel, expire,
@@ -33,15 +37,15 @@ Keys from the start: sk_test_double, sk_live_double (everything), rk_test_double
 (not the account), and the same four of another account, ending in `other`.
 """
 
-from sandbox.stripe_double.control import Control
-from sandbox.stripe_double.delivery import Delivery, DeliveryPlan, Reply
+from sandbox.stripe_double.control.control import Control
+from sandbox.stripe_double.control.truth import Seen
+from sandbox.stripe_double.delivery.sending import Delivery, DeliveryPlan, Reply
+from sandbox.stripe_double.delivery.signature import sign
 from sandbox.stripe_double.double import StripeDouble
-from sandbox.stripe_double.interventions import Hold
-from sandbox.stripe_double.keys import MAIN_ACCOUNT, OTHER_ACCOUNT
-from sandbox.stripe_double.server import RequestLine
-from sandbox.stripe_double.signature import sign
-from sandbox.stripe_double.switches import Switches
-from sandbox.stripe_double.truth import Seen
+from sandbox.stripe_double.http.interventions import Hold
+from sandbox.stripe_double.http.keys import MAIN_ACCOUNT, OTHER_ACCOUNT
+from sandbox.stripe_double.http.server import RequestLine
+from sandbox.stripe_double.realm.switches import Switches
 
 __all__ = [
     "MAIN_ACCOUNT",

@@ -4,13 +4,14 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-from sandbox.stripe_double.clock import Clock
-from sandbox.stripe_double.control import Control
-from sandbox.stripe_double.control_http import ControlRoutes
-from sandbox.stripe_double.keys import MAIN_ACCOUNT
-from sandbox.stripe_double.server import World
-from sandbox.stripe_double.switches import Switches
-from sandbox.stripe_double.wire import Answer, Listener, Request
+from sandbox.stripe_double.control.control import Control
+from sandbox.stripe_double.control.remote import ControlRoutes
+from sandbox.stripe_double.http.keys import MAIN_ACCOUNT
+from sandbox.stripe_double.http.server import World
+from sandbox.stripe_double.http.wire import Listener
+from sandbox.stripe_double.protocol.request import Answer, Request
+from sandbox.stripe_double.realm.clock import Clock
+from sandbox.stripe_double.realm.switches import Switches
 
 START = 1_790_000_000.0
 

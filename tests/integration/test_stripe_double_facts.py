@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox.stripe_double import MAIN_ACCOUNT, Control, StripeDouble
-from sandbox.stripe_double.keys import PERMISSIONS
+from sandbox.stripe_double.http.keys import PERMISSIONS
 from tests.integration.double_client import Client
 from tests.integration.stripe_facts import ABSENT, FACTS, Fact
 from tests.integration.stripe_facts_sold import NEEDED, SOLD_FACTS

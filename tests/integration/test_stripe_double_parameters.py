@@ -27,7 +27,7 @@ from stripe.params.v2.core import EventRetrieveParams as ThinEventRetrieveParams
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
-from sandbox.stripe_double.parameters import PARAMETERS
+from sandbox.stripe_double.http.parameters import PARAMETERS
 from shared.stripe.event import decode_event
 from tests.builders import mirror, reconcile
 

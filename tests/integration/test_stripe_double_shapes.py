@@ -10,8 +10,8 @@ import stripe
 
 from sandbox.stripe_double import StripeDouble
 from sandbox.stripe_double.objects.customer import FUTURE_CUSTOMER_FIELDS
+from sandbox.stripe_double.objects.states import NEWEST_VERSION
 from sandbox.stripe_double.objects.subscription_body import FUTURE_SUBSCRIPTION_FIELDS
-from sandbox.stripe_double.states import NEWEST_VERSION
 from tests.integration.double_client import Client
 
 Shape: TypeAlias = type[stripe.StripeObject]

@@ -11,7 +11,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from sandbox.stripe_double import StripeDouble
-from sandbox.stripe_double.interventions import FaultKind, When
+from sandbox.stripe_double.http.interventions import FaultKind, When
 from tests.integration.double_client import Client
 
 

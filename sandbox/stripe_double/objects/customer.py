@@ -1,9 +1,9 @@
 """Customers."""
 
 from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS, Find, Kind, Selection, Style
-from sandbox.stripe_double.shelf import Sketch
-from sandbox.stripe_double.states import Customer, JsonObject
-from sandbox.stripe_double.wire import Request
+from sandbox.stripe_double.objects.shelf import Sketch
+from sandbox.stripe_double.objects.states import Customer, JsonObject
+from sandbox.stripe_double.protocol.request import Request
 
 # Stripe adds fields without a new version; clients must not mind. This one is invented.
 FUTURE_CUSTOMER_FIELDS = frozenset({"relationship_score"})

@@ -5,8 +5,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from sandbox.stripe_double.states import JsonObject, State
-from sandbox.stripe_double.wire import Request
+from sandbox.stripe_double.objects.states import JsonObject, State
+from sandbox.stripe_double.protocol.request import Request
 
 S = TypeVar("S", bound=State)
 

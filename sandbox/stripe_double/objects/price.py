@@ -5,12 +5,12 @@ from functools import lru_cache
 from msgspec import Raw
 from msgspec.json import encode
 
-from sandbox.stripe_double.listing import read_boolean, read_choice
 from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS, Find, Kind, Selection, Style
 from sandbox.stripe_double.objects.product import PRODUCT
-from sandbox.stripe_double.refusals import missing
-from sandbox.stripe_double.states import JsonObject, Price, Product
-from sandbox.stripe_double.wire import Request
+from sandbox.stripe_double.objects.states import JsonObject, Price, Product
+from sandbox.stripe_double.protocol.listing import read_boolean, read_choice
+from sandbox.stripe_double.protocol.refusals import missing
+from sandbox.stripe_double.protocol.request import Request
 
 
 @lru_cache(maxsize=1_000)

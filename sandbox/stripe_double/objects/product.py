@@ -1,10 +1,10 @@
 """Products: what is sold, by its name."""
 
-from sandbox.stripe_double.listing import read_boolean
 from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS, Find, Kind, Selection, Style
-from sandbox.stripe_double.refusals import Refusal
-from sandbox.stripe_double.states import JsonObject, Product
-from sandbox.stripe_double.wire import Request
+from sandbox.stripe_double.objects.states import JsonObject, Product
+from sandbox.stripe_double.protocol.listing import read_boolean
+from sandbox.stripe_double.protocol.refusals import Refusal
+from sandbox.stripe_double.protocol.request import Request
 
 
 def product_body(state: Product, _style: Style) -> JsonObject:

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from functools import partial
 
-from sandbox.stripe_double.listing import read_boolean, read_choice
 from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS, Find, Kind, Selection
+from sandbox.stripe_double.objects.shelf import Sketch
+from sandbox.stripe_double.objects.states import Subscription
 from sandbox.stripe_double.objects.subscription_body import subscription_body
-from sandbox.stripe_double.refusals import Refusal, missing
-from sandbox.stripe_double.shelf import Sketch
-from sandbox.stripe_double.states import Subscription
-from sandbox.stripe_double.wire import Request
+from sandbox.stripe_double.protocol.listing import read_boolean, read_choice
+from sandbox.stripe_double.protocol.refusals import Refusal, missing
+from sandbox.stripe_double.protocol.request import Request
 
 # In the order in which Stripe's refusal of another status names them.
 STATUS_CHOICES = (

@@ -1,0 +1,1 @@
+"""What can happen to objects. One class a subject, each over one realm."""

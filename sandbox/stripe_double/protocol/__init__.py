@@ -1,0 +1,1 @@
+"""What a request and an answer are, and how Stripe refuses."""

@@ -1,0 +1,1 @@
+"""One account in one mode: what it holds, its time, its switches."""

@@ -193,8 +193,8 @@ class Command(Generic[Settings]):
             "env_file.read",
             file=read.path,
             names=sorted(ours & set(read.names)),
+            # Counted alone: what stands where a name should may be half of a secret.
             others=len(set(read.names) - ours),
-            # Not a name of them would do any good where another is meant.
             left_to_the_environment=sorted(ours & set(read.left)),
         )
 

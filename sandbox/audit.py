@@ -63,7 +63,9 @@ def secrets() -> int:
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], capture_output=True, text=True, check=True
     ).stdout.split("\0")
-    files = [name for name in tracked if name and not name.endswith(".lock")]
+    # Hashes are no secrets: neither those of the locks, nor of what is known to be none.
+    hashes = (".lock", str(BASELINE))
+    files = [name for name in tracked if name and not name.endswith(hashes)]
     # By a variable's name nothing is told here: every test has a SECRET.
     without = ("--disable-plugin", "KeywordDetector")
     done = tool("detect-secrets", "scan", "--all-files", *without, *files)

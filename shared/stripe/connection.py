@@ -164,10 +164,11 @@ class _Bounded(socket.socket):
 
     until = 0.0
     received = 0
+    is_over = False
 
     def bound(self, until: float) -> None:
         """Send and receive until then (on time.monotonic())."""
-        self.until, self.received = until, 0
+        self.until, self.received, self.is_over = until, 0, False
         self.settimeout(_left(until))
 
     def recv_into(self, buffer: Any, *rest: Any) -> int:
@@ -175,6 +176,7 @@ class _Bounded(socket.socket):
         self.settimeout(_left(self.until))
         received = super().recv_into(buffer, *rest)
         self.received += received
+        self.is_over = not received
         if self.received > _MOST_BYTES:
             raise NoAnswer("too large")
         return received
@@ -232,6 +234,8 @@ def _answer(connection: _Bounded) -> Iterator[HTTPResponse]:
         while answer.status < HTTPStatus.OK:  # an interim answer (RFC 9110, 15.2)
             answer.headers = None  # type: ignore[assignment]
             answer.begin()
+        if connection.is_over:  # http.client takes half a head for a whole one
+            raise IncompleteRead(b"")
         yield answer
 
 
@@ -260,7 +264,7 @@ def _inflate(body: bytes) -> bytearray:
     if size > _MOST_BYTES:
         raise NoAnswer("too large")
     try:
-        whole = deflate.gzip_decompress(body, size)
+        whole = deflate.gzip_decompress(body, max(size, 1))  # 0 is taken at its word
     except deflate.DeflateError:
         raise NoAnswer("not gzip, or not the whole") from None
     if len(whole) != size:

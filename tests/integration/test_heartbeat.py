@@ -2,7 +2,6 @@
 
 import json
 import logging
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from reconcile.heartbeat import Heartbeat, address, body_of
 from shared.log import JsonFormatter
 from tests.integration.monitor import Monitor
+from tests.integration.peers import certificate
 
 SECRET = "0c7f9c52-of-the-monitor"
 NEVER = threading.Event()
@@ -206,17 +206,7 @@ def test_address_where_nobody_is_fails_no_run(url: str, caplog: pytest.LogCaptur
 def test_monitor_whose_certificate_nobody_vouches_for_is_told_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    both = tmp_path / "both.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", tmp_path / "key.pem", "-out", tmp_path / "certificate.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    both.write_text((tmp_path / "key.pem").read_text() + (tmp_path / "certificate.pem").read_text())
+    both = certificate(tmp_path, "IP:127.0.0.1")
     with Monitor(certificate=str(both)) as monitor:
         Heartbeat(f"https://127.0.0.1:{monitor.port}/{SECRET}").finish(0)
     assert monitor.pings == []

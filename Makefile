@@ -20,7 +20,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-cov test-all test-long chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
+.PHONY: help demo test test-unit test-cov test-all test-long release chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -47,6 +47,9 @@ test-all: ## every test on each promised interpreter of this machine (4 minutes 
 
 test-long: $(ready) ## more cases of what make test holds in a few (3 minutes)
 	@$(run) -m pytest --numprocesses 4 --dist worksteal -m long $(ARGS)
+
+release: $(ready) ## whether version, changelog, tags and tree agree; names the commands, changes nothing
+	@$(run) -m sandbox.release
 
 load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: whether all is right
 	@$(run) -m sandbox.load $(ARGS)

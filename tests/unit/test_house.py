@@ -227,6 +227,14 @@ def _text(pattern: str | bytes) -> str:
     return pattern if isinstance(pattern, str) else pattern.decode()
 
 
+def test_hooks_before_a_commit_are_the_parts_of_make_lint() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (parts,) = re.findall(r"^lint: ([\w -]+) ##", makefile, re.MULTILINE)
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"entry: make (\S+)", hooks) == parts.split()
+    assert "repo: http" not in hooks
+
+
 def test_both_images_are_built_from_the_same_stages() -> None:
     texts = [
         (ROOT / name).read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """`.ci/interpreters`: which of the promised Python versions this machine has."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,9 @@ def test_promised_versions_are_the_same_everywhere() -> None:
     promised = line.partition(":=")[2].split()
     assert [version for version in promised if f"Python :: {version}" in project] == promised
     assert project.count("Programming Language :: Python :: 3.") == len(promised)
+    workflow = (root / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert re.findall(r"^ +(3\.\d+)$", workflow, re.MULTILINE) == promised
+    assert "run: .ci/run" in workflow
     for name in ("Dockerfile.webhook", "Dockerfile.job"):
         image = (root / name).read_text(encoding="utf-8").partition("PYTHON_IMAGE=python:")[2]
         assert ".".join(image.split(".")[:2]) in promised

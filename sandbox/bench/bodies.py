@@ -6,8 +6,7 @@ from itertools import count
 import msgspec
 
 from sandbox.stripe_double import Control
-from sandbox.stripe_double.objects.states import JsonObject
-from sandbox.stripe_double.protocol.encoding import to_json
+from sandbox.stripe_double.protocol.encoding import JsonObject, to_json
 
 YEAR = 365 * 86_400
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from sandbox.stripe_double.objects.states import JsonObject
+from sandbox.stripe_double.protocol.encoding import JsonObject
 
 
 def split_fields(

@@ -8,7 +8,7 @@ from msgspec import structs
 from sandbox.stripe_double.changes.fields import overlay, split_fields
 from sandbox.stripe_double.objects.catalogue import KINDS, kind_named
 from sandbox.stripe_double.objects.kind import Kind, S
-from sandbox.stripe_double.objects.states import JsonObject
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.realm.part import RealmPart
 from sandbox.stripe_double.realm.realm import Realm
 

@@ -9,8 +9,8 @@ from sandbox.stripe_double.http.event_routes import listed_event
 from sandbox.stripe_double.objects.catalogue import KINDS, kind_named, kind_of, render
 from sandbox.stripe_double.objects.kind import Find, Style
 from sandbox.stripe_double.objects.shelf import Shelf
-from sandbox.stripe_double.objects.states import NEWEST_VERSION, JsonObject, State
-from sandbox.stripe_double.protocol.encoding import plain
+from sandbox.stripe_double.objects.states import NEWEST_VERSION, State
+from sandbox.stripe_double.protocol.encoding import JsonObject, plain
 from sandbox.stripe_double.realm.part import RealmPart
 
 _WHOLE = Style(version=NEWEST_VERSION, embedded=None, expand=frozenset({"tiers"}))

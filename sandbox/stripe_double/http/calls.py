@@ -9,9 +9,8 @@ from sandbox.stripe_double.http.keys import Key
 from sandbox.stripe_double.objects.catalogue import render
 from sandbox.stripe_double.objects.kind import Style
 from sandbox.stripe_double.objects.shelf import LATEST, S, Shelf, Sketch
-from sandbox.stripe_double.objects.states import JsonObject
 from sandbox.stripe_double.objects.stencils import in_list
-from sandbox.stripe_double.protocol.encoding import to_json
+from sandbox.stripe_double.protocol.encoding import JsonObject, to_json
 from sandbox.stripe_double.protocol.listing import ListQuery, Page, cut_page, envelope, find_cursors
 from sandbox.stripe_double.protocol.refusals import Refusal
 from sandbox.stripe_double.protocol.request import Answer, Request

@@ -13,7 +13,7 @@ from sandbox.stripe_double.http.object_routes import list_objects, retrieve_obje
 from sandbox.stripe_double.http.parameters import check_parameters
 from sandbox.stripe_double.objects.catalogue import KINDS
 from sandbox.stripe_double.objects.kind import Kind
-from sandbox.stripe_double.objects.states import JsonObject
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.protocol.refusals import Refusal, forbidden, troubled, unknown_url
 from sandbox.stripe_double.protocol.request import Answer, Request
 from sandbox.stripe_double.realm.events import KEPT_SECONDS, thin_body

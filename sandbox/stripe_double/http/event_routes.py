@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sandbox.stripe_double.http.calls import Call, answer_many, answer_one
 from sandbox.stripe_double.objects.kind import Style
 from sandbox.stripe_double.objects.shelf import LATEST
-from sandbox.stripe_double.objects.states import JsonObject
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.protocol.listing import cut_page, find_cursors, read_boolean, read_query
 from sandbox.stripe_double.protocol.refusals import Refusal, missing
 from sandbox.stripe_double.protocol.request import Answer, Request

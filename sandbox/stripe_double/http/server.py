@@ -14,8 +14,7 @@ from sandbox.stripe_double.http.endpoints import Endpoint, answer_call, find_end
 from sandbox.stripe_double.http.interventions import Fault, Interventions, pass_stops
 from sandbox.stripe_double.http.keys import Key, first_keys, secret_of
 from sandbox.stripe_double.http.limits import Limits
-from sandbox.stripe_double.objects.states import JsonObject
-from sandbox.stripe_double.protocol.encoding import to_json
+from sandbox.stripe_double.protocol.encoding import JsonObject, to_json
 from sandbox.stripe_double.protocol.refusals import (
     Refusal,
     expired_key,

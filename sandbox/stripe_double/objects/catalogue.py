@@ -6,8 +6,9 @@ from sandbox.stripe_double.objects.customer import CUSTOMER
 from sandbox.stripe_double.objects.kind import Kind, Style
 from sandbox.stripe_double.objects.price import PRICE
 from sandbox.stripe_double.objects.product import PRODUCT
-from sandbox.stripe_double.objects.states import JsonObject, State
+from sandbox.stripe_double.objects.states import State
 from sandbox.stripe_double.objects.subscription import SUBSCRIPTION
+from sandbox.stripe_double.protocol.encoding import JsonObject
 
 KINDS: tuple[Kind[Any], ...] = (SUBSCRIPTION, CUSTOMER, PRODUCT, PRICE)
 

@@ -2,7 +2,8 @@
 
 from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS, Find, Kind, Selection, Style
 from sandbox.stripe_double.objects.shelf import Sketch
-from sandbox.stripe_double.objects.states import Customer, JsonObject
+from sandbox.stripe_double.objects.states import Customer
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.protocol.request import Request
 
 # Stripe adds fields without a new version; clients must not mind. This one is invented.

@@ -5,7 +5,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from sandbox.stripe_double.objects.states import JsonObject, State
+from sandbox.stripe_double.objects.states import State
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.protocol.request import Request
 
 S = TypeVar("S", bound=State)

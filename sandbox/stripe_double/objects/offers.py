@@ -1,7 +1,8 @@
 """What every realm of the double sells from the start."""
 
 from sandbox.stripe_double.objects.ids import IdScheme
-from sandbox.stripe_double.objects.states import JsonObject, Price, Product
+from sandbox.stripe_double.objects.states import Price, Product
+from sandbox.stripe_double.protocol.encoding import JsonObject
 
 _MADE = 1_600_000_000
 

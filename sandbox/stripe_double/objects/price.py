@@ -7,7 +7,8 @@ from msgspec.json import encode
 
 from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS, Find, Kind, Selection, Style
 from sandbox.stripe_double.objects.product import PRODUCT
-from sandbox.stripe_double.objects.states import JsonObject, Price, Product
+from sandbox.stripe_double.objects.states import Price, Product
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.protocol.listing import read_boolean, read_choice
 from sandbox.stripe_double.protocol.refusals import missing
 from sandbox.stripe_double.protocol.request import Request

@@ -1,7 +1,8 @@
 """Products: what is sold, by its name."""
 
 from sandbox.stripe_double.objects.kind import PAGE_PARAMETERS, Find, Kind, Selection, Style
-from sandbox.stripe_double.objects.states import JsonObject, Product
+from sandbox.stripe_double.objects.states import Product
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.protocol.listing import read_boolean
 from sandbox.stripe_double.protocol.refusals import Refusal
 from sandbox.stripe_double.protocol.request import Request

@@ -1,10 +1,10 @@
 """What the double knows of an object at one moment: small, immutable, free of any API version."""
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct
 
-JsonObject: TypeAlias = dict[str, Any]
+from sandbox.stripe_double.protocol.encoding import JsonObject
 
 NEWEST_VERSION = "2026-10-28.endive"
 

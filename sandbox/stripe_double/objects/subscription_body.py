@@ -3,7 +3,8 @@
 from sandbox.stripe_double.objects.customer import CUSTOMER
 from sandbox.stripe_double.objects.kind import Style
 from sandbox.stripe_double.objects.price import render_plan, render_price
-from sandbox.stripe_double.objects.states import Item, JsonObject, Price, Subscription
+from sandbox.stripe_double.objects.states import Item, Price, Subscription
+from sandbox.stripe_double.protocol.encoding import JsonObject
 
 # Stripe adds fields without a new version; clients must not mind. This one is invented.
 FUTURE_SUBSCRIPTION_FIELDS = frozenset({"renewal_outlook"})

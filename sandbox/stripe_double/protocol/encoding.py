@@ -1,9 +1,11 @@
 """JSON as Stripe sends it."""
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
+
+JsonObject: TypeAlias = dict[str, Any]
 
 
 def to_json(value: object, *, compact: bool = False) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sandbox.stripe_double.objects.states import JsonObject
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.protocol.request import Answer
 
 _DOCS = "https://stripe.com/docs/error-codes/"

@@ -9,7 +9,8 @@ from sandbox.stripe_double.objects.catalogue import kind_of_event, render
 from sandbox.stripe_double.objects.customer import CUSTOMER
 from sandbox.stripe_double.objects.ids import IdScheme
 from sandbox.stripe_double.objects.kind import Style
-from sandbox.stripe_double.objects.states import JsonObject, State
+from sandbox.stripe_double.objects.states import State
+from sandbox.stripe_double.protocol.encoding import JsonObject
 
 KEPT_SECONDS = 30 * 86_400
 

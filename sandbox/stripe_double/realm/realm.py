@@ -16,16 +16,9 @@ from sandbox.stripe_double.objects.seeds import (
     SubscriptionSeeds,
 )
 from sandbox.stripe_double.objects.shelf import LATEST, Shelf
-from sandbox.stripe_double.objects.states import (
-    Customer,
-    Item,
-    JsonObject,
-    Price,
-    Product,
-    State,
-    Subscription,
-)
+from sandbox.stripe_double.objects.states import Customer, Item, Price, Product, State, Subscription
 from sandbox.stripe_double.objects.stencils import Stencils
+from sandbox.stripe_double.protocol.encoding import JsonObject
 from sandbox.stripe_double.realm.clock import Clock
 from sandbox.stripe_double.realm.events import Event, EventLog
 from sandbox.stripe_double.realm.outbox import Outbox

@@ -1,5 +1,6 @@
 """What was compared cannot be overtaken by what is older than the comparison (traps 23, 24)."""
 
+import json
 import os
 import threading
 import time
@@ -13,19 +14,19 @@ from reconcile.report.model import RunOutcome, totals
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
 from shared.objects.catalogue import MIRRORED
-from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
-from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import mirror_rows
 from shared.repository.ledger import Entry
 from shared.repository.mirror_rows import Write
 from shared.truth import Interval
 from tests.builders import apply, apply_all, mirror, reconcile, run, until, world
 from tests.integration import judge
-from tests.integration.witness import blocked, count, one, statuses
+from tests.integration.lived import Lived
+from tests.integration.witness import blocked, count, one
+from tests.objects import can_be_deleted, each_object, endpoint, event_type
 
 HOUR = 3_600
-MANY = int(os.environ.get("COMPARED_SUBSCRIPTIONS", "120"))
+MANY = int(os.environ.get("COMPARED_OBJECTS", "60"))
 
 
 @pytest.fixture
@@ -39,51 +40,56 @@ def heart(database_url: str, stripe_double: StripeDouble) -> Iterator[Mirror]:
         yield made
 
 
-def ever_shown(connection: psycopg.Connection) -> set[str]:
-    """Every status that any version of any subscription had, as it was committed."""
-    shown = judge.versions(connection).values()
-    return {version["status"] for versions in shown for version in versions if "status" in version}
-
-
-def there_and_back(control: Control, names: list[str]) -> None:
-    """Let each go active -> unpaid -> active within thirteen hours."""
-    for status in ("unpaid", "active"):
+def there_and_back(control: Control, those: list[Lived]) -> None:
+    """Let each go from its first state to another and back within thirteen hours."""
+    for state in (1, 0):
         control.advance(6 * HOUR)
-        for name in names:
-            control.update_subscription(name, status=status)
+        for lived in those:
+            lived.become(state)
             control.advance(1)
     control.advance(HOUR)
 
 
 @pytest.fixture
-def _story(heart: Mirror, control: Control, connection: psycopg.Connection) -> None:
+def those(heart: Mirror, control: Control, connection: psycopg.Connection) -> list[Lived]:
     """Rows that are right, though the webhook missed all that led back to where they are."""
-    names = [control.create_subscription() for _ in range(MANY)]
+    made = [Lived(control, mirrored) for mirrored in MIRRORED for _ in range(MANY)]
     apply_all(heart, control)
     judge.install_witness(connection)
-    there_and_back(control, names)
+    there_and_back(control, made)
+    return made
 
 
-def assert_nothing_went_back(connection: psycopg.Connection) -> None:
-    assert statuses(connection) == {"active": MANY}
-    assert ever_shown(connection) <= {"active"}
+def assert_nothing_went_back(connection: psycopg.Connection, those: list[Lived]) -> None:
+    shown = judge.versions(connection)
+    for lived in those:
+        assert {lived.number(one) for one in shown.get(lived.name, [])} <= {0}
+    for mirrored in MIRRORED:
+        held = judge.rows(connection, mirrored)
+        mine = [lived for lived in those if lived.mirrored is mirrored]
+        assert all(held[lived.name] == lived.truth for lived in mine)
 
 
-@pytest.mark.usefixtures("_story")
 def test_run_in_peace_never_shows_a_state_that_is_over(
     heart: Mirror,
     database_url: str,
     stripe_double: StripeDouble,
     control: Control,
     connection: psycopg.Connection,
+    those: list[Lived],
 ) -> None:
+    control.clear_requests()
     report = reconcile(database_url, stripe_double)
     assert (report.run.outcome, totals(report).drift) == ("success", 0)
-    assert report.events.missed == 2 * MANY
-    assert_nothing_went_back(connection)
+    assert report.events.missed == 2 * len(those)
+    assert_nothing_went_back(connection, those)
     assert count(connection, "changes", "run_id IS NOT NULL") == 0
-    assert count(connection, "events", "source = 'reconcile' AND outcome = 'stale'") == 2 * MANY
-    assert control.request_counts()["subscriptions.retrieve"] == 1, "whose key it is, and no more"
+    stale = "source = 'reconcile' AND outcome = 'stale'"
+    assert count(connection, "events", stale) == 2 * len(those)
+    asked = sum(
+        number for name, number in control.request_counts().items() if name.endswith(".retrieve")
+    )
+    assert asked - control.request_counts().get("account.retrieve", 0) <= 1, "whose key it is"
     before = world(connection)
     receipts = [apply(heart, control.event_body(made["id"])) for made in control.events()[-40:]]
     assert {receipt.outcome for receipt in receipts} == {Outcome.DUPLICATE}
@@ -107,13 +113,13 @@ def by_revoked_key(control: Control, stop: threading.Event) -> float | None:
     return None
 
 
-@pytest.mark.usefixtures("_story")
 @pytest.mark.parametrize("stopped", [by_signal, by_deadline, by_revoked_key])
 def test_run_that_is_stopped_within_the_event_list_leaves_right_rows_right(
     database_url: str,
     stripe_double: StripeDouble,
     control: Control,
     connection: psycopg.Connection,
+    those: list[Lived],
     stopped: Callable[[Control, threading.Event], float | None],
 ) -> None:
     """600 of 600 rows were wrong then, and each night after was refused by the gate."""
@@ -123,45 +129,19 @@ def test_run_that_is_stopped_within_the_event_list_leaves_right_rows_right(
         report = one_run.execute()
     report.close()
     assert report.run.outcome in {RunOutcome.INCOMPLETE, RunOutcome.FAILED}
-    assert_nothing_went_back(connection)
+    assert_nothing_went_back(connection, those)
     control.clear_interventions()
     for night in range(3):
         control.advance(24 * HOUR)
         report = reconcile(database_url, stripe_double, limit="10%")
         assert (report.run.outcome, totals(report).drift) == ("success", 0), night
-    assert_nothing_went_back(connection)
+    assert_nothing_went_back(connection, those)
     assert {row[0] for row in connection.execute("SELECT id FROM stripe.events")} == {
         made["id"] for made in control.events()
     }
 
 
-def named(control: Control, mirrored: MirroredObject, subscription: str) -> str:
-    if mirrored is SUBSCRIPTION:
-        return subscription
-    truth = control.truth(subscription)
-    assert truth is not None
-    return str(truth["customer"])
-
-
-def change(control: Control, mirrored: MirroredObject, name: str, to: str, events: int) -> None:
-    if mirrored is SUBSCRIPTION:
-        control.update_subscription(name, metadata={"state": to}, events=events)
-    else:
-        control.update_customer(name, name=to, events=events)
-
-
-def state(connection: psycopg.Connection, mirrored: MirroredObject, name: str) -> str:
-    query = {
-        SUBSCRIPTION: "SELECT metadata ->> 'state' FROM stripe.subscriptions WHERE id = %s",
-        CUSTOMER: "SELECT name FROM stripe.customers WHERE id = %s",
-    }
-    return str(one(connection, query[mirrored], name))
-
-
-each_object = pytest.mark.parametrize("mirrored", MIRRORED, ids=lambda made: made.name)
-
-
-@each_object
+@each_object()
 @pytest.mark.parametrize("ago", [13 * HOUR, HOUR, 700, 300, 30])
 def test_lost_change_that_was_taken_back_without_an_event_changes_nothing(
     heart: Mirror,
@@ -173,20 +153,19 @@ def test_lost_change_that_was_taken_back_without_an_event_changes_nothing(
     ago: int,
 ) -> None:
     """A -> B (its event is lost) -> A (Stripe makes no event): right before the run, and after."""
-    name = named(control, mirrored, control.create_subscription())
-    change(control, mirrored, name, "A", 1)
+    lived = Lived(control, mirrored)
     apply_all(heart, control)
     judge.install_witness(connection)
     control.advance(HOUR)
-    change(control, mirrored, name, "B", 1)
+    lived.become(1)
     lost = control.events()[-1]["id"]
     control.advance(10)
-    change(control, mirrored, name, "A", 0)
+    lived.become(0, events=0)
     control.advance(ago)
     for night in range(2):
         report = reconcile(database_url, stripe_double)
         assert (report.run.outcome, totals(report).drift) == ("success", 0), night
-        assert state(connection, mirrored, name) == "A"
+        assert lived.held(connection) == 0
         control.advance(24 * HOUR)
     assert one(connection, "SELECT source FROM stripe.events WHERE id = %s", lost) == "reconcile"
     # And delivered after all, as by Stripe's own retries.
@@ -194,7 +173,7 @@ def test_lost_change_that_was_taken_back_without_an_event_changes_nothing(
     assert all(len(versions) == 1 for versions in judge.versions(connection).values())
 
 
-@each_object
+@each_object()
 @pytest.mark.parametrize("ago", [13 * HOUR, HOUR, 700, 300, 30])
 @pytest.mark.parametrize("is_stopped", [False, True], ids=["in peace", "stopped"])
 def test_delivery_that_comes_after_the_night_is_asked_for(
@@ -208,15 +187,14 @@ def test_delivery_that_comes_after_the_night_is_asked_for(
     is_stopped: bool,
 ) -> None:
     """The list of events did not show it in time, so the night knew nothing of it."""
-    name = named(control, mirrored, control.create_subscription())
-    change(control, mirrored, name, "A", 1)
+    lived = Lived(control, mirrored)
     apply_all(heart, control)
     control.advance(HOUR)
-    change(control, mirrored, name, "B", 1)
+    lived.become(1)
     late = control.events()[-1]["id"]
     control.list_event_late(late, 48 * HOUR)
     control.advance(10)
-    change(control, mirrored, name, "A", 0)
+    lived.become(0, events=0)
     control.advance(ago)
     if is_stopped:
         control.fault("status", endpoint="events.list", status=401, count=None)
@@ -225,45 +203,54 @@ def test_delivery_that_comes_after_the_night_is_asked_for(
     control.clear_faults()
     receipt = apply(heart, control.event_body(late))
     assert (receipt.outcome, receipt.asked) == (Outcome.UNCHANGED, 1)
-    assert state(connection, mirrored, name) == "A"
+    assert lived.held(connection) == 0
 
 
+@each_object()
 def test_event_from_after_the_night_is_applied_at_no_question(
-    heart: Mirror, database_url: str, stripe_double: StripeDouble, control: Control
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    control: Control,
+    mirrored: MirroredObject,
 ) -> None:
-    control.create_subscription()
+    lived = Lived(control, mirrored)
     apply_all(heart, control)
     control.advance(HOUR)
     reconcile(database_url, stripe_double)
     seen = len(control.events())
     control.advance(2)
-    for name in control.ids("subscription"):
-        control.update_subscription(name, status="past_due")
-        control.create_subscription()
+    lived.become(1)
+    Lived(control, mirrored)
     receipts = apply_all(heart, control, after=seen)
     assert {(receipt.outcome, receipt.asked) for receipt in receipts} == {(Outcome.APPLIED, 0)}
 
 
+@each_object(can_be_deleted)
 def test_late_first_event_does_not_bring_back_what_was_deleted_before_the_night(
     heart: Mirror,
     database_url: str,
     stripe_double: StripeDouble,
     control: Control,
     connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
-    """No list names a deleted customer, so no later night would find the row."""
-    gone = control.create_customer(name="Ada")
+    """No list names a deleted object, so no later night would find the row."""
+    lived = Lived(control, mirrored)
     late = control.events()[-1]["id"]
     control.list_event_late(late, 48 * HOUR)
     control.advance(HOUR)
-    control.delete_customer(gone, events=0)
+    lived.end(events=0)
     control.advance(HOUR)
     reconcile(database_url, stripe_double)
-    assert count(connection, "customers") == 0
+    assert count(connection, mirrored.table) == 0
     receipt = apply(heart, control.event_body(late))
     assert (receipt.outcome, receipt.asked) == (Outcome.APPLIED, 1)
-    row = connection.execute("SELECT deleted, name, created IS NULL FROM stripe.customers")
-    assert row.fetchone() == (True, None, False)
+    assert lived.held(connection) == -1
+    *_, held = mirror_rows.read_held(connection, mirrored, lived.name, None)
+    assert held is not None
+    assert mirrored.is_emptied(held.row)
+    assert mirrored.created(held.row) is not None
 
 
 def test_run_over_one_subscription_is_not_overtaken_either(
@@ -277,7 +264,7 @@ def test_run_over_one_subscription_is_not_overtaken_either(
     name = control.create_subscription()
     apply_all(heart, control)
     control.advance(HOUR)
-    change(control, SUBSCRIPTION, name, "B", 1)
+    control.update_subscription(name, metadata={"state": "B"})
     late = control.events()[-1]["id"]
     control.update_subscription(name, metadata={}, events=0)
     control.advance(60)
@@ -288,61 +275,71 @@ def test_run_over_one_subscription_is_not_overtaken_either(
     assert count(connection, "changes", "run_id IS NOT NULL") == 0
 
 
+@each_object()
 def test_run_waits_for_statements_that_may_not_know_that_it_has_begun(
     heart: Mirror,
     database_url: str,
     stripe_double: StripeDouble,
     control: Control,
     connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     """An old event is under way when the run begins: its row must not be read as it was before."""
-    name = control.create_subscription()
+    lived = Lived(control, mirrored)
     apply_all(heart, control)
     control.advance(HOUR)
-    control.update_subscription(name, status="past_due")
+    lived.become(1)
     late = control.events()[-1]["id"]
     control.list_event_late(late, 48 * HOUR)
-    control.update_subscription(name, status="active", events=0)
+    lived.become(0, events=0)
     control.advance(HOUR)
     connection.execute(
-        """
+        f"""
         CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             PERFORM pg_advisory_xact_lock_shared(77);
             RETURN NEW;
         END $$;
-        CREATE TRIGGER stand BEFORE INSERT ON stripe.subscriptions
+        CREATE TRIGGER stand BEFORE INSERT ON stripe.{mirrored.table}
             FOR EACH ROW EXECUTE FUNCTION stand();
         SELECT pg_advisory_lock(77);
-        """
+        """.encode()
     )
     with ThreadPoolExecutor(2) as pool:
         delivery = pool.submit(apply, heart, control.event_body(late))
         until(lambda: blocked(connection) == 1, "the statement is under way")
         night = pool.submit(reconcile, database_url, stripe_double)
-        until(lambda: count(connection, "compared") == 2, "the run has said that it begins")
+        begun = len(MIRRORED)
+        until(lambda: count(connection, "compared") == begun, "the run has said that it begins")
         control.clear_requests()
         threading.Event().wait(0.3)
-        assert "subscriptions.list" not in control.request_counts(), "and waits"
+        assert endpoint(mirrored, "list") not in control.request_counts(), "and waits"
         connection.execute("SELECT pg_advisory_unlock(77)")
         assert delivery.result(20).outcome is Outcome.APPLIED
         report = night.result(20)
     assert [row.action for row in report.drift()] == ["repaired"]
-    assert one(connection, "SELECT status FROM stripe.subscriptions") == "active"
+    assert lived.held(connection) == 0
 
 
+@each_object()
 @pytest.mark.parametrize("ended, writes", [(1_000, False), (1_001, True), (None, True)])
 @pytest.mark.parametrize("is_held", [False, True])
 def test_decision_taken_before_a_comparison_began_writes_only_what_is_younger(
     connection: psycopg.Connection,
+    control: Control,
+    mirrored: MirroredObject,
     ended: int | None,
     writes: bool,
     is_held: bool,
 ) -> None:
+    lived = Lived(control, mirrored, created=900)
+    first = mirrored.decode(json.dumps(control.truth(lived.name)).encode())
+    lived.become(1)
+    content = mirrored.decode(json.dumps(control.truth(lived.name)).encode())
     entry = Entry(
         event_id="evt_1",
-        type="customer.updated",
-        object_id="cus_1",
+        type=event_type(mirrored, "updated"),
+        object_id=lived.name,
         created=999,
         api_version=None,
         source="webhook",
@@ -351,17 +348,17 @@ def test_decision_taken_before_a_comparison_began_writes_only_what_is_younger(
         payload=b"{}",
     )
     if is_held:
-        first = Write(CUSTOMER.decode(b'{"id": "cus_1", "name": "A"}'), Interval(1, 2), None, {})
-        assert mirror_rows.write_for_run(
-            connection, CUSTOMER, mirror_rows.encode([first], CUSTOMER), str(RUN)
-        )
-    connection.execute("INSERT INTO stripe.compared VALUES ('customer', to_timestamp(1000))")
-    content = CUSTOMER.decode(b'{"id": "cus_1", "name": "B"}')
-    change = {"name": ("A", "B")}
+        rows = mirror_rows.encode([Write(first, Interval(1, 2), None, {})], mirrored)
+        assert mirror_rows.write_for_run(connection, mirrored, rows, str(RUN))
+    connection.execute(
+        "INSERT INTO stripe.compared VALUES (%s, to_timestamp(1000))", [mirrored.name]
+    )
+    *_, held = mirror_rows.read_held(connection, mirrored, lived.name, None)
+    change = mirrored.differences(held, content)
     write = Write(content, Interval(999, 1_000), 1 if is_held else None, change)
-    assert mirror_rows.write_for_event(connection, CUSTOMER, write, entry, ended=ended) is writes
+    assert mirror_rows.write_for_event(connection, mirrored, write, entry, ended=ended) is writes
     assert count(connection, "events") == writes
-    assert count(connection, "customers", "name = 'B'") == writes
+    assert lived.held(connection) == (1 if writes else 0 if is_held else None)
 
 
 RUN = "00000000-0000-0000-0000-000000000001"

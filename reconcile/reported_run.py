@@ -13,11 +13,10 @@ from reconcile.gate import parse
 from reconcile.order import Order
 from reconcile.progress import Display
 from reconcile.report import output
-from reconcile.report.ending import FAILED
 from reconcile.report.model import Report, Totals, totals
 from reconcile.report.verdict import is_fill, verdict
 from reconcile.run import Run
-from shared.command import Call
+from shared.command import FAILED, Call
 from shared.database.pool import Database
 from shared.errors import SubscriptionSyncError
 from shared.memory import share_arenas
@@ -59,7 +58,7 @@ def run_and_report(call: Call[ReconcileSettings]) -> int:
             except BaseException:
                 _note_failure(database, report)
                 raise
-    call.summary.update(_summary(report, counted))
+    call.facts.update(_facts(report, counted))
     return report.run.exit_status
 
 
@@ -80,7 +79,7 @@ def _note_failure(database: Database, report: Report) -> None:
             runs.note_exit_status(connection, attempt, FAILED)
 
 
-def _summary(report: Report, counted: Totals) -> Mapping[str, object]:
+def _facts(report: Report, counted: Totals) -> Mapping[str, object]:
     """Return what the log, and the monitor, are told of a run."""
     run, events = report.run, report.events
     # What an empty database lacks has locked nobody out.

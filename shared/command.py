@@ -50,7 +50,7 @@ class Monitor(Protocol):
 
     def start(self) -> None: ...
 
-    def finish(self, status: int, summary: Mapping[str, object]) -> None: ...
+    def finish(self, status: int, facts: Mapping[str, object]) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ class Call(Generic[Settings]):
     """One call of a command.
 
     `typed`: the arguments as they were typed. `stop`: set by a signal. `began`: on
-    time.monotonic(). `summary`: what the work says of itself, for the last line of a job's log and
-    for its monitor.
+    time.monotonic(). `facts`: what the work came to, for the last line of a job's log and for its
+    monitor, by name.
     """
 
     arguments: argparse.Namespace
@@ -67,7 +67,7 @@ class Call(Generic[Settings]):
     typed: tuple[str, ...]
     stop: threading.Event
     began: float
-    summary: dict[str, object] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,15 +125,15 @@ class Command(Generic[Settings]):
             return USAGE
         if monitor := self._monitor(typed):
             monitor.start()
-        status, summary = FAILED, dict[str, object]()
+        status, facts = FAILED, dict[str, object]()
         try:
             status = self.execute(call)
-            summary = self._tell_end(call, status)
+            facts = self._tell_end(call, status)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the edge: all must be told)
-            status, summary = self._tell_failure(error)
+            status, facts = self._tell_failure(error)
         finally:
             if monitor:
-                monitor.finish(status, summary)
+                monitor.finish(status, facts)
         return status
 
     def _prepare(
@@ -200,13 +200,13 @@ class Command(Generic[Settings]):
 
     def _tell_end(self, call: Call[Settings], status: int) -> dict[str, object]:
         """Log how a job ended, and return it."""
-        if not call.summary:
+        if not call.facts:
             return {}
         seconds = round(time.monotonic() - call.began, 1)
-        summary = {**call.summary, "seconds": seconds, "exit_status": status}
+        facts = {**call.facts, "seconds": seconds, "exit_status": status}
         level = logging.ERROR if status == FAILED else logging.INFO
-        log.event(self._log, f"{self.job}.finished", level=level, error=None, **summary)
-        return summary
+        log.event(self._log, f"{self.job}.finished", level=level, error=None, **facts)
+        return facts
 
     def _tell_failure(self, error: BaseException) -> tuple[int, dict[str, object]]:
         """Say what ended the command; return its exit status, and what its monitor is told."""

@@ -42,11 +42,16 @@ def add_env_file(environ: MutableMapping[str, str]) -> FromFile | None:
     if path is None:
         return None
     values = _read(path)
-    held = {name.removesuffix("_FILE") for name in environ}
-    left = {name for name in values if name.removesuffix("_FILE") in held}
+    held = {_setting(name) for name in environ}
+    left = {name for name in values if _setting(name) in held}
     taken = {name: _located(name, values[name], path) for name in values if name not in left}
     environ.update(taken)
     return FromFile(str(path), tuple(taken), tuple(left)) if values else None
+
+
+def _setting(name: str) -> str:
+    """Return what a name sets, in whichever of its spellings: PORT_FILE, https_proxy."""
+    return name.upper().removesuffix("_FILE")
 
 
 def _beside_the_project() -> Path | None:

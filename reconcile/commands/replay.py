@@ -19,7 +19,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _execute(call: Call[ReconcileSettings]) -> int:
     with imports():
-        from reconcile.replay import replay_by_hand
+        from reconcile.deliveries.replay import replay_by_hand
 
     seconds = call.settings.deadline_seconds if call.arguments.deadline is not None else 0
     deadline = call.began + seconds if seconds else None

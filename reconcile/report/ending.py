@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from reconcile.report.model import RunOutcome, Totals
+from shared.command import FAILED, OK
 from shared.wording import counted
 
-OK, FAILED, DRIFT = 0, 1, 3
+DRIFT = 3
+"""The exit status of a run that found some, where that was asked for."""
 
 
 class Mode(enum.Enum):

@@ -83,10 +83,5 @@ def _to_standard_output(render: Callable[[IO[str]], None]) -> None:
         return
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors=_ESCAPED)
-    try:
-        render(stream)
-        stream.flush()
-    except BrokenPipeError:
-        # Else the interpreter tries once more at exit, and makes the exit status 120.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise
+    render(stream)
+    stream.flush()

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import IO, Any
 
 import reconcile.cli
-import reconcile.replay
+import reconcile.deliveries.replay
 import reconcile.reported_run
 import shared.migrate
 import webhook.server

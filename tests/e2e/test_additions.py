@@ -39,8 +39,8 @@ def _execute(call: Call[MigrateSettings]) -> int:
     if call.settings.log_level == "DEBUG":
         print("it waits", flush=True)
         call.stop.wait(30)
-    call.summary["forgotten"] = 3
-    call.summary["driver"] = psycopg.__name__
+    call.facts["forgotten"] = 3
+    call.facts["driver"] = psycopg.__name__
     return OK
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from reconcile import replay
 from reconcile.deadline import TimeLeft
-from reconcile.deliveries import expiry
+from reconcile.deliveries import expiry, replay
 from reconcile.deliveries.expiry import expire
 from reconcile.patient import PatientDatabase
 from sandbox.stripe_double import StripeDouble

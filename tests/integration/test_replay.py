@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from reconcile.deliveries.deliveries import MOST_ATTEMPTS
-from reconcile.replay import replay_by_hand
+from reconcile.deliveries.replay import replay_by_hand
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, totals
 from sandbox.stripe_double import StripeDouble

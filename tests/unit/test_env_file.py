@@ -155,13 +155,14 @@ def test_file_that_cannot_be_read_is_named_by_its_path(file: Path, tmp_path: Pat
 
 
 def test_environment_wins_by_setting_whichever_way_it_is_given(file: Path) -> None:
-    file.write_text("A=file\nB_FILE=file\nC=file\nD=file\nE=file\n", encoding="utf-8")
-    given = {"A": "mine", "B": "mine", "C_FILE": "/mine", "D": "", "ENV_FILE": str(file)}
+    file.write_text("A=file\nB_FILE=file\nC=file\nD=file\nE=file\nf=file\n", encoding="utf-8")
+    mine = {"A": "mine", "B": "mine", "C_FILE": "/mine", "D": "", "F": "mine"}
+    given = {**mine, "ENV_FILE": str(file)}
     found = add_env_file(given)
     assert found is not None
-    assert (found.names, set(found.left)) == (("E",), {"A", "B_FILE", "C", "D"})
+    assert (found.names, set(found.left)) == (("E",), {"A", "B_FILE", "C", "D", "f"})
     del given["ENV_FILE"]
-    assert given == {"A": "mine", "B": "mine", "C_FILE": "/mine", "D": "", "E": "file"}
+    assert given == {**mine, "E": "file"}
 
 
 def test_empty_file_says_nothing(file: Path) -> None:

@@ -14,8 +14,8 @@ from reconcile.connections import connected
 from reconcile.deadline import TimeLeft
 from reconcile.deliveries.past_event import words
 from reconcile.patient import BY_HAND, PatientDatabase
-from reconcile.report.ending import FAILED, OK
 from shared import log
+from shared.command import FAILED, OK
 from shared.errors import (
     DatabaseUnavailable,
     Interrupted,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconcile.patient import PatientDatabase
+from reconcile.connections import RetryingDatabase
 from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
 from shared.objects.catalogue import MIRRORED
 from shared.repository import mirror_rows
@@ -16,7 +16,7 @@ _ACCOUNT_SECONDS = 5.0
 """What the account's id, which a run can do without, may cost of its time."""
 
 
-def require_same_account(database: PatientDatabase, stripe: StripeApi, *, claim: bool) -> Account:
+def require_same_account(database: RetryingDatabase, stripe: StripeApi, *, claim: bool) -> Account:
     """Return the account that both sides belong to. Raises WrongAccount.
 
     The mode is told by the key itself. The account's id needs a permission that a restricted key
@@ -39,7 +39,7 @@ def require_same_account(database: PatientDatabase, stripe: StripeApi, *, claim:
     return account
 
 
-def _probe(database: PatientDatabase, stripe: StripeApi) -> None:
+def _probe(database: RetryingDatabase, stripe: StripeApi) -> None:
     """Ask Stripe for the newest rows of what vouches; at least one must be known to it."""
     unknown: list[str] = []
     for mirrored in reversed([one for one in MIRRORED if one.vouches]):

@@ -1,35 +1,34 @@
-"""How long a run may go on: its deadline, and the signal that stops it."""
+"""Whether a run may go on: its deadline, the signal that stops it, its lease."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
+from reconcile.journal.journal import Journal
+from reconcile.progress import COMPARING, Display
 from shared.errors import DeadlineReached, Interrupted
+from shared.stripe.api import StripeApi
 
 _LAST = 0.5
 """Seconds before the deadline in which nothing new is begun."""
 
-_SHORT = 1.0
-"""Seconds up to which a pause is the rate limit's, not a retry's."""
-
-LITTLE = 8.0
+LAST_WORD_SECONDS = 8.0
 """Seconds that a run takes at most to give its lease back when its time is over: Docker kills ten
 seconds after SIGTERM, and the default deadline leaves thirty."""
 
 
-class TimeLeft:
-    """A run's time; `deadline` on time.monotonic(), None for none. `stop` is set by SIGTERM."""
+class Deadline:
+    """A run's time: it ends at `end` on time.monotonic(), None for never, or when `stop` is set."""
 
-    def __init__(self, stop: threading.Event, deadline: float | None) -> None:
+    def __init__(self, stop: threading.Event, end: float | None) -> None:
         self._stop = stop
-        self._deadline = deadline
+        self._end = end
 
     @property
     def is_over(self) -> bool:
         """Whether the deadline has passed, or no request to Stripe fits before it."""
-        return self._deadline is not None and time.monotonic() >= self._deadline - _LAST
+        return self._end is not None and time.monotonic() >= self._end - _LAST
 
     @property
     def is_stopped(self) -> bool:
@@ -37,9 +36,9 @@ class TimeLeft:
         return self._stop.is_set()
 
     @property
-    def end(self) -> float | None:
+    def last_word(self) -> float | None:
         """When the last word must be said (on time.monotonic()): a little after the deadline."""
-        return None if self._deadline is None else self._deadline + LITTLE
+        return None if self._end is None else self._end + LAST_WORD_SECONDS
 
     def require(self, how_far: str) -> None:
         """Raise Interrupted or DeadlineReached, saying how far the run came."""
@@ -50,31 +49,52 @@ class TimeLeft:
 
     def wait(self, seconds: float) -> None:
         """Wait so long, or until a signal or the deadline comes."""
-        if self._deadline is not None:
-            seconds = min(seconds, self._deadline - _LAST - time.monotonic())
+        if self._end is not None:
+            seconds = min(seconds, self._end - _LAST - time.monotonic())
         self._stop.wait(max(seconds, 0.0))
 
 
-def interruptible(stop: threading.Event) -> Callable[[float], None]:
-    """Return a pause that raises Interrupted when `stop` is set.
+class Watch:
+    """Is asked before each step of a run; threads share it.
 
-    A pause of the rate limit is waited out: it is short.
+    `how_far` says what is done by now, for whoever reads why the run ended: "12 of 40 windows".
     """
 
-    def pause(seconds: float) -> None:
-        if seconds < _SHORT:
-            time.sleep(seconds)
-        elif stop.wait(seconds):
-            raise Interrupted("stopped by a signal while waiting for Stripe to answer")
+    def __init__(
+        self, deadline: Deadline, journal: Journal, stripe: StripeApi, display: Display
+    ) -> None:
+        self.how_far = "no window"
+        self._deadline = deadline
+        self._journal = journal
+        self._stripe = stripe
+        self._display = display
 
-    return pause
+    def enter(self, phase: str) -> None:
+        """Say what the run is at from here on; the next write of the run keeps it."""
+        self._journal.progress.phase = phase
+        if phase != COMPARING:
+            self.how_far = f"every window, but within the phase {phase!r}"
+        self.show()
 
+    def require(self) -> None:
+        """Raise Interrupted, DeadlineReached or LeaseLost where the run may not go on."""
+        self._deadline.require(self.how_far)
+        self._journal.require_lease()
 
-def unless_stopped(stop: threading.Event) -> Callable[[], None]:
-    """Return what raises Interrupted when `stop` is set: to be called before each question."""
+    def step(self) -> None:
+        """Show how far the run is, then do what `require` does. For the run's own thread."""
+        self.show()
+        self.require()
 
-    def still() -> None:
-        if stop.is_set():
-            raise Interrupted("stopped by a signal before a question to Stripe")
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until a signal or the deadline comes."""
+        self._deadline.wait(seconds)
 
-    return still
+    def show(self) -> None:
+        """Show how far the run is. For the run's own thread."""
+        progress, requests = self._journal.progress, self._stripe.requests
+        progress.stripe_requests = requests
+        for name, planned in progress.planned.items():
+            self._display.plan(name, planned)
+            self._display.moved(name, progress.compared(name), progress.drift, requests)
+        self._display.phase(progress.phase or COMPARING)

@@ -10,12 +10,12 @@ from contextlib import closing
 from reconcile import gate
 from reconcile.comparison.compare import compare_one
 from reconcile.comparison.inspector import Inspector
+from reconcile.connections import RetryingDatabase
+from reconcile.deadline import Watch
 from reconcile.gate import Limit, Tally
 from reconcile.journal.drift import drift, fills, settled, spooled
 from reconcile.journal.journal import Journal
-from reconcile.patient import PatientDatabase
 from reconcile.streams import answers
-from reconcile.watch import Watch
 from shared import log
 from shared.errors import RepairRefused, UnreadableObject
 from shared.objects.catalogue import BY_NAME
@@ -90,7 +90,7 @@ class SecondLook:
 
     def __init__(
         self,
-        database: PatientDatabase,
+        database: RetryingDatabase,
         inspector: Inspector,
         journal: Journal,
         watch: Watch,

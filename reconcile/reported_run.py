@@ -10,12 +10,12 @@ from contextlib import closing, suppress
 
 from reconcile.connections import connected
 from reconcile.gate import parse
-from reconcile.order import Order
 from reconcile.progress import Display
 from reconcile.report import output
 from reconcile.report.model import Report, Totals, totals
 from reconcile.report.verdict import is_fill, verdict
 from reconcile.run import Run
+from reconcile.stages import Options
 from shared.command import FAILED, Call
 from shared.database.pool import Database
 from shared.errors import SubscriptionSyncError
@@ -31,7 +31,7 @@ def run_and_report(call: Call[ReconcileSettings]) -> int:
     settings, arguments = call.settings, call.arguments
     seconds = _seconds(arguments, settings)
     deadline = call.began + seconds if seconds else None
-    order = Order(
+    options = Options(
         writes=not arguments.report,
         every_field=arguments.every_field,
         subscription=arguments.subscription,
@@ -48,7 +48,7 @@ def run_and_report(call: Call[ReconcileSettings]) -> int:
     display = Display(sys.stderr or io.StringIO(), is_bar=not settings.no_progress)
     with connected(settings, call.stop, deadline, read_only=arguments.report) as (database, stripe):
         try:
-            report = Run(database, stripe, order, call.stop, display).execute()
+            report = Run(database, stripe, options, call.stop, display).execute()
         finally:
             display.close()
         with closing(report):

@@ -12,20 +12,18 @@ from contextlib import contextmanager
 import msgspec
 
 from reconcile.account_check import require_same_account
-from reconcile.deadline import TimeLeft
+from reconcile.connections import BY_HAND, PATIENCE, RetryingDatabase
+from reconcile.deadline import Deadline, Watch
 from reconcile.deliveries.events import Events
 from reconcile.deliveries.past_event import words
 from reconcile.journal.in_database import DatabaseJournal
 from reconcile.journal.in_file import FileJournal
 from reconcile.journal.journal import Journal
 from reconcile.journal.lease import hold
-from reconcile.order import Order
-from reconcile.patient import BY_HAND, PATIENCE, PatientDatabase
 from reconcile.progress import Display
 from reconcile.report.ending import Ended, Mode, Why, exit_status, reason
 from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, Totals, totals
-from reconcile.stages import Stages
-from reconcile.watch import Watch
+from reconcile.stages import Options, Stages
 from shared import log
 from shared.database.pool import Database
 from shared.errors import (
@@ -61,17 +59,17 @@ class Run:
         self,
         database: Database,
         stripe: StripeApi,
-        order: Order,
+        options: Options,
         stop: threading.Event,
         display: Display,
     ) -> None:
         """`stop` is set by SIGTERM; `display` is told how far it is."""
-        self._time = TimeLeft(stop, order.deadline)
-        self._database = PatientDatabase(
-            database, self._time, patience=PATIENCE if order.writes else BY_HAND
+        self._deadline = Deadline(stop, options.deadline)
+        self._database = RetryingDatabase(
+            database, self._deadline, patience=PATIENCE if options.writes else BY_HAND
         )
         self._stripe = stripe
-        self._order = order
+        self._options = options
         self._display = display
         self._events = Events()
         self._would_be_refused: str | None = None
@@ -90,7 +88,7 @@ class Run:
         StripeRefused, StripeUnavailable.
         """
         self._database.read(require_current)
-        account = require_same_account(self._database, self._stripe, claim=self._order.writes)
+        account = require_same_account(self._database, self._stripe, claim=self._options.writes)
         with self._journal() as journal:
             ended = self._attempt(journal, account)
             return self._concluded(journal, account, ended)
@@ -112,15 +110,15 @@ class Run:
         A run over one subscription looks at that one instead of 1 to 3. A report says at 6 what a
         run would meet, and leaves out 7.
         """
-        if self._order.subscription is None:
+        if self._options.subscription is None:
             stages.begin()
             stages.compare()
             self._events = stages.look_after_events()
         else:
-            stages.look_at(self._order.subscription)
+            stages.look_at(self._options.subscription)
         stages.await_grace()
         plan = stages.look_again()
-        if self._order.writes:
+        if self._options.writes:
             plan.check()
             stages.repair(plan)
         else:
@@ -133,20 +131,20 @@ class Run:
 
         Raises LeaseHeld.
         """
-        order = self._order
-        if not order.writes:
-            yield FileJournal(order.access, self._who)
+        options = self._options
+        if not options.writes:
+            yield FileJournal(options.access, self._who)
             return
-        scope = order.subscription or runs.EVERYTHING
-        asked = runs.Asked(version(), order.flags)
+        scope = options.subscription or runs.EVERYTHING
+        asked = runs.Asked(version(), options.flags)
         run_id = str(uuid.uuid4())
-        with hold(self._database, run_id, scope, order.lease_seconds, asked) as lease:
-            yield DatabaseJournal(self._database, lease, order.access)
+        with hold(self._database, run_id, scope, options.lease_seconds, asked) as lease:
+            yield DatabaseJournal(self._database, lease, options.access)
 
     def _attempt(self, journal: Journal, account: Account) -> Ended:
         """Go through the stages, and say how it ended."""
-        watch = Watch(self._time, journal, self._stripe, self._display)
-        stages = Stages(self._database, self._stripe, self._order, journal, watch, account)
+        watch = Watch(self._deadline, journal, self._stripe, self._display)
+        stages = Stages(self._database, self._stripe, self._options, journal, watch, account)
         try:
             self._go_through(stages)
         except (DeadlineReached, Interrupted) as error:
@@ -157,7 +155,7 @@ class Run:
         except LeaseLost as error:
             return Ended(Why.LEASE_LOST, words(error))
         except SubscriptionSyncError as error:
-            if self._time.is_over:
+            if self._deadline.is_over:
                 return Ended(Why.DEADLINE, f"the deadline came ({words(error)})")
             is_unknown = isinstance(error, UnknownId)
             return Ended(Why.UNKNOWN if is_unknown else Why.FAULT, words(error))
@@ -204,7 +202,7 @@ class Run:
             run=RunFacts(
                 id=begun.id,
                 attempt=begun.attempt,
-                mode="repair" if self._order.writes else "report",
+                mode="repair" if self._options.writes else "report",
                 started_at=begun.started_at,
                 # Two clocks: the database's, where the run is kept, and this machine's.
                 finished_at=max(int(time.time()), begun.started_at),
@@ -215,7 +213,7 @@ class Run:
                 reason=None,
                 would_be_refused=self._would_be_refused,
                 is_first_fill=_is_first_fill(progress),
-                subscription=self._order.subscription,
+                subscription=self._options.subscription,
             ),
             counts={name: progress.counts[name] for name in BY_NAME if name in progress.counts},
             stripe_requests=self._stripe.requests,
@@ -227,9 +225,9 @@ class Run:
             failures=failed[1],
             conditions=Conditions(
                 version=version(),
-                flags=self._order.flags,
-                grace_seconds=self._order.grace,
-                access_statuses=tuple(sorted(self._order.access)),
+                flags=self._options.flags,
+                grace_seconds=self._options.grace,
+                access_statuses=tuple(sorted(self._options.access)),
             ),
         )
 
@@ -245,15 +243,15 @@ class Run:
                 ended.outcome,
                 sums.drift if sums else 0,
                 report.events.webhook_missed,
-                is_strict=self._order.is_strict,
+                is_strict=self._options.is_strict,
             ),
         )
 
     @property
     def _mode(self) -> Mode:
-        if not self._order.writes:
+        if not self._options.writes:
             return Mode.REPORT
-        return Mode.ALL if self._order.subscription is None else Mode.ONE
+        return Mode.ALL if self._options.subscription is None else Mode.ONE
 
     def _who(self, ids: list[str]) -> dict[str, drifts.Customer]:
         """Return customers by id; none where the database is gone: the report is told anyway."""

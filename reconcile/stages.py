@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 
 import msgspec
 
 from reconcile.comparison import compare
 from reconcile.comparison.findings import Inspected
 from reconcile.comparison.inspector import Inspector
+from reconcile.connections import RetryingDatabase
+from reconcile.deadline import Watch
 from reconcile.deliveries.deliveries import Deliveries
 from reconcile.deliveries.events import Events
 from reconcile.deliveries.expiry import expire
+from reconcile.gate import Limit
 from reconcile.journal.journal import Journal
-from reconcile.order import Order
-from reconcile.patient import PatientDatabase
 from reconcile.progress import COMPARING
 from reconcile.repair import Plan, SecondLook, repair
 from reconcile.sweep import Sweep
-from reconcile.watch import Watch
 from shared import log
 from shared.errors import ListingBroken, StripeError, UnknownId
 from shared.objects.catalogue import MIRRORED, named_by
@@ -34,35 +35,56 @@ _log = logging.getLogger(__name__)
 _PULSE = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run is asked to do. `deadline` on time.monotonic(), None for none; seconds else.
+
+    `every_field`: recognise nothing by its fingerprint. `is_strict`: exit 3 where drift was found.
+    `flags`: the arguments as they were typed.
+    """
+
+    writes: bool
+    subscription: str | None
+    limit: Limit
+    grace: int
+    deadline: float | None
+    lease_seconds: int
+    payload_days: int
+    access: frozenset[str]
+    every_field: bool = False
+    is_strict: bool = False
+    flags: tuple[str, ...] = ()
+
+
 class Stages:
     """What a run does between its lease and its outcome; every method raises what stops it."""
 
     def __init__(
         self,
-        database: PatientDatabase,
+        database: RetryingDatabase,
         stripe: StripeApi,
-        order: Order,
+        options: Options,
         journal: Journal,
         watch: Watch,
         account: Account,
     ) -> None:
         self._database = database
         self._stripe = stripe
-        self._order = order
+        self._options = options
         self._journal = journal
         self._watch = watch
         self._fault: StripeError | None = None
         self._inspector = Inspector(
             database,
             stripe,
-            grace=order.grace,
-            access=order.access,
+            grace=options.grace,
+            access=options.access,
             seed=seed(database.read(fingerprints.read_salt), compare.__file__),
-            recall=not order.every_field,
+            recall=not options.every_field,
             watch=watch,
         )
         self._deliveries = Deliveries(database, stripe, self._inspector, journal, watch, account)
-        self._second_look = SecondLook(database, self._inspector, journal, watch, order.access)
+        self._second_look = SecondLook(database, self._inspector, journal, watch, options.access)
 
     def begin(self) -> None:
         """Remember that it begins, and note how many rows there are to compare.
@@ -87,7 +109,7 @@ class Stages:
             _tell(found)
             self._watch.show()
             if sweep.is_drained:
-                self._deliveries.read_ahead(self._order.grace)
+                self._deliveries.read_ahead(self._options.grace)
         counts = self._journal.progress.counts.values()
         if left_out := sum(count.left_out for count in counts):
             raise ListingBroken(left_out)
@@ -108,10 +130,10 @@ class Stages:
         attempt. Without an answer from Stripe, what was compared can be repaired all the same.
         """
         self._watch.enter("events")
-        if self._order.writes:
+        if self._options.writes:
             self._deliveries.replay()
         try:
-            return self._deliveries.missed(self._order.grace)
+            return self._deliveries.missed(self._options.grace)
         except StripeError as error:
             self._fault = error
             return Events()
@@ -120,14 +142,14 @@ class Stages:
         """Wait until the youngest difference is older than the grace time."""
         self._watch.enter("second look")
         if self._journal.last_waiting:
-            until = self._journal.last_waiting + self._order.grace
+            until = self._journal.last_waiting + self._options.grace
             while (left := until - time.monotonic()) > 0:
                 self._watch.require()
                 self._watch.wait(min(left, _PULSE))
 
     def look_again(self) -> Plan:
         """Look again at all that waits, and return what stands of it."""
-        plan = Plan(self._journal.progress.counts, self._order.limit)
+        plan = Plan(self._journal.progress.counts, self._options.limit)
         self._second_look.look(plan)
         return plan
 
@@ -146,9 +168,9 @@ class Stages:
         Raises the StripeError for which the events could not be looked after.
         """
         self._journal.rewind()
-        if self._order.writes and self._order.subscription is None:
+        if self._options.writes and self._options.subscription is None:
             self._watch.step()
-            for _ in expire(self._database, self._order.payload_days):
+            for _ in expire(self._database, self._options.payload_days):
                 self._watch.step()
         if self._fault is not None:
             raise self._fault

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from reconcile.comparison.findings import Inspected
-from reconcile.watch import Watch
+from reconcile.deadline import Watch
 from reconcile.windows.frontier import Frontier, Span
 from shared.errors import DeadlineReached, Interrupted, StripeError
 from shared.objects.declaration import MirroredObject

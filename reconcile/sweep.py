@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from reconcile.comparison.findings import Inspected
 from reconcile.comparison.inspector import Inspector
-from reconcile.patient import PatientDatabase
+from reconcile.connections import RetryingDatabase
+from reconcile.deadline import Watch
 from reconcile.streams import Streams
-from reconcile.watch import Watch
 from reconcile.windows.frontier import ROWS, Frontier
 from reconcile.windows.window import Window, without
 from shared.objects.catalogue import MIRRORED
@@ -27,7 +27,7 @@ class Sweep:
 
     def __init__(
         self,
-        database: PatientDatabase,
+        database: RetryingDatabase,
         stripe: StripeApi,
         inspector: Inspector,
         watch: Watch,

@@ -16,12 +16,11 @@ import psycopg
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from werkzeug.test import Client, TestResponse
 
-from reconcile.deadline import interruptible, unless_stopped
 from reconcile.gate import parse
-from reconcile.order import Order
 from reconcile.progress import Display
 from reconcile.report.model import Report
 from reconcile.run import Run
+from reconcile.stages import Options
 from sandbox.stripe_double import Control, StripeDouble, sign
 from shared import log
 from shared.database.pool import Database
@@ -97,7 +96,7 @@ def apply(to: Mirror, body: bytes, seconds: float = 8.0) -> Receipt:
 
 
 def apply_all(to: Mirror, control: Control, *, after: int = 0) -> list[Receipt]:
-    """Apply all events that Stripe has made since the first `after`, in their order."""
+    """Apply all events that Stripe has made since the first `after`, in their options."""
     bodies = [control.event_body(event["id"]) for event in control.events()[after:]]
     return [apply(to, body) for body in bodies]
 
@@ -124,10 +123,8 @@ def run(
     stop = stop or threading.Event()
     display = Display(io.StringIO())
     database = Database(url, application_name="reconcile", read_only=not writes)
-    http = StripeHttp(
-        double.url, key, patience=patience, pause=interruptible(stop), still=unless_stopped(stop)
-    )
-    order = Order(
+    http = StripeHttp(double.url, key, patience=patience, stop=stop)
+    options = Options(
         writes=writes,
         subscription=subscription,
         limit=parse(limit),
@@ -141,7 +138,7 @@ def run(
         flags=flags,
     )
     try:
-        yield Run(database, StripeApi(http, livemode="_live_" in key), order, stop, display)
+        yield Run(database, StripeApi(http, livemode="_live_" in key), options, stop, display)
     finally:
         database.close()
         http.close()

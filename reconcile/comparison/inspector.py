@@ -17,8 +17,8 @@ from reconcile.comparison.consequence import grants
 from reconcile.comparison.findings import Inspected, is_at, is_listed_in
 from reconcile.comparison.moved_rows import MovedRows
 from reconcile.comparison.sides import never_listed, put_back, sides, take_recognised, unrecognised
-from reconcile.patient import PatientDatabase
-from reconcile.watch import Watch
+from reconcile.connections import RetryingDatabase
+from reconcile.deadline import Watch
 from reconcile.windows.frontier import Span
 from reconcile.windows.listing import Step, walk
 from reconcile.windows.window import Window
@@ -66,7 +66,7 @@ class Inspector:
 
     def __init__(
         self,
-        database: PatientDatabase,
+        database: RetryingDatabase,
         stripe: StripeApi,
         *,
         grace: int,

@@ -16,6 +16,8 @@ from concurrent.futures import Future
 
 from reconcile.comparison.findings import Inspected
 from reconcile.comparison.inspector import Inspector
+from reconcile.connections import RetryingDatabase
+from reconcile.deadline import Watch
 from reconcile.deliveries.event_list import EventList, EventPage
 from reconcile.deliveries.events import Events
 from reconcile.deliveries.past_event import (
@@ -28,9 +30,7 @@ from reconcile.deliveries.past_event import (
     words,
 )
 from reconcile.journal.journal import Journal
-from reconcile.patient import PatientDatabase
 from reconcile.streams import answers
-from reconcile.watch import Watch
 from reconcile.windows.window import Window
 from shared import log, truth
 from shared.errors import (
@@ -61,7 +61,7 @@ class Deliveries:
 
     def __init__(
         self,
-        database: PatientDatabase,
+        database: RetryingDatabase,
         stripe: StripeApi,
         inspector: Inspector,
         journal: Journal,

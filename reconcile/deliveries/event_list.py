@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from reconcile.connections import RetryingDatabase
 from reconcile.deliveries.past_event import Sent
 from reconcile.deliveries.prefetch import Prefetch
-from reconcile.patient import PatientDatabase
 from reconcile.windows.window import Window, without
 from shared.objects.catalogue import EVENT_TYPES
 from shared.repository import event_looks, ledger
@@ -46,7 +46,7 @@ class EventList:
 
     def __init__(
         self,
-        database: PatientDatabase,
+        database: RetryingDatabase,
         stripe: StripeApi,
         until: int,
         done: Sequence[tuple[int, int]],

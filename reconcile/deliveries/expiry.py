@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from reconcile.patient import PatientDatabase
+from reconcile.connections import RetryingDatabase
 from shared.repository import ledger
 
 _BATCH = 1000
 
 
-def expire(database: PatientDatabase, days: int) -> Generator[int, None, None]:
+def expire(database: RetryingDatabase, days: int) -> Generator[int, None, None]:
     """Drop payloads older than so many days, and yield how many after each small transaction."""
     count = _BATCH
     while count == _BATCH:

@@ -7,13 +7,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from reconcile.account_check import require_same_account
-from reconcile.connections import connected
-from reconcile.deadline import TimeLeft
+from reconcile.connections import BY_HAND, RetryingDatabase, connected
+from reconcile.deadline import Deadline
 from reconcile.deliveries.past_event import words
-from reconcile.patient import BY_HAND, PatientDatabase
 from shared import log
 from shared.command import FAILED, OK
 from shared.errors import (
@@ -42,19 +40,14 @@ def replay_by_hand(
 
     Raises WrongAccount, as a run does, with nothing tried.
     """
-
-    def alive() -> None:
-        if stop.is_set():
-            raise Interrupted("stopped by a signal; what was replayed is done")
-
     with connected(settings, stop, deadline) as (database, stripe):
-        patient = PatientDatabase(database, TimeLeft(stop, deadline), patience=BY_HAND)
-        patient.read(require_current)
-        require_same_account(patient, stripe, claim=False)
+        retrying = RetryingDatabase(database, Deadline(stop, deadline), patience=BY_HAND)
+        retrying.read(require_current)
+        require_same_account(retrying, stripe, claim=False)
         mirror = Mirror(database, stripe, source="reconcile")
-        receipts = replay(patient, mirror, alive, event_id)
-        total, left = patient.read(lambda connection: ledger.failed(connection, 1))
-        found = patient.read(lambda connection: ledger.find(connection, event_id or ""))
+        receipts = replay(retrying, mirror, stop, event_id)
+        total, left = retrying.read(lambda connection: ledger.failed(connection, 1))
+        found = retrying.read(lambda connection: ledger.find(connection, event_id or ""))
     for receipt in receipts:
         reason = f": {receipt.error}" if receipt.error else ""
         print(f"{receipt.event_id}  {receipt.event_type}  {receipt.outcome}{reason}")
@@ -67,24 +60,25 @@ def replay_by_hand(
             print(f"{event_id} is {found[0]} already: nothing to replay")
         return OK if found is not None and found[0] != Outcome.FAILED else FAILED
     print(f"{len(receipts)} replayed, {total} still failed")
-    still = [receipt for receipt in receipts if receipt.outcome is Outcome.FAILED]
-    return FAILED if still or (event_id is None and left) else OK
+    failed = any(receipt.outcome is Outcome.FAILED for receipt in receipts)
+    return FAILED if failed or (event_id is None and left) else OK
 
 
 def replay(
-    database: PatientDatabase, mirror: Mirror, alive: Callable[[], None], event_id: str | None
+    database: RetryingDatabase, mirror: Mirror, stop: threading.Event, event_id: str | None
 ) -> list[Receipt]:
     """Try failed events again, oldest first, or the one that is named, however often they failed.
 
-    What fails again stays failed and holds up none; what cannot be tried now is logged. `alive` is
-    called before each and may stop it.
+    What fails again stays failed and holds up none; what cannot be tried now is logged. Raises
+    Interrupted once `stop` is set.
     """
     ids = database.read(
         lambda connection: ledger.replayable(connection, most_attempts=None, event_id=event_id)
     )
     receipts = []
     for failed_id in ids:
-        alive()
+        if stop.is_set():
+            raise Interrupted("stopped by a signal; what was replayed is done")
         for kept in database.read(lambda connection, ids=[failed_id]: ledger.read(connection, ids)):  # type: ignore[misc]
             receipt = _try(database, mirror, kept)
             if receipt is not None:
@@ -92,7 +86,7 @@ def replay(
     return receipts
 
 
-def _try(database: PatientDatabase, mirror: Mirror, kept: Kept) -> Receipt | None:
+def _try(database: RetryingDatabase, mirror: Mirror, kept: Kept) -> Receipt | None:
     """Try one again; None where it cannot be tried now."""
     try:
         deadline = time.monotonic() + _EVENT_SECONDS

@@ -13,6 +13,7 @@ from typing import TypeVar
 import psycopg
 
 from reconcile.comparison.findings import Inspected
+from reconcile.connections import RetryingDatabase
 from reconcile.journal.drift import (
     drift,
     settled,
@@ -22,7 +23,6 @@ from reconcile.journal.drift import (
 )
 from reconcile.journal.journal import Begun, count_differences, mark_done
 from reconcile.journal.lease import Lease, give_back
-from reconcile.patient import PatientDatabase
 from reconcile.windows.window import Window
 from shared import truth
 from shared.database.connection import Connection
@@ -55,7 +55,7 @@ _PULSE = 0.02
 class DatabaseJournal:
     """The journal of a run that repairs; the only door through which a run writes."""
 
-    def __init__(self, database: PatientDatabase, lease: Lease, access: frozenset[str]) -> None:
+    def __init__(self, database: RetryingDatabase, lease: Lease, access: frozenset[str]) -> None:
         started = lease.started
         since = started.since if started.resumes else None
         self.begun = Begun(started.story, started.started_at, started.id, since)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from reconcile.patient import PatientDatabase
+from reconcile.connections import RetryingDatabase
 from shared import log
 from shared.database.connection import Connection
 from shared.errors import DatabaseUnavailable, LeaseLost, SubscriptionSyncError
@@ -24,7 +24,7 @@ _AGAIN = 1.0
 class Lease:
     """A lease that is extended every quarter of its time, whatever its run waits for."""
 
-    def __init__(self, database: PatientDatabase, started: runs.Started, seconds: int) -> None:
+    def __init__(self, database: RetryingDatabase, started: runs.Started, seconds: int) -> None:
         self.started = started
         self.seconds = seconds
         self._database = database
@@ -60,7 +60,7 @@ class Lease:
 
 @contextmanager
 def hold(
-    database: PatientDatabase, run_id: str, scope: str, lease_seconds: int, asked: runs.Asked
+    database: RetryingDatabase, run_id: str, scope: str, lease_seconds: int, asked: runs.Asked
 ) -> Iterator[Lease]:
     """Take the lease for a run; raises LeaseHeld.
 
@@ -103,7 +103,7 @@ def hold(
     lease.let_go()
 
 
-def give_back(database: PatientDatabase, run_id: str, ending: runs.Ending) -> None:
+def give_back(database: RetryingDatabase, run_id: str, ending: runs.Ending) -> None:
     """Give the lease back and keep how the run ended.
 
     While the database is away it is tried until a little after the deadline.

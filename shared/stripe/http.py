@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -15,7 +15,13 @@ import msgspec
 
 from shared import log
 from shared.circuit import HANGING_SECONDS, Circuit
-from shared.errors import DeadlineReached, ObjectMissing, StripeUnavailable, StripeUnreadable
+from shared.errors import (
+    DeadlineReached,
+    Interrupted,
+    ObjectMissing,
+    StripeUnavailable,
+    StripeUnreadable,
+)
 from shared.stripe.clock import StripeClock
 from shared.stripe.connection import Connections, NoAnswer, Reply
 from shared.stripe.proxy import Proxy
@@ -70,18 +76,16 @@ class StripeHttp:
         patience: Patience,
         limit: RateLimit | None = None,
         deadline: float | None = None,
-        pause: Callable[[float], None] = time.sleep,
-        still: Callable[[], None] = lambda: None,
+        stop: threading.Event | None = None,
         clock: StripeClock | None = None,
         circuit: Circuit | None = None,
         proxy: Proxy | None = None,
     ) -> None:
         """Connect at the first request.
 
-        `deadline`, on time.monotonic(), holds for every request that has none of its own. `pause`
-        waits out limits, at most half a second at a time, and retries; it may raise, and so may
-        `still`, which is called before each request. `clock` takes note of every answer's time.
-        `circuit` says who may still ask while Stripe does not answer.
+        `deadline`, on time.monotonic(), holds for every request that has none of its own. Once
+        `stop` is set nothing more is asked, and no retry is waited for. `clock` takes note of every
+        answer's time. `circuit` says who may still ask while Stripe does not answer.
         """
         self.clock = clock or StripeClock()
         self._circuit = circuit
@@ -90,8 +94,7 @@ class StripeHttp:
         self._patience = patience
         self._limit = limit
         self._deadline = deadline
-        self._pause = pause
-        self._still = still
+        self._stop = stop or threading.Event()
         headers = {
             "Authorization": f"Bearer {key}",
             "Stripe-Version": API_VERSION,
@@ -124,7 +127,7 @@ class StripeHttp:
         `endpoint` names the rate limit that it counts against (default: the path); `deadline` is
         on time.monotonic(). Raises ObjectMissing (404), StripeRefused (401, 403),
         StripeUnavailable, StripeUnreadable; DeadlineReached where the limit leaves no turn before
-        the deadline of all requests.
+        the deadline of all requests, Interrupted once `stop` is set.
         """
         target = path + ("?" + urlencode(parameters) if parameters else "")
         name = endpoint or path
@@ -148,7 +151,8 @@ class StripeHttp:
                     seconds=round(pause, 1),
                     error=f"{type(error).__name__}: {error}",
                 )
-                self._pause(pause)
+                if self._stop.wait(pause):
+                    raise Interrupted("stopped by a signal while waiting for Stripe") from None
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def close(self) -> None:
@@ -168,7 +172,7 @@ class StripeHttp:
                 if deadline is not None and time.monotonic() + wait >= deadline:
                     late = f"no request to {endpoint} left within the time allowed"
                     raise Final(StripeUnavailable(late))
-                self._pause(min(wait, _LONGEST_WAIT))
+                time.sleep(min(wait, _LONGEST_WAIT))
             return self._once(target, endpoint, deadline, turn)
 
     def _next_pause(self, attempt: int, wished: float | None) -> float:
@@ -179,7 +183,8 @@ class StripeHttp:
     def _once(
         self, target: str, endpoint: str, deadline: float | None, turn: Turn | None
     ) -> Answer:
-        self._still()
+        if self._stop.is_set():
+            raise Interrupted("stopped by a signal before a question to Stripe")
         began = time.monotonic()
         seconds = self._patience.read_seconds
         if deadline is not None:

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from reconcile.deadline import TimeLeft
-from reconcile.patient import PatientDatabase
+from reconcile.connections import RetryingDatabase
+from reconcile.deadline import Deadline
 from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import StripeDouble
 from shared.database.pool import Database
@@ -328,7 +328,7 @@ def test_connections_that_are_ended_again_and_again_cost_time_and_not_the_run(
 
         cutting = pool.submit(cut)
         database = Database(way.url())
-        work = PatientDatabase(database, TimeLeft(threading.Event(), time.monotonic() + 60))
+        work = RetryingDatabase(database, Deadline(threading.Event(), time.monotonic() + 60))
         try:
             for number in range(30):
                 asked = work.read(lambda c, n=number: c.execute("SELECT %s", (n,)).fetchone())  # type: ignore[misc]

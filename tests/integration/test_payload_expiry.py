@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from reconcile.deadline import TimeLeft
+from reconcile.connections import RetryingDatabase
+from reconcile.deadline import Deadline
 from reconcile.deliveries import expiry, replay
 from reconcile.deliveries.expiry import expire
-from reconcile.patient import PatientDatabase
 from sandbox.stripe_double import StripeDouble
 from shared.database.pool import Database
 from shared.mirror import Outcome
@@ -24,14 +24,10 @@ HAVING = "payload IS NOT NULL"
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[PatientDatabase]:
+def database(database_url: str) -> Iterator[RetryingDatabase]:
     made = Database(database_url)
-    yield PatientDatabase(made, TimeLeft(threading.Event(), None))
+    yield RetryingDatabase(made, Deadline(threading.Event(), None))
     made.close()
-
-
-def always() -> None:
-    """Go on."""
 
 
 def fill(connection: psycopg.Connection, rows: int, days: float, outcome: str = "applied") -> None:
@@ -48,7 +44,7 @@ def fill(connection: psycopg.Connection, rows: int, days: float, outcome: str = 
 
 
 def test_payloads_past_their_days_are_dropped_and_the_rows_stay(
-    database: PatientDatabase, connection: psycopg.Connection
+    database: RetryingDatabase, connection: psycopg.Connection
 ) -> None:
     for outcome in ("applied", "stale", "unchanged"):
         fill(connection, 10, 90.01, outcome)
@@ -66,7 +62,7 @@ def test_payloads_past_their_days_are_dropped_and_the_rows_stay(
 
 
 def test_failed_event_keeps_its_payload_until_it_is_done(
-    database: PatientDatabase,
+    database: RetryingDatabase,
     database_url: str,
     stripe_double: StripeDouble,
     connection: psycopg.Connection,
@@ -78,13 +74,13 @@ def test_failed_event_keeps_its_payload_until_it_is_done(
     connection.execute("UPDATE stripe.events SET payload = %s", [body])
     stripe_double.control.create_customer(id="cus_1", events=0)
     with mirror(database_url, stripe_double, source="reconcile") as heart:
-        receipts = replay.replay(database, heart, always, "evt_failed_400_1")
+        receipts = replay.replay(database, heart, threading.Event(), "evt_failed_400_1")
     assert [receipt.outcome for receipt in receipts] == [Outcome.APPLIED]
     assert sum(expire(database, 1)) == 1
 
 
 def test_expiry_goes_in_small_batches_each_a_transaction_of_its_own(
-    database: PatientDatabase, connection: psycopg.Connection
+    database: RetryingDatabase, connection: psycopg.Connection
 ) -> None:
     fill(connection, 2 * expiry._BATCH + 500, 100)
     before = one(connection, "SELECT txid_current()")
@@ -95,7 +91,7 @@ def test_expiry_goes_in_small_batches_each_a_transaction_of_its_own(
 
 
 def test_expiry_that_is_stopped_half_way_keeps_what_it_did(
-    database: PatientDatabase, connection: psycopg.Connection
+    database: RetryingDatabase, connection: psycopg.Connection
 ) -> None:
     fill(connection, 2 * expiry._BATCH, 100)
     with closing(expire(database, 90)) as batches:

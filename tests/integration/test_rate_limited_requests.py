@@ -1,5 +1,6 @@
 """Many threads ask the double through one limit, as fast as it lets them."""
 
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from sandbox.stripe_double import StripeDouble
 from shared.errors import Interrupted, StripeUnavailable
 from shared.stripe.http import Patience, StripeHttp
 from shared.stripe.rate_limit import RateLimit
-from tests.builders import KEY
+from tests.builders import KEY, until
 
 PATIENCE = Patience(attempts=20, read_seconds=5.0, first_pause=0.02, longest_pause=0.2)
 THREADS = 16
@@ -65,27 +66,23 @@ def test_lower_limit_of_stripes_costs_few_refusals_and_no_request(
     http.close()
 
 
-def test_refused_request_waits_out_of_the_line(stripe_double: StripeDouble) -> None:
+def test_refused_request_waits_out_of_the_line(
+    stripe_double: StripeDouble, caplog: pytest.LogCaptureFixture
+) -> None:
     """While one is told to wait for a minute, another goes at once, even one at a time."""
     stripe_double.control.fault("status", status=429, reason="endpoint-concurrency", retry_after=60)
-    pausing, stop = threading.Event(), threading.Event()
-
-    def pause(seconds: float) -> None:
-        if seconds < 60:
-            time.sleep(seconds)
-            return
-        pausing.set()
-        stop.wait(10)
-        raise Interrupted("stopped")
-
+    caplog.set_level(logging.INFO)
+    stop = threading.Event()
     limit = RateLimit(100, 100)
-    http = StripeHttp(stripe_double.url, KEY, patience=PATIENCE, limit=limit, pause=pause)
+    http = StripeHttp(stripe_double.url, KEY, patience=PATIENCE, limit=limit, stop=stop)
     with ThreadPoolExecutor(1) as pool:
         refused = pool.submit(http.get, "/v1/subscriptions")
-        assert pausing.wait(5)
+        until(lambda: "stripe.retried" in caplog.text, "it is told to wait")
         assert http.get("/v1/subscriptions").body
         stop.set()
-        assert isinstance(refused.exception(5), Interrupted)
+        stopped = refused.exception(5)
+    assert isinstance(stopped, Interrupted)
+    assert "next" not in str(stopped), "who knows of a next run says it"
     assert http.requests == 2
     http.close()
 

@@ -255,8 +255,8 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/stages.py",
-                "self._journal.progress.counts, self._order.limit)\n",
-                "self._journal.progress.counts, self._order.limit._replace(rows=10**9))\n",
+                "self._journal.progress.counts, self._options.limit)\n",
+                "self._journal.progress.counts, self._options.limit._replace(rows=10**9))\n",
             ),
         ),
         (_RECONCILE, _RULES),

@@ -7,11 +7,10 @@ from collections import Counter
 import pytest
 
 from reconcile.comparison.findings import Inspected
-from reconcile.deadline import TimeLeft
+from reconcile.deadline import Deadline, Watch
 from reconcile.journal.in_file import FileJournal
 from reconcile.progress import Display
 from reconcile.streams import MOST, MOST_OF_ONE, Streams
-from reconcile.watch import Watch
 from reconcile.windows.frontier import Frontier, Span
 from reconcile.windows.window import Window
 from shared.objects.column import Column, Type
@@ -43,7 +42,7 @@ def test_objects_share_the_streams_of_a_run_evenly_and_walk_every_window(
         StripeHttp("http://127.0.0.1:1", "sk_test_1", patience=RUN_PATIENCE), livemode=False
     )
     journal = FileJournal(frozenset(), lambda _: {})
-    watch = Watch(TimeLeft(threading.Event(), None), journal, stripe, Display(io.StringIO()))
+    watch = Watch(Deadline(threading.Event(), None), journal, stripe, Display(io.StringIO()))
     frontiers = {
         declared(number): Frontier([Window(at * 10, at * 10 + 1) for at in range(WINDOWS)])
         for number in range(objects)

@@ -25,6 +25,7 @@ from reconcile.report.ending import Ended, Mode, Why, exit_status, reason
 from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, Totals, totals
 from reconcile.stages import Options, Stages
 from shared import log
+from shared.database.migrations import require_current
 from shared.database.pool import Database
 from shared.errors import (
     DatabaseUnavailable,
@@ -36,7 +37,6 @@ from shared.errors import (
     SubscriptionSyncError,
     UnknownId,
 )
-from shared.migrate import require_current
 from shared.objects.catalogue import BY_NAME
 from shared.repository import drifts, ledger, runs
 from shared.repository.account import Account

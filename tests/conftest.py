@@ -24,7 +24,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.stripe_double import StripeDouble
-from shared.migrate import migrate
+from shared.database.migrations import migrate
 
 TESTS = Path(__file__).parent
 # A developer's .env is not the tests'; the same for every process that they start.

@@ -7,6 +7,7 @@ from typing import Final
 
 from shared import log
 from shared.database.connection import Connection
+from shared.database.migrations import require_current
 from shared.database.pool import Database
 from shared.errors import (
     ClockWrong,
@@ -16,7 +17,6 @@ from shared.errors import (
     StripeRefused,
     WrongAccount,
 )
-from shared.migrate import require_current
 from shared.rehearsal import rehearse
 from shared.repository.account import Account
 from shared.stripe.api import StripeApi

@@ -14,6 +14,7 @@ from reconcile.deadline import Deadline
 from reconcile.deliveries.past_event import words
 from shared import log
 from shared.command import FAILED, OK
+from shared.database.migrations import require_current
 from shared.errors import (
     DatabaseUnavailable,
     Interrupted,
@@ -21,7 +22,6 @@ from shared.errors import (
     StripeError,
     WrongAccount,
 )
-from shared.migrate import require_current
 from shared.mirror import Mirror, Outcome, Receipt
 from shared.repository import ledger
 from shared.repository.ledger import Kept

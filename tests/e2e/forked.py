@@ -18,6 +18,8 @@ from typing import IO, Any
 import reconcile.cli
 import reconcile.deliveries.replay
 import reconcile.reported_run
+import shared.database.migrations
+import shared.database.roles
 import shared.migrate
 import webhook.server
 import webhook.service

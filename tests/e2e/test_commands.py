@@ -68,7 +68,9 @@ def test_help_names_version_settings_and_exit_statuses(name: str) -> None:
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("module", ["webhook.server", "reconcile.cli", "reconcile.commands.replay"])
+@pytest.mark.parametrize(
+    "module", ["webhook.server", "reconcile.cli", "reconcile.commands.replay", "shared.migrate"]
+)
 def test_help_imports_nothing_that_only_the_work_needs(module: str) -> None:
     """It is what keeps --help, and every refusal, within a tenth of a CPU-second."""
     code = f"import sys, {module}; print(*sys.modules)"

@@ -14,7 +14,7 @@ import pytest
 from sandbox import product
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.stripe_double import StripeDouble
-from shared.migrate import migrate
+from shared.database.migrations import migrate
 from tests.builders import until
 from tests.e2e.saying import COMMANDS, OK, READYZ, said_by, said_by_all
 

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from reconcile.report.model import Report, RunOutcome, totals
 from sandbox.stripe_double import Control, StripeDouble
-from shared.migrate import migrate, migrations
+from shared.database.migrations import migrate, migrations
 from shared.repository import runs
 from shared.repository.progress import Progress
 from shared.version import version

@@ -7,8 +7,8 @@ import pytest
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
+from shared.database.migrations import migrate
 from shared.database.pool import Database
-from shared.migrate import migrate
 from tests.builders import apply, mirror, reconcile
 from tests.integration.pooling import Pooler, pooler
 from tests.integration.test_lost_connections import came_of, copy, drift

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
-from shared.migrate import roles as roles_script
+from shared.database.roles import roles as roles_script
 from shared.objects.catalogue import MIRRORED
 from tests.builders import TABLES, Endpoint, event, reconcile, world
 from tests.integration.witness import count, one

@@ -8,16 +8,16 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from shared.errors import SchemaMismatch
-from shared.migrate import (
+from shared.database.migrations import (
     Migration,
     SchemaState,
-    main,
     migrate,
     migrations,
     require_current,
     schema_state,
 )
+from shared.errors import SchemaMismatch
+from shared.migrate import main
 from tests.builders import until
 from tests.integration.witness import blocked, one
 

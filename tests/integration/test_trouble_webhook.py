@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.stripe_double import StripeDouble
-from shared.migrate import migrate
+from shared.database.migrations import migrate
 from tests.builders import Endpoint, until, world
 from tests.integration.witness import blocked, count, one
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from shared.database.migrations import migrations
+from shared.database.roles import roles
 from shared.database.schema import in_schema
-from shared.migrate import migrations, roles
 from shared.objects.catalogue import MIRRORED
 from shared.repository.event_statement import event_text
 from shared.repository.statements import statements

@@ -1,9 +1,12 @@
-"""What can happen to a subscription and its customer, by name."""
+"""What can happen at Stripe, by name: to a subscription, and to an object of any kind."""
 
 from collections.abc import Callable
 from typing import Any
 
 from sandbox.stripe_double import Control
+from shared.objects.catalogue import BY_NAME, MIRRORED
+from shared.objects.declaration import MirroredObject
+from tests.objects import LIVES
 
 
 def body_of(control: Control, name: str) -> dict[str, Any]:
@@ -38,24 +41,49 @@ _CHANGES: dict[str, Callable[[Control, str, int, int], object]] = {
     "remove item": _remove_item,
     "quantity": lambda c, s, n, e: c.change_item(s, _an_item(c, s, n), quantity=n + 1, events=e),
     "price": lambda c, s, n, e: c.change_item(s, _an_item(c, s, n), price="decimal", events=e),
-    "rename customer": lambda c, s, n, e: c.update_customer(
-        body_of(c, s)["customer"], name=f"N{n}", events=e
-    ),
-    "delete customer": lambda c, s, _, e: c.delete_customer(body_of(c, s)["customer"], events=e),
     "remind": lambda c, s, *_: c.emit("customer.subscription.trial_will_end", s),
 }
 _ENDED = frozenset({"canceled", "incomplete_expired"})
-_AFTER_THE_END = frozenset({"relabel", "rename customer", "delete customer", "remind"})
+_AFTER_THE_END = frozenset({"relabel", "remind"})
+_END = "end"
+
+BACK_AND_FORTH = [
+    ("fall behind", "activate"),
+    ("pause collection", "collect again"),
+    *((f"{one.name}: 1", f"{one.name}: 0") for one in MIRRORED),
+]
+"""Changes of which the second takes the first back."""
+
+NAMES = (
+    *sorted(_CHANGES),
+    *(f"{one.name}: {what}" for one in MIRRORED for what in (0, 1, 2, _END)),
+)
 
 
-NAMES = tuple(sorted(_CHANGES))
+def concerned(what: str) -> MirroredObject:
+    """Return the kind of object that it happens to."""
+    return BY_NAME[what.partition(":")[0] if ":" in what else "subscription"]
 
 
-def happen(control: Control, what: str, name: str, number: int, events: int) -> None:
-    """Let it happen, if Stripe allows it now. `number` decides details, `events` how many tell."""
+def happen(control: Control, what: str, number: int, events: int) -> None:
+    """Let it happen to some object, if there is one and Stripe allows it now.
+
+    `number` decides which object and what else is to be decided, `events` how many tell of it.
+    """
+    kind = concerned(what)
+    names = control.ids(kind.name)
+    if not names:
+        return
+    name = names[number % len(names)]
     body = body_of(control, name)
-    if body["status"] in _ENDED and what not in _AFTER_THE_END:
+    has_ended = body.get("deleted") or body.get("status") in _ENDED
+    if has_ended and what not in _AFTER_THE_END:
         return
-    if what.endswith("customer") and body_of(control, body["customer"]).get("deleted"):
+    if what in _CHANGES:
+        _CHANGES[what](control, name, number, events)
         return
-    _CHANGES[what](control, name, number, events)
+    life, step = LIVES[kind.name], what.partition(": ")[2]
+    if step == _END:
+        life.end(control, name, events=events)
+    else:
+        life.update(control, name, **life.states[int(step)], events=events)

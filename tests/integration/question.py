@@ -11,8 +11,10 @@ from tests import builders
 class Question:
     """An event whose question to Stripe, if it has one, is held open."""
 
-    def __init__(self, control: Control, mirror: Mirror, event: str, when: Any) -> None:
-        self._hold = control.hold(when, endpoint="subscriptions.retrieve")
+    def __init__(
+        self, control: Control, mirror: Mirror, event: str, when: Any, endpoint: str
+    ) -> None:
+        self._hold = control.hold(when, endpoint=endpoint)
         self._receipt: Receipt | None = None
         self._body = control.event_body(event)
         self._mirror = mirror

@@ -6,7 +6,6 @@ STATE_MACHINE_EXAMPLES and STATE_MACHINE_STEPS make it run longer than in the su
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -28,32 +26,29 @@ from reconcile.report.model import Report, RunOutcome, totals
 from sandbox.stripe_double import StripeDouble
 from shared.errors import DatabaseUnavailable, Interrupted, LeaseHeld, StripeRefused
 from shared.mirror import Outcome, Receipt
+from shared.objects.catalogue import MIRRORED
 from shared.truth import LIST_LAG
 from tests import builders
 from tests.integration import happenings, judge
 from tests.integration.crashes import CRASHES, Crashes
+from tests.integration.lived import Lived
 from tests.integration.question import Question
 from tests.integration.strategies import (
     BEFORE_BASIL,
+    SETTINGS,
     changes,
     event_counts,
+    lists,
     meddlings,
     moments,
     nights,
     numbers,
+    retrievals,
     versions,
 )
+from tests.objects import endpoint
 
-EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "12"))
-STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "30"))
-
-PHASES: tuple[Phase, ...] = (Phase.reuse, Phase.generate)
-"""Not the shrinking and the explanation, which would run a failing history for minutes."""
-
-if "STATE_MACHINE_EXAMPLES" in os.environ:
-    PHASES += (Phase.shrink,)
-
-MOST_SUBSCRIPTIONS = 3  # with many events of each: that is where races are
+MOST_SUBSCRIPTIONS = 4  # with many events of each: that is where races are
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -86,10 +81,11 @@ class Interleavings(RuleBasedStateMachine):
         night=st.one_of(st.none(), nights),
     )
     def begin(self, lag: float, quiet: float, night: dict[str, Any] | None) -> None:
-        """Most races need an object that is known, and lists that lag behind it; or a night."""
+        """Most races need objects that are known, and lists that lag behind them; or a night."""
         self.control.switch(lag=lag)
-        self.control.create_subscription()
-        self._deliver(0, None)
+        for mirrored in MIRRORED:
+            Lived(self.control, mirrored)
+            self._deliver(0, None)
         self.control.advance(quiet)
         if night is not None:
             self.night_after_a_change_that_was_taken_back(0, night)
@@ -120,9 +116,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(what=changes, number=numbers, events=event_counts)
     def change(self, what: str, number: int, events: int) -> None:
-        names = self.control.ids("subscription")
-        if names:
-            happenings.happen(self.control, what, names[number % len(names)], number, events)
+        happenings.happen(self.control, what, number, events)
 
     @rule(seconds=st.sampled_from([0.0, 30.0, 590.0]))
     def lists_lag(self, seconds: float) -> None:
@@ -173,7 +167,8 @@ class Interleavings(RuleBasedStateMachine):
     ) -> None:
         """Traps 1 and 2: one second, and more happens inside the question that it needs."""
         self._change_twice(one, other, number)
-        with self._hooked(when, lambda: self._meddle(meddling), "subscriptions.retrieve"):
+        asked = endpoint(happenings.concerned(other), "retrieve")
+        with self._hooked(when, lambda: self._meddle(meddling), asked):
             self._deliver(0, None)
 
     @rule(number=numbers, crash=st.sampled_from(CRASHES), skip=st.integers(0, 2))
@@ -182,11 +177,11 @@ class Interleavings(RuleBasedStateMachine):
         with self.crashes.armed(crash, skip), contextlib.suppress(DatabaseUnavailable):
             self._deliver(number, None)
 
-    @rule(number=numbers)
-    def lose_the_database_between_read_and_write(self, number: int) -> None:
+    @rule(number=numbers, asked=retrievals)
+    def lose_the_database_between_read_and_write(self, number: int, asked: str) -> None:
         hang_up = self.crashes.hang_up
         with (
-            self._hooked("after_read", hang_up, "subscriptions.retrieve"),
+            self._hooked("after_read", hang_up, asked),
             contextlib.suppress(DatabaseUnavailable),
         ):
             self._deliver(number, None)
@@ -198,7 +193,8 @@ class Interleavings(RuleBasedStateMachine):
         self._change_twice(one, other, number)
         event = self._event(0)
         if event is not None:
-            self.question = Question(self.control, self.mirror, event, when)
+            asked = endpoint(happenings.concerned(other), "retrieve")
+            self.question = Question(self.control, self.mirror, event, when, asked)
             if not self.question.is_open:
                 self.end_the_slow_question()
 
@@ -213,15 +209,15 @@ class Interleavings(RuleBasedStateMachine):
     # The nightly run
 
     @rule(
-        endpoint=st.sampled_from(["subscriptions.list", "subscriptions.retrieve"]),
+        asked=st.one_of(lists, retrievals),
         when=moments,
         meddling=meddlings,
     )
     def reconcile_while_the_world_goes_on(
-        self, endpoint: str, when: Any, meddling: list[tuple[Any, ...]]
+        self, asked: str, when: Any, meddling: list[tuple[Any, ...]]
     ) -> None:
         """Trap 3: events are applied between the page and its write."""
-        with self._hooked(when, lambda: self._meddle(meddling), endpoint):
+        with self._hooked(when, lambda: self._meddle(meddling), asked):
             report = self._reconcile()
         assert report.run.outcome is RunOutcome.SUCCESS, report.run.reason
 
@@ -242,17 +238,17 @@ class Interleavings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.question is None)
     @rule(
-        endpoint=st.sampled_from(["subscriptions.list", "events.list", "subscriptions.retrieve"]),
+        asked=st.one_of(lists, st.just("events.list"), retrievals),
         when=moments,
         status=st.sampled_from([None, 401]),
     )
-    def reconcile_and_stop(self, endpoint: str, when: Any, status: int | None) -> None:
+    def reconcile_and_stop(self, asked: str, when: Any, status: int | None) -> None:
         """Trap 23: SIGTERM, or a key that is revoked, in the middle of a run."""
         stop = threading.Event()
         if status is not None:
-            self.control.fault("status", endpoint=endpoint, status=status, count=None)
+            self.control.fault("status", endpoint=asked, status=status, count=None)
         with (
-            self._hooked(when, stop.set if status is None else lambda: None, endpoint),
+            self._hooked(when, stop.set if status is None else lambda: None, asked),
             builders.run(self.url, self.double, stop=stop) as one,
             # Interrupted: before it had begun, at the question whose account the key is of.
             contextlib.suppress(StripeRefused, Interrupted),
@@ -351,7 +347,7 @@ class Interleavings(RuleBasedStateMachine):
                 self._deliver(details[0], None)
 
     @contextlib.contextmanager
-    def _hooked(self, when: Any, work: Callable[[], None], endpoint: str) -> Iterator[None]:
+    def _hooked(self, when: Any, work: Callable[[], None], asked: str) -> Iterator[None]:
         """Do some work inside the first request to an endpoint, if there is one."""
 
         def hook() -> None:
@@ -361,7 +357,7 @@ class Interleavings(RuleBasedStateMachine):
                 self.hook_errors.append(error)
 
         if self.question is None:
-            self.control.hook(hook, when=when, endpoint=endpoint, count=1)
+            self.control.hook(hook, when=when, endpoint=asked, count=1)
         try:
             yield
         finally:
@@ -386,13 +382,4 @@ def world(database_url: str, stripe_double: StripeDouble) -> Iterator[type[Inter
 
 def test_every_interleaving_ends_in_stripes_state(world: type[Interleavings]) -> None:
     """Traps 1-5, 8, 11, 16, 22: no row goes back, one run repairs all, the next finds nothing."""
-    run_state_machine_as_test(
-        world,
-        settings=settings(
-            settings.get_profile("suite"),
-            max_examples=EXAMPLES,
-            phases=PHASES,
-            stateful_step_count=STEPS,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(world, settings=SETTINGS)

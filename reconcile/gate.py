@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from shared.errors import RepairRefused
+from shared.objects.catalogue import BY_NAME
+from shared.repository.drifts import DriftRow
+from shared.repository.progress import Counts
+
+_NONE = Counts()
 
 FLOOR = 20
 """Repairs that a percentage never forbids: a tenth of thirty rows is an ordinary morning."""
@@ -34,8 +41,8 @@ class Limit(NamedTuple):
         return f"{self.percent:g}%" if self.percent is not None else str(self.rows)
 
 
-class Tally(NamedTuple):
-    """The whole plan for one object: rows compared, rows that grant access, changes to rows."""
+class Changes(NamedTuple):
+    """The plan for one object: rows compared, rows that grant access, changes to rows."""
 
     object: str
     rows: int
@@ -61,13 +68,13 @@ def parse(text: str) -> Limit:
     return Limit(None, rows)
 
 
-def check(tallies: list[Tally], limit: Limit) -> None:
+def check(plan: list[Changes], limit: Limit) -> None:
     """Pass the whole plan, or raise RepairRefused: then none of it is written."""
-    needed = max((tally.changes for tally in tallies), default=0)
-    for tally in tallies:
+    needed = max((one.changes for one in plan), default=0)
+    for one in plan:
         for what, concerned, rows in (
-            (f"change ({tally.object}s)", tally.changes, tally.rows),
-            (f"lose access ({tally.object}s that grant it)", tally.ending_access, tally.granting),
+            (f"change ({one.object}s)", one.changes, one.rows),
+            (f"lose access ({one.object}s that grant it)", one.ending_access, one.granting),
         ):
             allowed = limit.allowed(rows)
             if concerned > allowed:
@@ -79,3 +86,69 @@ def check(tallies: list[Tally], limit: Limit) -> None:
                     allowed=allowed,
                     needed=needed,
                 )
+
+
+class Plan:
+    """Every change to a row that stands after the second look, held against the limit as a whole.
+
+    Whatever stage it comes from.
+    """
+
+    def __init__(self, counts: Mapping[str, Counts], limit: Limit) -> None:
+        """`counts`: the run's, by object name."""
+        self._counts = counts
+        self._limit = limit
+        self._changes: Counter[str] = Counter()
+        self._ending_access: Counter[str] = Counter()
+
+    def add(self, row: DriftRow) -> None:
+        """Count a difference, if it is to change a row that there is."""
+        self._count(row, 1)
+
+    def replace(self, before: DriftRow, after: DriftRow) -> None:
+        """Count what is now said of an object in the place of what was."""
+        self._count(before, -1)
+        self._count(after, 1)
+
+    def check(self) -> None:
+        """Raise RepairRefused where it is more than is allowed."""
+        check(
+            [
+                Changes(
+                    object=name,
+                    rows=self._counts.get(name, _NONE).database,
+                    granting=self._counts.get(name, _NONE).granting,
+                    changes=self._changes[name],
+                    ending_access=self._ending_access[name],
+                )
+                for name in BY_NAME
+            ],
+            self._limit,
+        )
+
+    def refusal(self) -> str | None:
+        """Return why a run may repair none of it, None where it may."""
+        try:
+            self.check()
+        except RepairRefused as error:
+            return str(error)
+        return None
+
+    def _count(self, row: DriftRow, times: int) -> None:
+        is_free = row.kind == "missing_in_database" or (_fills(row) and not self._limit.forbids_all)
+        if row.action == "pending" and not is_free:
+            self._changes[row.object] += times
+            self._ending_access[row.object] += times * row.ends_access
+
+
+def _fills(row: DriftRow) -> bool:
+    """Return whether a difference only fills what is empty and decides nothing.
+
+    So it is with every row after a column was added, or after Stripe gave a field to every object:
+    no value of the database is lost, and no limit is to keep it from the rows night after night.
+    """
+    return (
+        row.kind == "differs"
+        and row.consequence == "cosmetic"
+        and all(before is None for before, _ in row.fields.values())
+    )

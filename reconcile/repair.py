@@ -3,86 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from reconcile import gate
 from reconcile.comparison.compare import compare_one
 from reconcile.comparison.inspector import Inspector
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
-from reconcile.gate import Limit, Tally
-from reconcile.journal.drift import drift, fills, settled, spooled
+from reconcile.gate import Plan
+from reconcile.journal.drift import closed, drift, spooled
 from reconcile.journal.journal import Journal
 from reconcile.streams import answers
 from shared import log
-from shared.errors import RepairRefused, UnreadableObject
+from shared.errors import UnreadableObject
 from shared.objects.catalogue import BY_NAME
 from shared.objects.declaration import Held
 from shared.repository import mirror_rows
 from shared.repository.drifts import DriftRow
-from shared.repository.progress import Counts
 
 _log = logging.getLogger(__name__)
 
-_NONE = Counts()
 _ROUNDS = 5
 _PORTION = 40
 """Questions after which their answers are kept."""
-
-
-class Plan:
-    """Every change to a row that stands after the second look, held against the limit as a whole.
-
-    Whatever stage it comes from.
-    """
-
-    def __init__(self, counts: Mapping[str, Counts], limit: Limit) -> None:
-        """`counts`: the run's, by object name."""
-        self._counts = counts
-        self._limit = limit
-        self._changes: Counter[str] = Counter()
-        self._ending_access: Counter[str] = Counter()
-
-    def add(self, row: DriftRow) -> None:
-        """Count a difference, if it is to change a row that there is."""
-        self._count(row, 1)
-
-    def replace(self, before: DriftRow, after: DriftRow) -> None:
-        """Count what is now said of an object in the place of what was."""
-        self._count(before, -1)
-        self._count(after, 1)
-
-    def check(self) -> None:
-        """Raise RepairRefused where it is more than is allowed."""
-        gate.check(
-            [
-                Tally(
-                    object=name,
-                    rows=self._counts.get(name, _NONE).database,
-                    granting=self._counts.get(name, _NONE).granting,
-                    changes=self._changes[name],
-                    ending_access=self._ending_access[name],
-                )
-                for name in BY_NAME
-            ],
-            self._limit,
-        )
-
-    def refusal(self) -> str | None:
-        """Return why a run may repair none of it, None where it may."""
-        try:
-            self.check()
-        except RepairRefused as error:
-            return str(error)
-        return None
-
-    def _count(self, row: DriftRow, times: int) -> None:
-        is_free = row.kind == "missing_in_database" or (fills(row) and not self._limit.forbids_all)
-        if row.action == "pending" and not is_free:
-            self._changes[row.object] += times
-            self._ending_access[row.object] += times * row.ends_access
 
 
 class SecondLook:
@@ -155,9 +98,9 @@ class SecondLook:
                 object_id=row.object_id,
                 error=str(error),
             )
-            return settled(row, "refused")
+            return closed(row, "refused")
         if difference is None:
-            return settled(row, "in_flight")
+            return closed(row, "in_flight")
         return drift(mirrored, difference, self._access)
 
     def _held(self, rows: list[DriftRow]) -> dict[str, dict[str, Held]]:
@@ -177,14 +120,14 @@ class SecondLook:
         mirrored = BY_NAME[row.object]
         now = compare_one(mirrored, row.object_id, held, found.content(), found.interval)
         if now is None:
-            return settled(row, "in_flight")
+            return closed(row, "in_flight")
         is_mine = found.interval.upper > (self._journal.progress.began or 0)
         if is_mine and (held.revision if held else None) == found.at_revision:
             return row
         return None
 
 
-def repair(journal: Journal, second: SecondLook, plan: Plan, watch: Watch) -> None:
+def repair(journal: Journal, second_look: SecondLook, plan: Plan, watch: Watch) -> None:
     """Write everything that waits, each at the revision that was read before Stripe was asked.
 
     `watch` may stop it between two batches and while Stripe is asked: what waits goes on waiting.
@@ -199,11 +142,11 @@ def repair(journal: Journal, second: SecondLook, plan: Plan, watch: Watch) -> No
             lost = journal.repair(left)
             if not lost:
                 break
-            seen = list(second.asked(lost))
+            seen = list(second_look.asked(lost))
             journal.amend([before for before, _ in seen], [after for _, after in seen])
             for before, now in seen:
                 plan.replace(before, now)
             plan.check()
             left = [row for _, row in seen if row.action == "pending"]
         else:
-            journal.amend(left, [settled(row, "in_flight") for row in left])
+            journal.amend(left, [closed(row, "in_flight") for row in left])

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import msgspec
 
 from reconcile.comparison import compare
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.comparison.inspector import Inspector
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
 from reconcile.deliveries.deliveries import Deliveries
 from reconcile.deliveries.events import Events
 from reconcile.deliveries.expiry import expire
-from reconcile.gate import Limit
+from reconcile.gate import Limit, Plan
 from reconcile.journal.journal import Journal
 from reconcile.progress import COMPARING
-from reconcile.repair import Plan, SecondLook, repair
+from reconcile.repair import SecondLook, repair
 from reconcile.sweep import Sweep
 from shared import log
 from shared.errors import ListingBroken, StripeError, UnknownId
@@ -183,7 +183,7 @@ class Stages:
         return self._database.read(lambda connection: mirror_rows.number(connection, mirrored))
 
 
-def _tell(found: Inspected) -> None:
+def _tell(found: Findings) -> None:
     """Log what a window came to."""
     log.event(
         _log,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.deadline import Watch
 from reconcile.windows.frontier import Frontier, Span
 from shared.errors import DeadlineReached, Interrupted, StripeError
@@ -39,7 +39,7 @@ _ASKERS = 8
 """Questions about single objects at a time."""
 
 Frontiers = Mapping[MirroredObject, Frontier]
-Inspect = Callable[[MirroredObject, Span], Inspected]
+Inspect = Callable[[MirroredObject, Span], Findings]
 Work = tuple[Frontier, Span]
 A = TypeVar("A")
 T = TypeVar("T")
@@ -55,10 +55,10 @@ class Streams:
         self._frontiers = frontiers
         self._stripe = stripe
         self._watch = watch
-        self._running: dict[Future[Inspected], tuple[MirroredObject, Span]] = {}
+        self._running: dict[Future[Findings], tuple[MirroredObject, Span]] = {}
         self._wished = dict.fromkeys(frontiers, _FIRST)
 
-    def walk(self, inspect: Inspect) -> Iterator[Inspected]:
+    def walk(self, inspect: Inspect) -> Iterator[Findings]:
         """Call `inspect` in a thread for each window, and yield what it finds as it comes.
 
         What stops the walk, on the watch or at Stripe, is raised after the windows in hand have
@@ -74,7 +74,7 @@ class Streams:
             finally:
                 self._stop()
 
-    def _walk(self, pool: ThreadPoolExecutor, inspect: Inspect) -> Iterator[Inspected]:
+    def _walk(self, pool: ThreadPoolExecutor, inspect: Inspect) -> Iterator[Findings]:
         ramp_ends = time.monotonic() + _RAMP
         self._begin(pool, inspect)
         while self._running:
@@ -107,7 +107,7 @@ class Streams:
                 self.is_drained = False
         self.is_drained &= not wishing
 
-    def _ended(self, seconds: float | None) -> Iterator[Inspected]:
+    def _ended(self, seconds: float | None) -> Iterator[Findings]:
         """Yield what has ended, or ends within so long."""
         ended, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
         for future in ended:
@@ -116,7 +116,7 @@ class Streams:
             self._frontiers[mirrored].done(span, found.window)
             yield found
 
-    def _what_ends(self) -> Iterator[Inspected]:
+    def _what_ends(self) -> Iterator[Findings]:
         """Yield what the windows in hand come to, whatever becomes of the others."""
         while self._running:
             try:

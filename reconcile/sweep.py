@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.comparison.inspector import Inspector
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
@@ -50,7 +50,7 @@ class Sweep:
         """Whether the last windows are under way."""
         return self._streams.is_drained
 
-    def findings(self) -> Iterator[Inspected]:
+    def findings(self) -> Iterator[Findings]:
         """Yield what each window comes to, each to be kept before the next one is asked for.
 
         1. Walk the windows, several at a time.
@@ -69,7 +69,7 @@ class Sweep:
             lambda connection: mirror_rows.boundaries(connection, mirrored, ROWS)
         )
 
-    def _beyond(self, mirrored: MirroredObject, since: int) -> Iterator[Inspected]:
+    def _beyond(self, mirrored: MirroredObject, since: int) -> Iterator[Findings]:
         """Ask for each row that lies in no window: without a `created`, or with an impossible one.
 
         Test clocks run ahead, and a forged event may claim anything: such a row would never be
@@ -87,4 +87,4 @@ class Sweep:
             yield self._inspector.single(mirrored, object_id, Window(0, self._end))
         if beyond.absent:
             counts = Counts(database=beyond.absent, in_sync=beyond.absent)
-            yield Inspected(mirrored=mirrored, window=Window(0, 0), counts=counts)
+            yield Findings(mirrored=mirrored, window=Window(0, 0), counts=counts)

@@ -22,7 +22,7 @@ _MOST_LEFT_OUT = 20
 
 
 @dataclass(kw_only=True)
-class Inspected:
+class Findings:
     """What was found in a window.
 
     `missing` may be inserted at once; `waiting` must not be written before every window has been
@@ -49,7 +49,7 @@ class Inspected:
         """How many differences are held."""
         return len(self.missing) + len(self.waiting)
 
-    def add(self, look: Inspected) -> None:
+    def add(self, look: Findings) -> None:
         """Add what a further look at the same window has found."""
         self.missing += look.missing
         self.waiting += look.waiting

@@ -14,7 +14,7 @@ from reconcile.comparison.compare import (
     may_be_absent,
 )
 from reconcile.comparison.consequence import grants
-from reconcile.comparison.findings import Inspected, is_at, is_listed_in
+from reconcile.comparison.findings import Findings, is_at, is_listed_in
 from reconcile.comparison.moved_rows import MovedRows
 from reconcile.comparison.sides import never_listed, put_back, sides, take_recognised, unrecognised
 from reconcile.connections import RetryingDatabase
@@ -48,7 +48,7 @@ _MOST_ASKED = 50
 """Questions after which a window's rest becomes a window of its own: each costs a request."""
 
 
-class Looked(NamedTuple):
+class BothSides(NamedTuple):
     """Both sides of one object. `as_of`: when Stripe's was true; `difference`: None if none."""
 
     held: Held | None
@@ -89,7 +89,7 @@ class Inspector:
         self._watch = watch
         self._moved_rows = MovedRows()
 
-    def window(self, mirrored: MirroredObject, span: Span) -> Inspected:
+    def window(self, mirrored: MirroredObject, span: Span) -> Findings:
         """Compare a span, or as much of its upper part as is enough for one time.
 
         The rows are read before Stripe is asked, so each difference may be written at the revision
@@ -104,7 +104,7 @@ class Inspector:
         known = rows.known.keys() | rows.rows.keys() | rows.odd.keys()
         unlisted = never_listed(mirrored, rows)
         memory = Memory(rows.known.copy(), self._seed) if known else None
-        found = Inspected(mirrored=mirrored, window=Window(span.lt, span.lt))
+        found = Findings(mirrored=mirrored, window=Window(span.lt, span.lt))
         asked: Questions = {}
         begun: int | None = None
         try:
@@ -133,7 +133,7 @@ class Inspector:
 
     def _take_in(
         self,
-        found: Inspected,
+        found: Findings,
         rows: WindowRows,
         step: Step,
         asked: Questions,
@@ -170,7 +170,7 @@ class Inspector:
 
     def _compared(
         self, mirrored: MirroredObject, rows: WindowRows, step: Step, known: AbstractSet[str]
-    ) -> tuple[Inspected, Questions]:
+    ) -> tuple[Findings, Questions]:
         """Compare one step without asking; returns too what must be asked for."""
         created = mirrored.decoded.index["created"]
         access = self._access if mirrored.access else frozenset[str]()
@@ -209,7 +209,7 @@ class Inspector:
 
     def _strangers(
         self,
-        found: Inspected,
+        found: Findings,
         unheld: AbstractSet[str],
         listed: dict[str, Listed],
         step: Step,
@@ -259,7 +259,7 @@ class Inspector:
         )
         return self._moved_rows.expect(mirrored, recorded, step.window, step.asked)
 
-    def unlisted(self, mirrored: MirroredObject) -> Iterator[Inspected]:
+    def unlisted(self, mirrored: MirroredObject) -> Iterator[Findings]:
         """Ask for the rows that should have been listed in another window, and were in none.
 
         To be used when every window has been compared. One that is back in its place by now has
@@ -269,7 +269,7 @@ class Inspector:
         begun = self._stripe.now(mirrored)
         for name in self._moved_rows.missed(mirrored):
             self._watch.require()
-            found = Inspected(mirrored=mirrored, window=Window(0, 0))
+            found = Findings(mirrored=mirrored, window=Window(0, 0))
             difference: Difference | None = None
             try:
                 difference = self.one(mirrored, name).difference
@@ -280,7 +280,7 @@ class Inspector:
                 found.sort(difference, begun, self._grace)
             yield found
 
-    def one(self, mirrored: MirroredObject, object_id: str) -> Looked:
+    def one(self, mirrored: MirroredObject, object_id: str) -> BothSides:
         """Read the row, then ask Stripe for the object, and compare.
 
         Raises UnreadableObject besides what `window` raises.
@@ -294,17 +294,17 @@ class Inspector:
         except ObjectMissing as missing:
             as_of = Interval(*missing.as_of)
         difference = compare_one(mirrored, object_id, held, content, as_of)
-        return Looked(held, content, as_of, difference)
+        return BothSides(held, content, as_of, difference)
 
     def single(
         self, mirrored: MirroredObject, object_id: str, looked_at: Window | None = None
-    ) -> Inspected:
+    ) -> Findings:
         """Look at one object as if it were a window.
 
         One that Stripe's lists show in `looked_at` has been compared there and is only counted.
         Without that no comparison is remembered, so a row that is right is confirmed.
         """
-        found = Inspected(mirrored=mirrored, window=Window(0, 0))
+        found = Findings(mirrored=mirrored, window=Window(0, 0))
         if looked_at is not None and self._moved_rows.is_listed(mirrored, object_id):
             return self._only_counted(found, object_id)
         try:
@@ -328,13 +328,13 @@ class Inspector:
             found.confirmed.append(Difference(object_id, "differs", held, content, as_of, {}))
         return found
 
-    def again(self, mirrored: MirroredObject, object_id: str) -> Inspected:
+    def again(self, mirrored: MirroredObject, object_id: str) -> Findings:
         """Look at an object of which an event tells that the comparison may not know.
 
         What is missing may be inserted at once: its event is older than the grace time. Raises
         UnreadableObject besides what `window` raises.
         """
-        found = Inspected(mirrored=mirrored, window=Window(0, 0), again=object_id)
+        found = Findings(mirrored=mirrored, window=Window(0, 0), again=object_id)
         held, content, _, difference = self.one(mirrored, object_id)
         found.is_nowhere = held is None and content is None
         if difference is not None and difference.held is None:
@@ -345,7 +345,7 @@ class Inspector:
             found.waiting.append(difference)
         return found
 
-    def _only_counted(self, found: Inspected, object_id: str) -> Inspected:
+    def _only_counted(self, found: Findings, object_id: str) -> Findings:
         """Count a row that was compared where Stripe lists its object."""
         held = self._database.read(
             lambda connection: (
@@ -357,7 +357,7 @@ class Inspector:
         return found
 
     def _ask(
-        self, found: Inspected, object_id: str, *, is_listed: bool, is_new: bool, begun: int
+        self, found: Findings, object_id: str, *, is_listed: bool, is_new: bool, begun: int
     ) -> None:
         """Ask for one object of which the list may not speak, and enter what comes of it.
 
@@ -384,7 +384,7 @@ class Inspector:
         else:
             found.sort(difference, begun, self._grace)
 
-    def _count_stranger(self, found: Inspected, row: Held, window: Window) -> None:
+    def _count_stranger(self, found: Findings, row: Held, window: Window) -> None:
         """Count a row that the window did not have when it was read, and that its list names.
 
         One that lies elsewhere is counted there: in sync where no list need name it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.windows.window import Window
 from shared.objects.declaration import Held, MirroredObject
 
@@ -28,7 +28,7 @@ class MovedRows:
         self._counted: set[Name] = set()
         self._expected: set[Name] = set()
 
-    def note(self, look: Inspected, known: AbstractSet[str]) -> list[str]:
+    def note(self, look: Findings, known: AbstractSet[str]) -> list[str]:
         """Remember the rows of a step that lie elsewhere, and return them.
 
         `known`: the rows that lie in the window of the step, and are counted there.

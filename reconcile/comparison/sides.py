@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 
 from reconcile.comparison.compare import Listed, sift
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.windows.listing import Step
 from reconcile.windows.window import Window
 from shared.errors import UnreadableObject
@@ -19,13 +19,13 @@ from shared.stripe.recognition import Body, Known
 
 def sides(
     mirrored: MirroredObject, rows: WindowRows, step: Step, access: frozenset[str]
-) -> tuple[Inspected, dict[str, Held], dict[str, Listed]]:
+) -> tuple[Findings, dict[str, Held], dict[str, Listed]]:
     """Take the rows of a step out of `rows`, and return what is left to compare on either side.
 
     What is in sync, and what cannot be read, is counted; what was recognised is gone already.
     `access`: the statuses that let a customer in, empty for objects that have no status.
     """
-    found = Inspected(mirrored=mirrored, window=Window(step.floor, step.ceiling))
+    found = Findings(mirrored=mirrored, window=Window(step.floor, step.ceiling))
     counts = found.counts
     held: dict[str, Held] = {}
     listed: dict[str, Listed] = {}

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.comparison.inspector import Inspector
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
@@ -242,13 +242,13 @@ class Deliveries:
     def _look(self, subjects: Sequence[Subject]) -> None:
         """Look at each object, several at a time, and keep what is found."""
 
-        def again(subject: Subject) -> Inspected:
+        def again(subject: Subject) -> Findings:
             return self._inspector.again(*subject)
 
         for subject, look in answers(again, subjects, self._watch):
             self._looked[subject] = self._kept(look)
 
-    def _kept(self, look: Future[Inspected]) -> Outcome | SubscriptionSyncError:
+    def _kept(self, look: Future[Findings]) -> Outcome | SubscriptionSyncError:
         """Keep what a look found, and return what that makes of its events, or what went wrong."""
         try:
             found = look.result()

@@ -107,20 +107,7 @@ def _customer(mirrored: MirroredObject, difference: Difference) -> Customer | No
     )
 
 
-def fills(row: DriftRow) -> bool:
-    """Return whether a difference only fills what is empty and decides nothing.
-
-    So it is with every row after a column was added, or after Stripe gave a field to every object:
-    no value of the database is lost, and no limit is to keep it from the rows night after night.
-    """
-    return (
-        row.kind == "differs"
-        and row.consequence == "cosmetic"
-        and all(before is None for before, _ in row.fields.values())
-    )
-
-
-def settled(row: DriftRow, action: str) -> DriftRow:
+def closed(row: DriftRow, action: str) -> DriftRow:
     """Return a drift with its last word; nothing waits any more."""
     fields = row.fields
     if row.kind == "missing_in_database":

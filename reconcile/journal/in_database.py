@@ -12,11 +12,11 @@ from typing import TypeVar
 
 import psycopg
 
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.connections import RetryingDatabase
 from reconcile.journal.drift import (
+    closed,
     drift,
-    settled,
     spooled,
     write_of,
     write_of_spooled,
@@ -85,7 +85,7 @@ class DatabaseJournal:
             self._database.pause(_PULSE)
             writers &= self._database.read(lambda c: compared.writers(c, tables))
 
-    def keep(self, found: Inspected) -> None:
+    def keep(self, found: Findings) -> None:
         """Insert a window's missing rows and keep its differences and the cursor, all or nothing.
 
         Raises LeaseLost, with nothing written, when another run has taken over.
@@ -96,7 +96,7 @@ class DatabaseJournal:
         refused = self._write(lambda connection, draft: self._keep(connection, draft, found))
         found.counts.unwritable += refused
 
-    def _keep(self, connection: Connection, draft: Progress, found: Inspected) -> int:
+    def _keep(self, connection: Connection, draft: Progress, found: Findings) -> int:
         """Return how many rows could not be written."""
         mirrored, name = found.mirrored, found.mirrored.name
         fingerprints.remember(connection, found.equal)
@@ -164,10 +164,10 @@ class DatabaseJournal:
             written, refused = _write(connection, mirrored, writes, self._story)
             for row in mine:
                 if row.object_id in refused:
-                    done.append(settled(row, "refused"))
+                    done.append(closed(row, "refused"))
                     draft.of(name).unwritable += 1
                 elif row.object_id in written or self._marked(connection, mirrored, row):
-                    done.append(settled(row, "repaired"))
+                    done.append(closed(row, "repaired"))
                 else:
                     lost.append(row)
         drifts.record(connection, self._story, done)

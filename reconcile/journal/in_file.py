@@ -12,8 +12,8 @@ from typing import IO
 
 import msgspec
 
-from reconcile.comparison.findings import Inspected
-from reconcile.journal.drift import drift, settled, tallied
+from reconcile.comparison.findings import Findings
+from reconcile.journal.drift import closed, drift, tallied
 from reconcile.journal.journal import Begun, count_differences, mark_done
 from reconcile.journal.spool import SortedSpool
 from reconcile.windows.window import Window
@@ -49,7 +49,7 @@ class FileJournal:
         """Note when it begins: an event from before then is history for what is compared."""
         self.progress.began = began
 
-    def keep(self, found: Inspected) -> None:
+    def keep(self, found: Findings) -> None:
         """Spool a window's differences; what a further look finds is held in memory."""
         count_differences(self.progress, found)
         if found.differences:
@@ -153,7 +153,7 @@ class FileJournal:
         while rows := list(islice(found, drifts.BATCH)):
             known = self._who(list({row.customer.id for row in rows if row.customer is not None}))
             for row in rows:
-                last = settled(row, "reported") if row.action == "pending" else row
+                last = closed(row, "reported") if row.action == "pending" else row
                 customer = known.get(row.customer.id) if row.customer is not None else None
                 yield msgspec.structs.replace(last, customer=customer or row.customer)
 
@@ -173,7 +173,7 @@ class FileJournal:
             if name not in self._later:
                 yield row
             elif self._later[name] is None:
-                yield settled(row, "in_flight")
+                yield closed(row, "in_flight")
         yield from (row for row in self._later.values() if row is not None)
 
     def _append(self, spool: IO[bytes], row: DriftRow) -> None:

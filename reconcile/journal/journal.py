@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.windows.window import Window, joined
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.ledger import Entry
@@ -48,7 +48,7 @@ class Journal(Protocol):
     def begin(self, began: int, /) -> None:
         """Note when the comparison of everything begins (epoch, Stripe's clock)."""
 
-    def keep(self, found: Inspected, /) -> None:
+    def keep(self, found: Findings, /) -> None:
         """Keep a window's findings and the cursor behind it.
 
         What a further look at an object finds takes the place of what was found before.
@@ -107,7 +107,7 @@ class Journal(Protocol):
         """Give back what it was kept in; nothing can be read any more."""
 
 
-def count_differences(progress: Progress, found: Inspected) -> None:
+def count_differences(progress: Progress, found: Findings) -> None:
     """Count what a window has found; a further look at an object finds nothing more."""
     if found.again is None:
         progress.drift += found.differences

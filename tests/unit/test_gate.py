@@ -2,14 +2,14 @@
 
 import pytest
 
-from reconcile.gate import FLOOR, Limit, Tally, check, parse
+from reconcile.gate import FLOOR, Changes, Limit, check, parse
 from shared.errors import RepairRefused
 
 
-def tally(
+def changes_of(
     *, rows: int = 1000, granting: int = 1000, changes: int = 0, ending_access: int = 0
-) -> Tally:
-    return Tally("subscription", rows, granting, changes, ending_access)
+) -> Changes:
+    return Changes("subscription", rows, granting, changes, ending_access)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_limit_is_written_as_it_was_given(text: str) -> None:
 
 @pytest.mark.parametrize("limit, allowed", [(parse("10%"), 100), (parse("7"), 7), (parse("0"), 0)])
 def test_changes_pass_at_the_limit_and_not_one_beyond(limit: Limit, allowed: int) -> None:
-    check([tally(changes=allowed)], limit)
+    check([changes_of(changes=allowed)], limit)
     with pytest.raises(RepairRefused) as caught:
-        check([tally(changes=allowed + 1)], limit)
+        check([changes_of(changes=allowed + 1)], limit)
     assert (caught.value.concerned, caught.value.allowed) == (allowed + 1, allowed)
     assert f"--max-repairs {allowed + 1}" in str(caught.value)
 
@@ -57,25 +57,25 @@ def test_changes_pass_at_the_limit_and_not_one_beyond(limit: Limit, allowed: int
 @pytest.mark.parametrize("limit, allowed", [(parse("10%"), 100), (parse("30"), 30)])
 def test_ending_access_is_held_against_the_rows_that_grant_it(limit: Limit, allowed: int) -> None:
     few = {"rows": 1_000_000, "granting": 1000}
-    check([tally(**few, changes=1, ending_access=allowed)], limit)
+    check([changes_of(**few, changes=1, ending_access=allowed)], limit)
     with pytest.raises(RepairRefused, match="lose access"):
-        check([tally(**few, changes=1, ending_access=allowed + 1)], limit)
+        check([changes_of(**few, changes=1, ending_access=allowed + 1)], limit)
 
 
 def test_floor_lets_an_ordinary_morning_pass() -> None:
-    check([tally(rows=30, granting=30, changes=FLOOR, ending_access=FLOOR)], parse("10%"))
+    check([changes_of(rows=30, granting=30, changes=FLOOR, ending_access=FLOOR)], parse("10%"))
     with pytest.raises(RepairRefused):
-        check([tally(rows=30, granting=30, changes=FLOOR + 1)], parse("10%"))
+        check([changes_of(rows=30, granting=30, changes=FLOOR + 1)], parse("10%"))
 
 
 def test_one_object_beyond_the_limit_refuses_all() -> None:
     with pytest.raises(RepairRefused):
-        check([tally(changes=1), tally(changes=101)], parse("10%"))
+        check([changes_of(changes=1), changes_of(changes=101)], parse("10%"))
 
 
 def test_refusal_says_share_limit_and_counts() -> None:
     with pytest.raises(RepairRefused) as caught:
-        check([tally(rows=8_000, changes=1_234)], parse("10%"))
+        check([changes_of(rows=8_000, changes=1_234)], parse("10%"))
     for word in ("1,234", "8,000", "15.4", "10%", "800"):
         assert word in str(caught.value)
 

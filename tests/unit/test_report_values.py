@@ -11,7 +11,7 @@ import pytest
 
 from reconcile.comparison.compare import compare_one
 from reconcile.deliveries.events import Events
-from reconcile.journal.drift import drift, settled, tallied
+from reconcile.journal.drift import closed, drift, tallied
 from reconcile.report.model import Report, RunFacts, RunOutcome, totals
 from reconcile.report.output import RENDERERS
 from shared.objects.catalogue import MIRRORED
@@ -168,7 +168,7 @@ def whole(mirrored: MirroredObject) -> Iterator[tuple[str, DriftRow]]:
             row = difference(mirrored, here, there, action)
             assert row is not None
             yield action, row
-            yield action, settled(row, "reported")
+            yield action, closed(row, "reported")
     if mirrored.items is None:
         return
     columns = mirrored.items.decoded

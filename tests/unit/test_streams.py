@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from reconcile.comparison.findings import Inspected
+from reconcile.comparison.findings import Findings
 from reconcile.deadline import Deadline, Watch
 from reconcile.journal.in_file import FileJournal
 from reconcile.progress import Display
@@ -51,7 +51,7 @@ def test_objects_share_the_streams_of_a_run_evenly_and_walk_every_window(
     running: Counter[str] = Counter()
     at_once: list[Counter[str]] = []
 
-    def inspect(mirrored: MirroredObject, span: Span) -> Inspected:
+    def inspect(mirrored: MirroredObject, span: Span) -> Findings:
         with lock:
             running[mirrored.name] += 1
             at_once.append(+running)
@@ -60,7 +60,7 @@ def test_objects_share_the_streams_of_a_run_evenly_and_walk_every_window(
         assert full.wait(20)
         with lock:
             running[mirrored.name] -= 1
-        return Inspected(mirrored=mirrored, window=Window(span.gte, span.lt))
+        return Findings(mirrored=mirrored, window=Window(span.gte, span.lt))
 
     found = list(Streams(frontiers, stripe, watch).walk(inspect))
     assert len(found) == len({(one.mirrored.name, one.window) for one in found})

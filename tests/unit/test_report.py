@@ -3,6 +3,7 @@
 import io
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -117,6 +118,27 @@ def test_json_has_the_keys_that_others_build_on() -> None:
     assert (found["grace_seconds"], found["access_statuses"]) == (5, ["active"])
     assert found["run"]["started_at"] == "2026-09-21T14:13:20Z"
     assert found["events"]["oldest_unprocessed"] == "2026-09-21T14:13:20Z"
+
+
+def test_json_has_no_key_that_its_page_leaves_out() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    of = report(drift(customer=Customer(id="cus_1", email="a@b.de", name="A")), failures=1)
+    found = in_json(of)
+    (row,), (failure,) = found["drift"], found["events"]["failures"]
+    names = {
+        *found.keys(),
+        *found["run"],
+        *found["counts"],
+        *found["totals"],
+        *found["totals"]["leak"],
+        *row,
+        *row["customer"],
+        *found["events"],
+        *found["events"]["webhook"],
+        *failure,
+    }
+    assert {name for name in names if f"`{name}`" not in page} == set()
+    assert f'`"format": {as_json.FORMAT}`' in page
 
 
 def test_json_is_valid_with_none_one_and_many_differences() -> None:

@@ -13,6 +13,7 @@ from typing import Any, LiteralString, Self
 
 import psycopg
 
+from sandbox.mirrored import MIRRORED
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.product import free_port, wait_until
 
@@ -37,10 +38,14 @@ BEGIN
     )))::text;
     RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER chaos_witness AFTER INSERT OR UPDATE ON stripe.subscriptions
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION chaos.witness('subscription');
-CREATE CONSTRAINT TRIGGER chaos_witness AFTER INSERT OR UPDATE ON stripe.customers
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION chaos.witness('customer');
+"""
+
+# On the table of every kind of object.
+_ON_EACH = """
+CREATE CONSTRAINT TRIGGER chaos_witness AFTER INSERT OR UPDATE ON stripe.{table}
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION chaos.witness('{kind}');
+CREATE TRIGGER chaos_gate BEFORE INSERT OR UPDATE ON stripe.{table}
+    FOR EACH ROW EXECUTE FUNCTION chaos.gate('1', 'subscription-sync webhook');
 """
 
 # The lock is given back at once: who passed a gate must not keep it shut for the next attacker.
@@ -53,8 +58,6 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER chaos_gate BEFORE INSERT OR UPDATE ON stripe.subscriptions
-    FOR EACH ROW EXECUTE FUNCTION chaos.gate('1', 'subscription-sync webhook');
 CREATE TRIGGER chaos_gate BEFORE INSERT ON stripe.events
     FOR EACH ROW EXECUTE FUNCTION chaos.gate('2', 'subscription-sync webhook');
 CREATE CONSTRAINT TRIGGER chaos_gate_at_commit AFTER INSERT ON stripe.events
@@ -97,6 +100,9 @@ class WatchedDatabase:
         with self.connect() as connection:
             for text in (_WITNESS, _GATES, _QUOTA):
                 connection.execute(text)
+            for mirrored in MIRRORED:
+                text_of_one = _ON_EACH.format(table=mirrored.table, kind=mirrored.kind)
+                connection.execute(text_of_one.encode())
 
     def connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(

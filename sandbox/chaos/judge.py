@@ -12,19 +12,22 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sandbox.chaos.database import WatchedDatabase
-from sandbox.chaos.picture import Picture, columns_of_row, digest, of_changes, of_row, of_stripe
+from sandbox.chaos.picture import digest, of_changes
 from sandbox.chaos.postman import Facts
+from sandbox.mirrored import (
+    MIRRORED,
+    Mirrored,
+    Picture,
+    columns_of_row,
+    of_row,
+    of_stripe,
+    rows,
+)
 
 Ask: TypeAlias = Callable[..., Any]
 """Calls a method of the double's control: truth, history, ids, event_types."""
 
 _SLACK = 0.001
-_ROWS = """
-    SELECT o.id, (to_jsonb(o) || jsonb_build_object('items', (
-        SELECT jsonb_agg(i) FROM stripe.subscription_items AS i WHERE i.subscription_id = o.id
-    )))::text
-    FROM {table} AS o
-"""
 
 
 @dataclass(kw_only=True)
@@ -61,30 +64,32 @@ class Judge:
 
     def load(self) -> None:
         """Read every state that every object ever had."""
-        for kind in ("customer", "subscription"):
-            for name in self._ask("ids", kind):
+        for mirrored in MIRRORED:
+            for name in self._ask("ids", mirrored.kind):
                 seen = self._ask("history", name)
                 self._histories[name] = [digest(of_stripe(one["object"])) for one in seen]
                 self._times[name] = [-inf if one["at"] is None else one["at"] for one in seen]
 
     def differing(self) -> list[str]:
         """The objects of which the database says something else than Stripe, or one knows not."""
-        rows: dict[str, bytes] = {}
-        for table in (b"stripe.customers", b"stripe.subscriptions"):
-            rows |= {name: digest(of_row(text)) for name, text in self._rows(table)}
+        held: dict[str, bytes] = {}
+        for mirrored in MIRRORED:
+            pictures = map(of_row, self._rows(mirrored))
+            held |= {picture["id"]: digest(picture) for picture in pictures}
         return sorted(
             name
-            for name in rows.keys() | self._histories.keys()
-            if rows.get(name) != self._histories.get(name, [b""])[-1]
+            for name in held.keys() | self._histories.keys()
+            if held.get(name) != self._histories.get(name, [b""])[-1]
         )
 
     def explain(self, name: str) -> tuple[Picture, Picture | None]:
         """Stripe's picture of an object and the database's, for a person to compare."""
         truth = of_stripe(self._ask("truth", name))
-        for table in (b"stripe.customers", b"stripe.subscriptions"):
-            for found, text in self._rows(table):
-                if found == name:
-                    return truth, of_row(text)
+        for mirrored in MIRRORED:
+            for text in self._rows(mirrored):
+                picture = of_row(text)
+                if picture["id"] == name:
+                    return truth, picture
         return truth, None
 
     def nearest(self, version: str) -> list[str]:
@@ -169,9 +174,10 @@ class Judge:
 
     def _judge_changes(self, findings: Findings) -> None:
         """An object's change rows, one after the other, must give its row as it is now."""
-        rows: dict[str, Picture] = {}
-        for table in (b"stripe.customers", b"stripe.subscriptions"):
-            rows |= {name: columns_of_row(text) for name, text in self._rows(table)}
+        held: dict[str, Picture] = {}
+        for mirrored in MIRRORED:
+            for picture in map(columns_of_row, self._rows(mirrored)):
+                held[picture["id"]] = picture
         for name, changes in self._grouped(
             "SELECT object_id, fields::text FROM stripe.changes ORDER BY object_id, revision, id"
         ):
@@ -180,9 +186,9 @@ class Judge:
             for _, fields in changes:
                 findings.changes += 1
                 wrong += of_changes(json.loads(fields, parse_float=Decimal), state)
-            if wrong or digest(state) != digest(rows.pop(name, {})):
+            if wrong or digest(state) != digest(held.pop(name, {})):
                 findings.unfolded.append(name)
-        findings.unfolded += rows
+        findings.unfolded += held
 
     def _grouped(self, text: str) -> Any:
         with (
@@ -194,7 +200,6 @@ class Judge:
             cursor.execute(text.encode())
             yield from groupby(cursor, key=itemgetter(0))
 
-    def _rows(self, table: bytes) -> list[tuple[str, str]]:
+    def _rows(self, mirrored: Mirrored) -> list[str]:
         with self._database.connect() as connection:
-            text = _ROWS.encode().replace(b"{table}", table)
-            return connection.execute(text).fetchall()
+            return list(rows(connection, mirrored))

@@ -20,7 +20,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-cov test-all test-long release chaos mutants load bench bench-plots lint lint-code lint-format lint-types format lock fuzz audit clean
+.PHONY: help demo test test-unit test-cov test-all test-long release chaos mutants load bench bench-plots lint lint-code lint-format lint-types format sql lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -84,6 +84,9 @@ lint-types: $(ready)
 format: $(ready) ## let ruff put files in order
 	@$(run) -m ruff check --fix-only --quiet .
 	@$(run) -m ruff format .
+
+sql: $(ready) ## write tests/sql anew: every statement as text, for whoever reviews the change
+	@$(run) -m shared.repository --write tests/sql
 
 lock: $(ready) ## write the five requirements locks anew; UPGRADE=--upgrade takes newer versions
 	@$(uv_compile) --output-file requirements.lock pyproject.toml

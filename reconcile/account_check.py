@@ -5,8 +5,8 @@ from __future__ import annotations
 from reconcile.connections import RetryingDatabase
 from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
 from shared.objects.catalogue import MIRRORED
-from shared.repository import mirror_rows
 from shared.repository.account import Account, claim_account, read_account
+from shared.repository.rows import newest_ids
 from shared.stripe.api import StripeApi
 from shared.stripe.key_check import require_same_id, require_same_mode
 
@@ -44,7 +44,7 @@ def _probe(database: RetryingDatabase, stripe: StripeApi) -> None:
     unknown: list[str] = []
     for mirrored in reversed([one for one in MIRRORED if one.vouches]):
         ids = database.read(
-            lambda connection, mirrored=mirrored: mirror_rows.newest_ids(  # type: ignore[misc]
+            lambda connection, mirrored=mirrored: newest_ids(  # type: ignore[misc]
                 connection, mirrored, _PROBES
             )
         )

@@ -18,8 +18,8 @@ from shared import log
 from shared.errors import UnreadableObject
 from shared.objects.catalogue import BY_NAME
 from shared.objects.declaration import Held
-from shared.repository import mirror_rows
 from shared.repository.drifts import DriftRow
+from shared.repository.rows import read_held
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class SecondLook:
         for name, mirrored in BY_NAME.items():
             ids = [row.object_id for row in rows if row.object == name]
             held[name] = self._database.read(
-                lambda connection, mirrored=mirrored, ids=ids: mirror_rows.read_many(  # type: ignore[misc]
+                lambda connection, mirrored=mirrored, ids=ids: read_held(  # type: ignore[misc]
                     connection, mirrored, ids
                 )
             )

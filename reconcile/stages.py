@@ -25,8 +25,9 @@ from shared import log
 from shared.errors import ListingBroken, StripeError, UnknownId
 from shared.objects.catalogue import MIRRORED, named_by
 from shared.objects.declaration import MirroredObject
-from shared.repository import fingerprints, mirror_rows
+from shared.repository import fingerprints
 from shared.repository.account import Account
+from shared.repository.rows import number
 from shared.stripe.api import StripeApi
 from shared.stripe.recognition import seed
 
@@ -180,7 +181,7 @@ class Stages:
         self._deliveries.close()
 
     def _rows(self, mirrored: MirroredObject) -> int:
-        return self._database.read(lambda connection: mirror_rows.number(connection, mirrored))
+        return self._database.read(lambda connection: number(connection, mirrored))
 
 
 def _tell(found: Findings) -> None:

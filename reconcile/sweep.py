@@ -14,8 +14,8 @@ from reconcile.windows.frontier import ROWS, Frontier
 from reconcile.windows.window import Window, without
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
-from shared.repository import mirror_rows
 from shared.repository.progress import Counts, Progress
+from shared.repository.rows import boundaries, read_beyond
 from shared.stripe.api import StripeApi
 
 _MARGIN = 60
@@ -65,9 +65,7 @@ class Sweep:
             yield from self._beyond(mirrored, int(time.monotonic() - self._began) + _MARGIN)
 
     def _cuts(self, mirrored: MirroredObject) -> list[int]:
-        return self._database.read(
-            lambda connection: mirror_rows.boundaries(connection, mirrored, ROWS)
-        )
+        return self._database.read(lambda connection: boundaries(connection, mirrored, ROWS))
 
     def _beyond(self, mirrored: MirroredObject, since: int) -> Iterator[Findings]:
         """Ask for each row that lies in no window: without a `created`, or with an impossible one.
@@ -78,7 +76,7 @@ class Sweep:
         next run.
         """
         beyond = self._database.read(
-            lambda connection: mirror_rows.read_beyond(connection, mirrored, self._end + since)
+            lambda connection: read_beyond(connection, mirrored, self._end + since)
         )
         if beyond.ids:
             self._watch.how_far = f"every {mirrored.name} window, but not rows from beyond"

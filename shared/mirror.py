@@ -30,11 +30,11 @@ from shared.errors import (
 )
 from shared.objects.declaration import Content, Held, MirroredObject
 from shared.objects.left_out import left_out, would_empty
-from shared.repository import ledger, mirror_rows
+from shared.repository import ledger
 from shared.repository.account import Account, claim_account, read_account
-from shared.repository.event_rows import Attempt, apply_if_newer
+from shared.repository.apply_event import Attempt, Found, apply_if_newer, look
 from shared.repository.ledger import Entry
-from shared.repository.mirror_rows import Found, Write
+from shared.repository.write import Write, write_for_event
 from shared.stripe.api import StripeApi
 from shared.stripe.event import LAST_SECOND, Event
 from shared.stripe.whose import Whose, whose
@@ -266,7 +266,7 @@ class _Work:
 
     def _read(self, connection: psycopg.Connection[object]) -> Found:
         assert self._object_id is not None
-        return mirror_rows.read_held(connection, self._mirrored, self._object_id, self._event.id)
+        return look(connection, self._mirrored, self._object_id, self._event.id)
 
     def _try(self, content: Content, found: Found) -> Outcome | None:
         """Decide once and write once; None where another writer was first."""
@@ -317,7 +317,7 @@ class _Work:
         try:
             # Where its connection breaks it runs again: at another revision it writes nothing.
             written = self._database.read(
-                lambda connection: mirror_rows.write_for_event(
+                lambda connection: write_for_event(
                     connection, self._mirrored, write, entry, ended=ended
                 ),
                 self._deadline,

@@ -22,11 +22,11 @@ from shared.errors import DatabaseUnavailable
 from shared.objects.catalogue import BY_NAME, MIRRORED
 from shared.objects.column import Column, Row, Type, Value
 from shared.objects.declaration import Content, MirroredObject
-from shared.repository import ledger, mirror_rows
+from shared.repository import ledger
 from shared.repository.account import Account, claim_account
-from shared.repository.event_rows import apply_in_transaction
+from shared.repository.apply_event import apply_if_newer, look
 from shared.repository.ledger import Entry
-from shared.repository.mirror_rows import Write
+from shared.repository.write import Write, write_for_event
 from shared.truth import Interval
 
 _AHEAD: Final = 86_400
@@ -88,18 +88,16 @@ class _Part:
     def play(self) -> None:
         """Insert it, change it, write it as an answer of Stripe's is written, and fail an event."""
         for number in (1, 2):
-            self._require(
-                apply_in_transaction(
-                    self.connection,
-                    self.mirrored,
-                    self._content(number),
-                    self._interval(number),
-                    self._entry(number, "applied"),
-                )
+            attempt = apply_if_newer(
+                self.connection,
+                self.mirrored,
+                self._content(number),
+                self._interval(number),
+                self._entry(number, "applied"),
+                prepare=False,
             )
-        found = mirror_rows.read_held(
-            self.connection, self.mirrored, self._id(), self._entry(2, "applied").event_id
-        )
+            self._require(attempt.outcome == "applied")
+        found = look(self.connection, self.mirrored, self._id(), self._entry(2, "applied").event_id)
         # In the ledger too, and without the item that the second event took away.
         self._require(found.done is not None and found.held is not None)
         assert found.held is not None
@@ -108,9 +106,7 @@ class _Part:
         fields = self.mirrored.differences(found.held, content)
         write = Write(content, self._interval(3), found.held.revision, fields)
         self._require(
-            mirror_rows.write_for_event(
-                self.connection, self.mirrored, write, self._entry(3, "applied")
-            )
+            write_for_event(self.connection, self.mirrored, write, self._entry(3, "applied"))
         )
         for _ in range(2):
             ledger.enter(self.connection, self._entry(4, "failed"))

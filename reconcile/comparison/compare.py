@@ -9,7 +9,7 @@ from shared import truth
 from shared.errors import UnreadableObject
 from shared.objects.declaration import Content, Held, MirroredObject
 from shared.objects.difference import Fields
-from shared.repository.window_rows import WindowRow
+from shared.repository.window import WindowRow
 from shared.truth import Interval
 
 Kind = Literal["missing_in_database", "missing_in_stripe", "differs"]

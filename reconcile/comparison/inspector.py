@@ -31,8 +31,8 @@ from shared.errors import (
     UnreadableObject,
 )
 from shared.objects.declaration import Content, Held, MirroredObject
-from shared.repository import mirror_rows, window_rows
-from shared.repository.window_rows import WindowRows
+from shared.repository.rows import read_held, recorded_created
+from shared.repository.window import WindowRows, read_again, read_window
 from shared.stripe.api import StripeApi
 from shared.stripe.page import Memory
 from shared.stripe.recognition import Known
@@ -97,7 +97,7 @@ class Inspector:
         DatabaseUnavailable.
         """
         rows = self._database.read(
-            lambda connection: window_rows.read_window(
+            lambda connection: read_window(
                 connection, mirrored, span.gte, span.lt, seed=self._seed, recall=self._recall
             )
         )
@@ -178,7 +178,7 @@ class Inspector:
         overtaken: list[Known] = []
         if names := unrecognised(rows, step):
             again = self._database.read(
-                lambda connection: window_rows.read_again(connection, mirrored, names, self._seed)
+                lambda connection: read_again(connection, mirrored, names, self._seed)
             )
             overtaken = put_back(mirrored, rows, again, names, step)
             counts.database += len(overtaken)
@@ -228,9 +228,7 @@ class Inspector:
         if not names:
             return []
         mirrored = found.mirrored
-        rows = self._database.read(
-            lambda connection: mirror_rows.read_many(connection, mirrored, names)
-        )
+        rows = self._database.read(lambda connection: read_held(connection, mirrored, names))
         doubtful: list[str] = []
         for name, row in rows.items():
             content, as_of = listed[name]
@@ -255,7 +253,7 @@ class Inspector:
         if not absent:
             return set()
         recorded = self._database.read(
-            lambda connection: mirror_rows.recorded_created(connection, mirrored, absent)
+            lambda connection: recorded_created(connection, mirrored, absent)
         )
         return self._moved_rows.expect(mirrored, recorded, step.window, step.asked)
 
@@ -286,7 +284,7 @@ class Inspector:
         Raises UnreadableObject besides what `window` raises.
         """
         held = self._database.read(
-            lambda connection: mirror_rows.read_held(connection, mirrored, object_id, None).held
+            lambda connection: read_held(connection, mirrored, [object_id]).get(object_id)
         )
         content: Content | None = None
         try:
@@ -348,9 +346,7 @@ class Inspector:
     def _only_counted(self, found: Findings, object_id: str) -> Findings:
         """Count a row that was compared where Stripe lists its object."""
         held = self._database.read(
-            lambda connection: (
-                mirror_rows.read_held(connection, found.mirrored, object_id, None).held
-            )
+            lambda connection: read_held(connection, found.mirrored, [object_id]).get(object_id)
         )
         found.counts.database = int(held is not None)
         found.counts.granting = int(held is not None and self._grants(found.mirrored, held))

@@ -13,7 +13,7 @@ from shared.errors import UnreadableObject
 from shared.objects.declaration import Held, MirroredObject
 from shared.repository.fingerprints import Fingerprint
 from shared.repository.progress import Counts
-from shared.repository.window_rows import WindowRow, WindowRows
+from shared.repository.window import WindowRow, WindowRows
 from shared.stripe.recognition import Body, Known
 
 

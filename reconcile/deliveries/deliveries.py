@@ -41,11 +41,11 @@ from shared.errors import (
 )
 from shared.mirror import Outcome
 from shared.objects.catalogue import MIRRORED
-from shared.objects.declaration import MirroredObject
-from shared.repository import ledger, mirror_rows
+from shared.objects.declaration import Held, MirroredObject
+from shared.repository import ledger
 from shared.repository.account import Account
-from shared.repository.mirror_rows import Mark
 from shared.repository.progress import EVENTS, WebhookCounts
+from shared.repository.rows import read_held
 from shared.stripe.api import StripeApi
 
 _log = logging.getLogger(__name__)
@@ -215,25 +215,25 @@ class Deliveries:
                 of_objects[object_id] = max(other, one, key=lambda event: event.interval)
         untold: list[Subject] = []
         for mirrored, of_objects in newest.items():
-            marks = self._database.read(
+            held = self._database.read(
                 lambda connection, mirrored=mirrored, ids=list(of_objects): (  # type: ignore[misc]
-                    mirror_rows.read_marks(connection, mirrored, ids)
+                    read_held(connection, mirrored, ids)
                 )
             )
             for object_id, one in of_objects.items():
-                if not self._is_told(one, mirrored, marks.get(object_id)):
+                if not self._is_told(one, mirrored, held.get(object_id)):
                     untold.append((mirrored, object_id))
         return untold
 
-    def _is_told(self, one: PastEvent, mirrored: MirroredObject, mark: Mark | None) -> bool:
+    def _is_told(self, one: PastEvent, mirrored: MirroredObject, row: Held | None) -> bool:
         """Return whether the comparison has told what an event tells.
 
         Where nothing is inserted, what a list has named by now was found missing already.
         """
         compared_at = self._journal.progress.compared_at
-        if mark is not None:
-            compared = compared_at(mirrored.name, mark.created)
-            return truth.tells_nothing_new(mark.as_of, one.interval, compared)
+        if row is not None:
+            compared = compared_at(mirrored.name, mirrored.created(row.row))
+            return truth.tells_nothing_new(row.as_of, one.interval, compared)
         if self._journal.inserts:
             return False
         compared = compared_at(mirrored.name, one.created)

@@ -10,7 +10,7 @@ from reconcile.deliveries.past_event import Sent
 from reconcile.deliveries.prefetch import Prefetch
 from reconcile.windows.window import Window, without
 from shared.objects.catalogue import EVENT_TYPES
-from shared.repository import event_looks, ledger
+from shared.repository import ledger
 from shared.stripe.api import ListedEvent, StripeApi
 
 LOOK_BACK = 26 * 3600
@@ -58,7 +58,7 @@ class EventList:
         """
         self._stripe = stripe
         self.until = until
-        reached = database.read(event_looks.reached)
+        reached = database.read(ledger.looked_until)
         self.reached = None if reached is None or reached > until else reached
         oldest = until - _DAYS * 86400
         first = database.read(ledger.oldest)
@@ -68,7 +68,7 @@ class EventList:
             since = oldest
         else:
             since = until if first is None else max(oldest, first)
-        looked = database.read(event_looks.first)
+        looked = database.read(ledger.first_look)
         began = [seen for seen in (first, looked) if seen is not None and seen <= until]
         self.began = min(began, default=since)
         self.since = since if self.reached is None else self.reached

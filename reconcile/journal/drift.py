@@ -16,7 +16,7 @@ from shared.objects.column import Row
 from shared.objects.declaration import Content, MirroredObject
 from shared.objects.difference import Fields
 from shared.repository.drifts import Customer, DriftRow, Tally
-from shared.repository.mirror_rows import Write
+from shared.repository.write import Write
 from shared.truth import Interval
 
 

@@ -29,19 +29,11 @@ from shared.database.connection import Connection
 from shared.database.fault import describe
 from shared.objects.catalogue import BY_NAME, MIRRORED
 from shared.objects.declaration import MirroredObject
-from shared.repository import (
-    compared,
-    drifts,
-    event_looks,
-    fingerprints,
-    ledger,
-    mirror_rows,
-    runs,
-)
+from shared.repository import compared, drifts, fingerprints, ledger, runs
 from shared.repository.drifts import DriftRow, Tally
 from shared.repository.ledger import Entry
-from shared.repository.mirror_rows import Write
 from shared.repository.progress import EVENTS, Progress
+from shared.repository.write import Write, encode, mark_missing, write_for_run
 from shared.truth import Interval
 
 T = TypeVar("T")
@@ -200,7 +192,7 @@ class DatabaseJournal:
 
     def note_events_until(self, until: int) -> None:
         """Note up to when (Stripe's clock) the event list was looked through."""
-        self._write(lambda c, _: event_looks.note(c, self._run_id, until))
+        self._write(lambda c, _: ledger.note_look(c, self._run_id, until))
 
     def is_gone_on_from(self) -> bool:
         """Return whether the next run goes on from this one, if it is no success."""
@@ -257,7 +249,7 @@ class DatabaseJournal:
         waiting = spooled(row)
         assert waiting.at_revision is not None
         assert waiting.held_as_of is not None
-        return mirror_rows.mark_missing(
+        return mark_missing(
             connection,
             mirrored,
             row.object_id,
@@ -279,8 +271,8 @@ def _write(
         return set(), {}
     try:
         with connection.transaction():
-            rows = mirror_rows.encode(writes.values(), mirrored)
-            return mirror_rows.write_for_run(connection, mirrored, rows, run_id), {}
+            rows = encode(writes.values(), mirrored)
+            return write_for_run(connection, mirrored, rows, run_id), {}
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         if len(writes) == 1:
             return set(), {next(iter(writes)): describe(error)}

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
+from shared.repository.statement import statement
+
 
 class Account(NamedTuple):
     """`id` is None until a key that may read the account has been seen."""
@@ -16,8 +18,16 @@ class Account(NamedTuple):
 
 def read_account(connection: Connection[Any]) -> Account | None:
     """Return the account that was claimed, None in a database nobody has written to."""
-    row = connection.execute("SELECT id, livemode FROM stripe.account WHERE singleton").fetchone()
+    row = _READ_ACCOUNT.execute(connection).fetchone()
     return None if row is None else Account(row[0], row[1])
+
+
+_READ_ACCOUNT = statement(
+    read_account,
+    """
+SELECT id, livemode FROM stripe.account WHERE singleton
+""",
+)
 
 
 def claim_account(connection: Connection[Any], account: Account) -> Account:
@@ -25,18 +35,21 @@ def claim_account(connection: Connection[Any], account: Account) -> Account:
 
     An id that was unknown so far is filled in; nothing that is known is overwritten.
     """
-    row = connection.execute(
-        """
-        INSERT INTO stripe.account AS a (id, livemode)
-        VALUES (%(id)s, %(livemode)s)
-        ON CONFLICT (singleton) DO UPDATE SET id = coalesce(a.id, EXCLUDED.id)
-            WHERE a.livemode = EXCLUDED.livemode
-        RETURNING id, livemode
-        """,
-        {"id": account.id, "livemode": account.livemode},
-    ).fetchone()
+    row = _CLAIM_ACCOUNT.execute(connection, account._asdict()).fetchone()
     if row is None:
         held = read_account(connection)
         assert held is not None
         return held
     return Account(row[0], row[1])
+
+
+_CLAIM_ACCOUNT = statement(
+    claim_account,
+    """
+INSERT INTO stripe.account AS a (id, livemode)
+VALUES (%(id)s, %(livemode)s)
+ON CONFLICT (singleton) DO UPDATE SET id = coalesce(a.id, EXCLUDED.id)
+    WHERE a.livemode = EXCLUDED.livemode
+RETURNING id, livemode
+""",
+)

@@ -6,8 +6,10 @@ as they are (quoted); every value is a parameter.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from shared.objects.column import AS_JSON, Column, Type, Value
-from shared.objects.declaration import Ending
+from shared.objects.declaration import Ending, Items, MirroredObject
 
 MISSING = Column("missing_in_stripe_since", Type.TIMESTAMP)
 """The mark of a row whose id Stripe does not know; no field of Stripe's."""
@@ -23,6 +25,27 @@ IN_JSON = {
     **dict.fromkeys(AS_JSON, "jsonb"),
 }
 """The types of a JSON object's members."""
+
+
+_WIDTH = 96
+
+
+def listed(parts: Iterable[str], indent: int) -> str:
+    """Return a list, as many of it on a line as fit, all but the first indented."""
+    lines: list[str] = []
+    line = ""
+    for part in parts:
+        if line and indent + len(line) + 2 + len(part) > _WIDTH:
+            lines.append(line)
+            line = part
+        else:
+            line = f"{line}, {part}" if line else part
+    return f",\n{' ' * indent}".join([*lines, line])
+
+
+def singly(parts: Iterable[str], indent: int) -> str:
+    """Return a list with each part on a line of its own, all but the first indented."""
+    return f",\n{' ' * indent}".join(parts)
 
 
 def has_ended(ending: Ending, table: str) -> str:
@@ -48,18 +71,24 @@ def last_revision(object_id: str) -> str:
             WHERE c.object_id = {object_id}
             ORDER BY c.revision DESC
             LIMIT 1
-        )"""  # noqa: S608 (names of this project's own declarations)
+        )"""
 
 
-def record(columns: tuple[Column, ...], *more: str) -> str:
+def record(columns: tuple[Column, ...], indent: int, *more: str) -> str:
     """Return what json_to_record takes for the row of an object: a list of columns."""
     typed = [f'"{column.name}" {IN_JSON[column.type]}' for column in columns]
-    return ", ".join([*typed, *more])
+    return listed([*typed, *more], indent)
 
 
-def names(columns: tuple[Column, ...]) -> str:
+def names(columns: tuple[Column, ...]) -> list[str]:
     """Return the columns' names, as INSERT takes them."""
-    return ", ".join(f'"{column.name}"' for column in columns)
+    return [f'"{column.name}"' for column in columns]
+
+
+def updates(items: Items) -> str:
+    """Return what ON CONFLICT sets of an item."""
+    keys = (items.parent, *(column.name for column in items.columns[1:]))
+    return singly((f'"{name}" = EXCLUDED."{name}"' for name in keys), 8)
 
 
 def written(column: Column, record: str) -> str:
@@ -142,3 +171,34 @@ def seconds_after(time: str) -> str:
 def held(column: Column, table: str) -> str:
     """Return a column's value as a `Row` has it: as it is shown, but JSON as text."""
     return f'{table}."{column.name}"::text' if column.type in AS_JSON else shown(column, table)
+
+
+def held_row(mirrored: MirroredObject) -> str:
+    """Return the row `o` as a JSON array, which is a `Held`."""
+    items = "'[]'::json"
+    if (of := mirrored.items) is not None:
+        items = f"""coalesce(
+                (
+                    SELECT json_agg(
+                        json_build_array(
+                            {listed((held(column, "i") for column in of.columns), 28)}
+                        )
+                        ORDER BY i.id COLLATE "C"
+                    )
+                    FROM stripe.{of.table} AS i
+                    WHERE i.{of.parent} = o.id
+                ),
+                '[]'
+            )"""
+    return f"""json_build_array(
+            json_build_array(
+                {listed((held(column, "o") for column in mirrored.columns), 16)}
+            ),
+            {items},
+            json_build_array(
+                {seconds_before("lower(o.as_of)")},
+                {seconds_after("upper(o.as_of)")}
+            ),
+            o.revision,
+            {shown(MISSING, "o")}
+        )"""

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Connection
 
 from shared.objects.declaration import MirroredObject
+from shared.repository.statement import statement
 
 
 def is_history(mirrored: MirroredObject, ended: str) -> str:
@@ -16,9 +17,9 @@ def is_history(mirrored: MirroredObject, ended: str) -> str:
     NULL is no event's end: what is written then is an answer of Stripe's.
     """
     return f"""EXISTS (
-        SELECT FROM stripe.compared AS c
-        WHERE c.object = '{mirrored.name}' AND c.began >= to_timestamp({ended})
-    )"""
+            SELECT FROM stripe.compared AS c
+            WHERE c.object = '{mirrored.name}' AND c.began >= to_timestamp({ended})
+        )"""
 
 
 def began(mirrored: MirroredObject) -> str:
@@ -32,14 +33,17 @@ def began(mirrored: MirroredObject) -> str:
 
 def remember(connection: Connection[Any], names: Sequence[str], began: int) -> None:
     """Keep that a comparison of these objects begins now (epoch, Stripe's clock)."""
-    connection.execute(
-        """
-        INSERT INTO stripe.compared (object, began)
-        SELECT name, to_timestamp(%(began)s::bigint) FROM unnest(%(names)s::text[]) AS name
-        ON CONFLICT (object) DO UPDATE SET began = EXCLUDED.began
-        """,
-        {"names": list(names), "began": began},
-    )
+    _REMEMBER.execute(connection, {"names": list(names), "began": began})
+
+
+_REMEMBER = statement(
+    remember,
+    """
+INSERT INTO stripe.compared (object, began)
+SELECT name, to_timestamp(%(began)s::bigint) FROM unnest(%(names)s::text[]) AS name
+ON CONFLICT (object) DO UPDATE SET began = EXCLUDED.began
+""",
+)
 
 
 def writers(connection: Connection[Any], tables: Sequence[str]) -> set[str]:
@@ -48,20 +52,23 @@ def writers(connection: Connection[Any], tables: Sequence[str]) -> set[str]:
     A statement takes this lock before it begins to read. So whoever does not hold it now has ended,
     or will read what is committed by now.
     """
-    rows = connection.execute(
-        """
-        SELECT virtualtransaction
-        FROM pg_locks
-        WHERE locktype = 'relation'
-            AND mode = 'RowExclusiveLock'
-            AND granted
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            AND relation IN (
-                SELECT oid FROM pg_class
-                WHERE relnamespace = 'stripe'::regnamespace AND relname = ANY(%(tables)s::text[])
-            )
-            AND pid <> pg_backend_pid()
-        """,
-        {"tables": list(tables)},
+    return {row[0] for row in _WRITERS.execute(connection, {"tables": list(tables)})}
+
+
+_WRITERS = statement(
+    writers,
+    """
+SELECT virtualtransaction
+FROM pg_locks
+WHERE locktype = 'relation'
+    AND mode = 'RowExclusiveLock'
+    AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND relation IN (
+        SELECT oid
+        FROM pg_class
+        WHERE relnamespace = 'stripe'::regnamespace AND relname = ANY(%(tables)s::text[])
     )
-    return {row[0] for row in rows}
+    AND pid <> pg_backend_pid()
+""",
+)

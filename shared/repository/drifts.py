@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from shared.objects.difference import Fields
+from shared.repository.statement import statement
 
 BATCH = 500
 
@@ -93,44 +94,8 @@ def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -
     """Keep differences of a run; one that is looked at again replaces what was said of it."""
     if not rows:
         return
-    connection.execute(
-        """
-        INSERT INTO stripe.drifts (
-            run_id, object, object_id, kind, consequence, fields, customer_id, monthly_amount,
-            monthly_before, monthly_after, not_computed, place, ends_access, action, spooled,
-            found_at
-        )
-        SELECT
-            %(run_id)s, r.object, r.object_id, r.kind, r.consequence, r.fields, r.customer ->> 'id',
-            r.monthly_amount, r.monthly_before, r.monthly_after, r.not_computed, r.place,
-            r.ends_access, r.action, decode(r.spooled, 'base64'), to_timestamp(r.found_at)
-        FROM ROWS FROM (
-            json_to_recordset(%(rows)s::json) AS (
-                object text, object_id text, kind text, consequence text, fields jsonb,
-                customer json, monthly_amount jsonb, monthly_before jsonb, monthly_after jsonb,
-                not_computed jsonb, ends_access boolean, action text, spooled text,
-                found_at bigint
-            ),
-            json_array_elements_text(%(places)s::json)
-        ) AS r(
-            object, object_id, kind, consequence, fields, customer, monthly_amount, monthly_before,
-            monthly_after, not_computed, ends_access, action, spooled, found_at, place
-        )
-        ON CONFLICT (run_id, object, object_id) DO UPDATE SET
-            kind = EXCLUDED.kind,
-            consequence = EXCLUDED.consequence,
-            fields = EXCLUDED.fields,
-            customer_id = EXCLUDED.customer_id,
-            monthly_amount = EXCLUDED.monthly_amount,
-            monthly_before = EXCLUDED.monthly_before,
-            monthly_after = EXCLUDED.monthly_after,
-            not_computed = EXCLUDED.not_computed,
-            place = EXCLUDED.place,
-            ends_access = EXCLUDED.ends_access,
-            action = EXCLUDED.action,
-            spooled = EXCLUDED.spooled,
-            found_at = EXCLUDED.found_at
-        """,
+    _RECORD.execute(
+        connection,
         {
             "run_id": run_id,
             "rows": msgspec.json.encode(rows).decode(),
@@ -139,39 +104,97 @@ def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -
     )
 
 
-_COLUMNS = """d.object, d.object_id, d.kind, d.consequence, d.fields, d.monthly_amount,
-                    d.monthly_before, d.monthly_after, d.not_computed, d.ends_access, d.action,
-                    translate(encode(d.spooled, 'base64'), E'\\n', '') AS spooled,
-                    extract(epoch FROM d.found_at)::bigint AS found_at,
-                    d.customer_id"""
+_RECORD = statement(
+    record,
+    """
+INSERT INTO stripe.drifts (
+    run_id, object, object_id, kind, consequence, fields, customer_id, monthly_amount,
+    monthly_before, monthly_after, not_computed, place, ends_access, action, spooled,
+    found_at
+)
+SELECT
+    %(run_id)s, r.object, r.object_id, r.kind, r.consequence, r.fields, r.customer ->> 'id',
+    r.monthly_amount, r.monthly_before, r.monthly_after, r.not_computed, r.place,
+    r.ends_access, r.action, decode(r.spooled, 'base64'), to_timestamp(r.found_at)
+FROM ROWS FROM (
+    json_to_recordset(%(rows)s::json) AS (
+        object text, object_id text, kind text, consequence text, fields jsonb,
+        customer json, monthly_amount jsonb, monthly_before jsonb, monthly_after jsonb,
+        not_computed jsonb, ends_access boolean, action text, spooled text,
+        found_at bigint
+    ),
+    json_array_elements_text(%(places)s::json)
+) AS r(
+    object, object_id, kind, consequence, fields, customer, monthly_amount, monthly_before,
+    monthly_after, not_computed, ends_access, action, spooled, found_at, place
+)
+ON CONFLICT (run_id, object, object_id) DO UPDATE SET
+    kind = EXCLUDED.kind,
+    consequence = EXCLUDED.consequence,
+    fields = EXCLUDED.fields,
+    customer_id = EXCLUDED.customer_id,
+    monthly_amount = EXCLUDED.monthly_amount,
+    monthly_before = EXCLUDED.monthly_before,
+    monthly_after = EXCLUDED.monthly_after,
+    not_computed = EXCLUDED.not_computed,
+    place = EXCLUDED.place,
+    ends_access = EXCLUDED.ends_access,
+    action = EXCLUDED.action,
+    spooled = EXCLUDED.spooled,
+    found_at = EXCLUDED.found_at
+""",
+)
 
 
-_UNNAMED = """CASE WHEN d.customer_id IS NOT NULL THEN json_build_object('id', d.customer_id) END"""
+_COLUMNS = """d.object,
+        d.object_id,
+        d.kind,
+        d.consequence,
+        d.fields,
+        d.monthly_amount,
+        d.monthly_before,
+        d.monthly_after,
+        d.not_computed,
+        d.ends_access,
+        d.action,
+        translate(encode(d.spooled, 'base64'), E'\\n', '') AS spooled,
+        extract(epoch FROM d.found_at)::bigint AS found_at"""
+"""All but the customer."""
 
 
 def pending(connection: Connection[Any], run_id: str, last: DriftRow | None) -> list[DriftRow]:
     """Return the next of what waits after this one, in stable order; none at the end."""
     return _read(
-        connection,
-        f"""
-            SELECT json_agg(r ORDER BY object, object_id)::text
-            FROM (
-                SELECT {_COLUMNS}, {_UNNAMED} AS customer
-                FROM stripe.drifts AS d
-                WHERE d.run_id = %(run_id)s
-                    AND (d.object, d.object_id) > (%(object)s, %(object_id)s)
-                    AND d.action = 'pending'
-                ORDER BY d.object, d.object_id
-                LIMIT %(batch)s
-            ) AS r
-            """,  # noqa: S608 (columns of this module's own)
-        {
-            "run_id": run_id,
-            "object": last.object if last else "",
-            "object_id": last.object_id if last else "",
-            "batch": BATCH,
-        },
+        _PENDING.execute(
+            connection,
+            {
+                "run_id": run_id,
+                "object": last.object if last else "",
+                "object_id": last.object_id if last else "",
+                "batch": BATCH,
+            },
+        )
     )
+
+
+_PENDING = statement(
+    pending,
+    f"""
+SELECT json_agg(r ORDER BY object, object_id)::text
+FROM (
+    SELECT
+        {_COLUMNS},
+        CASE WHEN d.customer_id IS NOT NULL THEN json_build_object('id', d.customer_id) END
+            AS customer
+    FROM stripe.drifts AS d
+    WHERE d.run_id = %(run_id)s
+        AND (d.object, d.object_id) > (%(object)s, %(object_id)s)
+        AND d.action = 'pending'
+    ORDER BY d.object, d.object_id
+    LIMIT %(batch)s
+) AS r
+""",
+)
 
 
 def after(
@@ -189,44 +212,56 @@ def after(
     first, object_, object_id = last or ("", "", "")
     ranks = range(len(CONSEQUENCES)) if consequence is None else [CONSEQUENCES.index(consequence)]
     return _read(
-        connection,
-        f"""
-        SELECT json_agg(
-            r ORDER BY sorted_at, object COLLATE "C", object_id COLLATE "C"
-        )::text
-        FROM (
-            SELECT d.*, coalesce(c.customer, {_UNNAMED}) AS customer
-            FROM (
-                SELECT {_COLUMNS}, d.place AS sorted_at
-                FROM stripe.drifts AS d
-                WHERE d.run_id = %(run_id)s
-                    AND (d.place, d.object COLLATE "C", d.object_id COLLATE "C")
-                        > (%(place)s::text, %(object)s::text, %(object_id)s::text)
-                    AND d.place < %(end)s::text
-                ORDER BY d.place, d.object COLLATE "C", d.object_id COLLATE "C"
-                LIMIT %(batch)s
-            ) AS d
-            LEFT JOIN LATERAL (
-                SELECT json_build_object('id', c.id, 'email', c.email, 'name', c.name) AS customer
-                FROM stripe.customers AS c
-                WHERE c.id = d.customer_id
-                LIMIT 1
-            ) AS c ON true
-        ) AS r
-        """,  # noqa: S608 (columns of this module's own)
-        {
-            "run_id": run_id,
-            "place": first or str(ranks[0]),
-            "object": object_,
-            "object_id": object_id,
-            "end": str(ranks[-1] + 1),
-            "batch": BATCH,
-        },
+        _AFTER.execute(
+            connection,
+            {
+                "run_id": run_id,
+                "place": first or str(ranks[0]),
+                "object": object_,
+                "object_id": object_id,
+                "end": str(ranks[-1] + 1),
+                "batch": BATCH,
+            },
+        )
     )
 
 
-def _read(connection: Connection[Any], text: str, parameters: dict[str, Any]) -> list[DriftRow]:
-    found = connection.execute(text.encode(), parameters).fetchone()
+_AFTER = statement(
+    after,
+    f"""
+SELECT json_agg(r ORDER BY place, object COLLATE "C", object_id COLLATE "C")::text
+FROM (
+    SELECT
+        d.*,
+        CASE WHEN d.customer_id IS NOT NULL
+            THEN json_build_object('id', d.customer_id, 'email', c.email, 'name', c.name) END
+            AS customer
+    FROM (
+        SELECT
+        {_COLUMNS},
+        d.customer_id,
+        d.place
+        FROM stripe.drifts AS d
+        WHERE d.run_id = %(run_id)s
+            AND (d.place, d.object COLLATE "C", d.object_id COLLATE "C")
+                > (%(place)s::text, %(object)s::text, %(object_id)s::text)
+            AND d.place < %(end)s::text
+        ORDER BY d.place, d.object COLLATE "C", d.object_id COLLATE "C"
+        LIMIT %(batch)s
+    ) AS d
+    LEFT JOIN LATERAL (
+        SELECT c.email, c.name
+        FROM stripe.customers AS c
+        WHERE c.id = d.customer_id
+        LIMIT 1
+    ) AS c ON true
+) AS r
+""",
+)
+
+
+def _read(cursor: Cursor[Any]) -> list[DriftRow]:
+    found = cursor.fetchone()
     assert found is not None
     # One text for all: a row of columns each, through psycopg, takes four times as long.
     return [] if found[0] is None else _decoder.decode(found[0])
@@ -234,87 +269,107 @@ def _read(connection: Connection[Any], text: str, parameters: dict[str, Any]) ->
 
 def count(connection: Connection[Any], run_id: str) -> list[Tally]:
     """Count a run's differences by object, kind, action and consequence."""
+    amounts = _amounts(connection, run_id)
+    rows = _COUNT.execute(connection, {"run_id": run_id})
+    return [Tally._make((*row[:5], amounts.get(row[:4], {}), row[5])) for row in rows]
+
+
+_COUNT = statement(
+    count,
+    """
+SELECT
+    object, kind, action, consequence,
+    count(*),
+    count(*) FILTER (WHERE not_computed <> '[]')
+FROM stripe.drifts
+WHERE run_id = %(run_id)s
+GROUP BY object, kind, action, consequence
+ORDER BY object, kind, action, consequence
+""",
+)
+
+
+def _amounts(connection: Connection[Any], run_id: str) -> dict[tuple[str, ...], dict[str, int]]:
+    """Add up a run's amounts by object, kind, action and consequence, and by currency."""
     amounts: dict[tuple[str, ...], dict[str, int]] = {}
-    for *group, currency, amount in connection.execute(
-        """
-        SELECT object, kind, action, consequence, currency, sum(amount::numeric)::text
-        FROM stripe.drifts
-        CROSS JOIN jsonb_each_text(monthly_amount) AS monthly(currency, amount)
-        WHERE run_id = %(run_id)s
-        GROUP BY object, kind, action, consequence, currency
-        """,
-        {"run_id": run_id},
-    ):
+    for *group, currency, amount in _AMOUNTS.execute(connection, {"run_id": run_id}):
         amounts.setdefault(tuple(group), {})[currency] = int(amount)
-    rows = connection.execute(
-        """
-        SELECT object, kind, action, consequence, count(*),
-            count(*) FILTER (WHERE not_computed <> '[]')
-        FROM stripe.drifts
-        WHERE run_id = %(run_id)s
-        GROUP BY object, kind, action, consequence
-        ORDER BY object, kind, action, consequence
-        """,
-        {"run_id": run_id},
-    )
-    return [
-        Tally(
-            name,
-            kind,
-            action,
-            meaning,
-            number,
-            amounts.get((name, kind, action, meaning), {}),
-            partial,
-        )
-        for name, kind, action, meaning, number, partial in rows
-    ]
+    return amounts
+
+
+_AMOUNTS = statement(
+    _amounts,
+    """
+SELECT object, kind, action, consequence, currency, sum(amount::numeric)::text
+FROM stripe.drifts
+CROSS JOIN jsonb_each_text(monthly_amount) AS monthly (currency, amount)
+WHERE run_id = %(run_id)s
+GROUP BY object, kind, action, consequence, currency
+""",
+)
 
 
 def customers(connection: Connection[Any], ids: Sequence[str]) -> dict[str, Customer]:
     """Return the customers of these that the database knows, by id."""
-    rows = connection.execute(
-        "SELECT id, email, name FROM stripe.customers WHERE id = ANY(%(ids)s)", {"ids": list(ids)}
-    )
+    rows = _CUSTOMERS.execute(connection, {"ids": list(ids)})
     return {row[0]: Customer(id=row[0], email=row[1], name=row[2]) for row in rows}
+
+
+_CUSTOMERS = statement(
+    customers,
+    """
+SELECT id, email, name FROM stripe.customers WHERE id = ANY(%(ids)s)
+""",
+)
 
 
 def waiting(
     connection: Connection[Any], run_id: str, objects: Sequence[str], ids: Sequence[str]
 ) -> set[tuple[str, str]]:
     """Return the objects and ids of these of which a difference waits for its repair."""
-    rows = connection.execute(
-        """
-        SELECT object, object_id
-        FROM stripe.drifts
-        WHERE run_id = %(run_id)s
-            AND object = ANY(%(objects)s)
-            AND object_id = ANY(%(ids)s)
-            AND action = 'pending'
-        """,
-        {"run_id": run_id, "objects": list(objects), "ids": list(ids)},
+    rows = _WAITING.execute(
+        connection, {"run_id": run_id, "objects": list(objects), "ids": list(ids)}
     )
     return {(row[0], row[1]) for row in rows}
 
 
+_WAITING = statement(
+    waiting,
+    """
+SELECT object, object_id
+FROM stripe.drifts
+WHERE run_id = %(run_id)s
+    AND object = ANY(%(objects)s)
+    AND object_id = ANY(%(ids)s)
+    AND action = 'pending'
+""",
+)
+
+
 def settle(connection: Connection[Any], run_id: str, object_: str, object_id: str) -> None:
     """Note that a difference that waits is none: Stripe says by now what the row says."""
-    connection.execute(
-        """
-        UPDATE stripe.drifts SET action = 'in_flight', spooled = NULL
-        WHERE run_id = %(run_id)s AND object = %(object)s AND object_id = %(object_id)s
-            AND action = 'pending'
-        """,
-        {"run_id": run_id, "object": object_, "object_id": object_id},
-    )
+    _SETTLE.execute(connection, {"run_id": run_id, "object": object_, "object_id": object_id})
+
+
+_SETTLE = statement(
+    settle,
+    """
+UPDATE stripe.drifts SET action = 'in_flight', spooled = NULL
+WHERE run_id = %(run_id)s AND object = %(object)s AND object_id = %(object_id)s
+    AND action = 'pending'
+""",
+)
 
 
 def refuse_pending(connection: Connection[Any], run_id: str) -> None:
     """Note that nothing that waited for repair is written."""
-    connection.execute(
-        """
-        UPDATE stripe.drifts SET action = 'refused', spooled = NULL
-        WHERE run_id = %(run_id)s AND action = 'pending'
-        """,
-        {"run_id": run_id},
-    )
+    _REFUSE_PENDING.execute(connection, {"run_id": run_id})
+
+
+_REFUSE_PENDING = statement(
+    refuse_pending,
+    """
+UPDATE stripe.drifts SET action = 'refused', spooled = NULL
+WHERE run_id = %(run_id)s AND action = 'pending'
+""",
+)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 from psycopg import Connection
 
+from shared.repository.statement import statement
+
 
 class Fingerprint(NamedTuple):
     """A row and a body that are equal, as hashes; `body_length` in bytes."""
@@ -20,10 +22,16 @@ class Fingerprint(NamedTuple):
 
 def read_salt(connection: Connection[Any]) -> int:
     """Return the database's own salt; 0 where nobody has claimed it, and so nothing is known."""
-    row = connection.execute(
-        "SELECT fingerprint_salt FROM stripe.account WHERE singleton"
-    ).fetchone()
+    row = _READ_SALT.execute(connection).fetchone()
     return 0 if row is None else int(row[0])
+
+
+_READ_SALT = statement(
+    read_salt,
+    """
+SELECT fingerprint_salt FROM stripe.account WHERE singleton
+""",
+)
 
 
 def remember(connection: Connection[Any], found: Sequence[Fingerprint]) -> None:
@@ -31,20 +39,22 @@ def remember(connection: Connection[Any], found: Sequence[Fingerprint]) -> None:
 
     An object that stands in it twice is kept once.
     """
-    if not found:
-        return
-    connection.execute(
-        """
-        INSERT INTO stripe.fingerprints (object_id, row_hash, body_length, body_hash)
-        SELECT DISTINCT ON (f ->> 0)
-            f ->> 0, (f ->> 1)::bigint, (f ->> 2)::integer, (f ->> 3)::bigint
-        FROM json_array_elements(%(found)s::json) AS f
-        ON CONFLICT (object_id) DO UPDATE SET
-            row_hash = EXCLUDED.row_hash,
-            body_length = EXCLUDED.body_length,
-            body_hash = EXCLUDED.body_hash
-        WHERE (fingerprints.row_hash, fingerprints.body_length, fingerprints.body_hash)
-            IS DISTINCT FROM (EXCLUDED.row_hash, EXCLUDED.body_length, EXCLUDED.body_hash)
-        """,
-        {"found": msgspec.json.encode(found).decode()},
-    )
+    if found:
+        _REMEMBER.execute(connection, {"found": msgspec.json.encode(found).decode()})
+
+
+_REMEMBER = statement(
+    remember,
+    """
+INSERT INTO stripe.fingerprints (object_id, row_hash, body_length, body_hash)
+SELECT DISTINCT ON (f ->> 0)
+    f ->> 0, (f ->> 1)::bigint, (f ->> 2)::integer, (f ->> 3)::bigint
+FROM json_array_elements(%(found)s::json) AS f
+ON CONFLICT (object_id) DO UPDATE SET
+    row_hash = EXCLUDED.row_hash,
+    body_length = EXCLUDED.body_length,
+    body_hash = EXCLUDED.body_hash
+WHERE (fingerprints.row_hash, fingerprints.body_length, fingerprints.body_hash)
+    IS DISTINCT FROM (EXCLUDED.row_hash, EXCLUDED.body_length, EXCLUDED.body_hash)
+""",
+)

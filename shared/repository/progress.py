@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 EVENTS = "events"
@@ -105,11 +107,17 @@ class Progress(msgspec.Struct, kw_only=True):
         """Let the cursor and the counts of a draft be this one's."""
         self.done, self.counts = draft.done, draft.counts
 
-    @property
-    def kept_counts(self) -> dict[str, Counts | WebhookCounts]:
-        """All counts in the shape in which they are kept."""
+    def kept(self) -> dict[str, Any]:
+        """Return what is kept of it, by column."""
         webhook = {} if self.webhook is None else {EVENTS: self.webhook}
-        return {**self.counts, **webhook}
+        return {
+            "done": msgspec.json.encode(self.done).decode(),
+            "counts": msgspec.json.encode({**self.counts, **webhook}).decode(),
+            "planned": msgspec.json.encode(self.planned).decode(),
+            "drift": self.drift,
+            "stripe_requests": self.stripe_requests,
+            "phase": self.phase,
+        }
 
 
 def taken_over(done: str, counts: str, planned: str, *, drift: int, since: int | None) -> Progress:

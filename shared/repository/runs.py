@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from shared.errors import LeaseHeld, LeaseLost
 from shared.repository.progress import Progress, taken_over
+from shared.repository.statement import statement
 
 EVERYTHING = "all"
 """The scope of a run over everything; any other scope is the id of one subscription."""
@@ -58,39 +59,16 @@ def start(
 ) -> Started:
     """Take the lease, from an expired holder too, and go on from an unfinished run of this scope.
 
-    Unfinished is a run that was stopped or failed before everything was compared and settled. One
-    that was abandoned ended with its last sign of life.
+    Unfinished is a run that was stopped or failed before everything was compared and settled.
 
     Raises LeaseHeld while another run holds it.
     """
-    connection.execute(
-        """
-        UPDATE stripe.runs SET
-            outcome = 'abandoned',
-            finished_at = alive_at,
-            reason = 'it gave no sign of life until its lease expired; the run that began at '
-                || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC took over'
-        WHERE outcome IS NULL AND lease_expires_at < now()
-        """
-    )
+    _abandon_expired(connection)
     before = _unfinished(connection) if scope == EVERYTHING else None
     progress = before.progress if before else Progress()
     resumes = before.id if before else None
-    row = connection.execute(
-        """
-        INSERT INTO stripe.runs (
-            id, scope, holder, lease_expires_at, resumes, first, version, flags,
-            done, counts, counts_before, planned, drift, compared_since
-        )
-        VALUES (
-            %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
-            %(resumes)s, %(first)s, %(version)s, %(flags)s::text[],
-            %(done)s::jsonb, %(counts)s::jsonb, %(counts)s::jsonb, %(planned)s::jsonb, %(drift)s,
-            to_timestamp(%(since)s::bigint)
-        )
-        ON CONFLICT ((true)) WHERE outcome IS NULL DO NOTHING
-        RETURNING floor(extract(epoch FROM started_at))::bigint
-        """,
+    row = _START.execute(
+        connection,
         {
             "id": run_id,
             "scope": scope,
@@ -100,10 +78,7 @@ def start(
             "first": before.story if before else None,
             "version": asked.version,
             "flags": [_storable(flag) for flag in asked.flags],
-            "done": _json(progress.done),
-            "counts": _json(progress.kept_counts),
-            "planned": _json(progress.planned),
-            "drift": progress.drift,
+            **progress.kept(),
             "since": progress.since,
         },
     ).fetchone()
@@ -121,6 +96,43 @@ def start(
     )
 
 
+_START = statement(
+    start,
+    """
+INSERT INTO stripe.runs (
+    id, scope, holder, lease_expires_at, resumes, first, version, flags,
+    done, counts, counts_before, planned, drift, compared_since
+)
+VALUES (
+    %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
+    %(resumes)s, %(first)s, %(version)s, %(flags)s::text[],
+    %(done)s::jsonb, %(counts)s::jsonb, %(counts)s::jsonb, %(planned)s::jsonb, %(drift)s,
+    to_timestamp(%(since)s::bigint)
+)
+ON CONFLICT ((true)) WHERE outcome IS NULL DO NOTHING
+RETURNING floor(extract(epoch FROM started_at))::bigint
+""",
+)
+
+
+def _abandon_expired(connection: Connection[Any]) -> None:
+    """Note of a run whose lease has expired that it ended with its last sign of life."""
+    _ABANDON_EXPIRED.execute(connection)
+
+
+_ABANDON_EXPIRED = statement(
+    _abandon_expired,
+    """
+UPDATE stripe.runs SET
+    outcome = 'abandoned',
+    finished_at = alive_at,
+    reason = 'it gave no sign of life until its lease expired; the run that began at '
+        || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC took over'
+WHERE outcome IS NULL AND lease_expires_at < now()
+""",
+)
+
+
 class _Unfinished(NamedTuple):
     id: str
     story: str
@@ -130,106 +142,134 @@ class _Unfinished(NamedTuple):
 
 def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     """Return the last run over everything if it is to be gone on from."""
-    row = connection.execute(
-        """
-        SELECT l.id::text, l.done::text, l.counts::text, first.id::text,
-            floor(extract(epoch FROM first.started_at))::bigint, l.planned::text, l.drift,
-            extract(epoch FROM l.compared_since)::bigint
-        FROM stripe.runs AS l
-        JOIN stripe.runs AS first ON first.id = l.story
-        WHERE l.id = (
-                SELECT id
-                FROM stripe.runs
-                WHERE scope = %(scope)s AND outcome IS NOT NULL
-                ORDER BY started_at DESC
-                LIMIT 1
-            )
-            AND l.outcome IN ('incomplete', 'abandoned', 'failed')
-            AND l.started_at > now() - make_interval(hours => %(hours)s)
-        """,
-        {"scope": EVERYTHING, "hours": RESUME_HOURS},
-    ).fetchone()
+    row = _UNFINISHED.execute(connection, {"scope": EVERYTHING, "hours": RESUME_HOURS}).fetchone()
     if row is None or not is_gone_on_from(connection, row[0]):
         return None
-    progress = taken_over(row[1], row[2], row[5], drift=row[6], since=row[7])
-    return _Unfinished(row[0], row[3], row[4], progress)
+    progress = taken_over(row[3], row[4], row[5], drift=row[6], since=row[7])
+    return _Unfinished(row[0], row[1], row[2], progress)
+
+
+_UNFINISHED = statement(
+    _unfinished,
+    """
+SELECT
+    l.id::text, first.id::text, floor(extract(epoch FROM first.started_at))::bigint,
+    l.done::text, l.counts::text, l.planned::text, l.drift,
+    extract(epoch FROM l.compared_since)::bigint
+FROM stripe.runs AS l
+JOIN stripe.runs AS first ON first.id = l.story
+WHERE l.id = (
+        SELECT id
+        FROM stripe.runs
+        WHERE scope = %(scope)s AND outcome IS NOT NULL
+        ORDER BY started_at DESC
+        LIMIT 1
+    )
+    AND l.outcome IN ('incomplete', 'abandoned', 'failed')
+    AND l.started_at > now() - make_interval(hours => %(hours)s)
+""",
+)
 
 
 def _drop_pending(connection: Connection[Any], run_id: str) -> None:
     """Note that what waited in the run before waits no more: this one compares it anew."""
-    connection.execute(
-        """
-        UPDATE stripe.drifts SET action = 'dropped', spooled = NULL
-        WHERE action = 'pending'
-            AND run_id = (
-                SELECT story
-                FROM stripe.runs
-                WHERE scope = %(scope)s AND id <> %(id)s
-                ORDER BY started_at DESC
-                LIMIT 1
-            )
-        """,
-        {"scope": EVERYTHING, "id": run_id},
+    _DROP_PENDING.execute(connection, {"scope": EVERYTHING, "id": run_id})
+
+
+_DROP_PENDING = statement(
+    _drop_pending,
+    """
+UPDATE stripe.drifts SET action = 'dropped', spooled = NULL
+WHERE action = 'pending'
+    AND run_id = (
+        SELECT story
+        FROM stripe.runs
+        WHERE scope = %(scope)s AND id <> %(id)s
+        ORDER BY started_at DESC
+        LIMIT 1
     )
+""",
+)
 
 
 def is_gone_on_from(connection: Connection[Any], run_id: str) -> bool:
     """Return whether the next run goes on from this one, if it ends unfinished."""
-    row = connection.execute(
-        """
-        SELECT l.scope = %(scope)s AND l.done <> '{}' AND (
-            SELECT count(*)
-            FROM stripe.drifts AS d
-            WHERE d.run_id = l.story AND d.action = 'pending'
-        ) <= %(waiting)s
-        FROM stripe.runs AS l
-        WHERE l.id = %(id)s
-        """,
-        {"id": run_id, "scope": EVERYTHING, "waiting": MOST_WAITING},
+    row = _IS_GONE_ON_FROM.execute(
+        connection, {"id": run_id, "scope": EVERYTHING, "waiting": MOST_WAITING}
     ).fetchone()
     return row is not None and row[0]
 
 
+_IS_GONE_ON_FROM = statement(
+    is_gone_on_from,
+    """
+SELECT l.scope = %(scope)s AND l.done <> '{}' AND (
+    SELECT count(*)
+    FROM stripe.drifts AS d
+    WHERE d.run_id = l.story AND d.action = 'pending'
+) <= %(waiting)s
+FROM stripe.runs AS l
+WHERE l.id = %(id)s
+""",
+)
+
+
 def _held_by(connection: Connection[Any]) -> LeaseHeld:
-    row = connection.execute(
-        """
-        SELECT story::text || ' on ' || holder, extract(epoch FROM lease_expires_at)::bigint
-        FROM stripe.runs
-        WHERE outcome IS NULL
-        """
-    ).fetchone()
+    """Say which run holds the lease, and until when."""
+    row = _HELD_BY.execute(connection).fetchone()
     return LeaseHeld(*row) if row else LeaseHeld("", 0)
+
+
+_HELD_BY = statement(
+    _held_by,
+    """
+SELECT story::text || ' on ' || holder, extract(epoch FROM lease_expires_at)::bigint
+FROM stripe.runs
+WHERE outcome IS NULL
+""",
+)
 
 
 def is_under_way(connection: Connection[Any], run_id: str) -> bool:
     """Return whether this run has the lease."""
-    row = connection.execute(
-        "SELECT FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL", {"id": run_id}
-    ).fetchone()
+    row = _IS_UNDER_WAY.execute(connection, {"id": run_id}).fetchone()
     return row is not None
+
+
+_IS_UNDER_WAY = statement(
+    is_under_way,
+    """
+SELECT FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL
+""",
+)
 
 
 def extend(
     connection: Connection[Any], run_id: str, progress: Progress, *, lease_seconds: int
 ) -> bool:
     """Extend the lease and tell what the run is at; False once somebody has taken it."""
-    row = connection.execute(
-        """
-        UPDATE stripe.runs
-        SET phase = %(phase)s,
-            stripe_requests = %(stripe_requests)s,
-            lease_expires_at = now() + make_interval(secs => %(lease)s)
-        WHERE id = %(id)s AND outcome IS NULL
-        RETURNING 1
-        """,
+    row = _EXTEND.execute(
+        connection,
         {
             "id": run_id,
-            "phase": progress.phase,
-            "stripe_requests": progress.stripe_requests,
+            **progress.kept(),
             "lease": lease_seconds,
         },
     ).fetchone()
     return row is not None
+
+
+_EXTEND = statement(
+    extend,
+    """
+UPDATE stripe.runs
+SET phase = %(phase)s,
+    stripe_requests = %(stripe_requests)s,
+    lease_expires_at = now() + make_interval(secs => %(lease)s)
+WHERE id = %(id)s AND outcome IS NULL
+RETURNING 1
+""",
+)
 
 
 def lock(connection: Connection[Any], run_id: str) -> int:
@@ -239,13 +279,18 @@ def lock(connection: Connection[Any], run_id: str) -> int:
     waits for this write, and it raises LeaseLost once somebody has taken it. A write of the run's
     own that is still under way, its connection lost, is waited for, too.
     """
-    row = connection.execute(
-        "SELECT step FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL FOR UPDATE",
-        {"id": run_id},
-    ).fetchone()
+    row = _LOCK.execute(connection, {"id": run_id}).fetchone()
     if row is None:
         raise LeaseLost(LOST)
     return int(row[0])
+
+
+_LOCK = statement(
+    lock,
+    """
+SELECT step FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL FOR UPDATE
+""",
+)
 
 
 def advance(
@@ -260,34 +305,35 @@ def advance(
 
     Last statement of every transaction of a run, which has locked its row.
     """
-    connection.execute(
-        """
-        UPDATE stripe.runs
-        SET done = %(done)s::jsonb,
-            counts = %(counts)s::jsonb,
-            planned = %(planned)s::jsonb,
-            drift = %(drift)s,
-            stripe_requests = %(stripe_requests)s,
-            phase = %(phase)s,
-            compared_since = to_timestamp(%(since)s::bigint),
-            alive_at = now(),
-            step = %(number)s,
-            lease_expires_at = now() + make_interval(secs => %(lease)s)
-        WHERE id = %(id)s
-        """,
+    _ADVANCE.execute(
+        connection,
         {
             "id": run_id,
-            "done": _json(progress.done),
-            "counts": _json(progress.kept_counts),
-            "planned": _json(progress.planned),
-            "drift": progress.drift,
-            "stripe_requests": progress.stripe_requests,
-            "phase": progress.phase,
+            **progress.kept(),
             "since": progress.since if progress.before else progress.began,
             "number": number,
             "lease": lease_seconds,
         },
     )
+
+
+_ADVANCE = statement(
+    advance,
+    """
+UPDATE stripe.runs
+SET done = %(done)s::jsonb,
+    counts = %(counts)s::jsonb,
+    planned = %(planned)s::jsonb,
+    drift = %(drift)s,
+    stripe_requests = %(stripe_requests)s,
+    phase = %(phase)s,
+    compared_since = to_timestamp(%(since)s::bigint),
+    alive_at = now(),
+    step = %(number)s,
+    lease_expires_at = now() + make_interval(secs => %(lease)s)
+WHERE id = %(id)s
+""",
+)
 
 
 class Ending(NamedTuple):
@@ -301,42 +347,49 @@ class Ending(NamedTuple):
 
 def finish(connection: Connection[Any], run_id: str, ending: Ending) -> None:
     """Give the lease back and keep how the run ended, unless the lease was lost before."""
-    connection.execute(
-        """
-        UPDATE stripe.runs SET
-            outcome = %(outcome)s,
-            finished_at = now(),
-            alive_at = now(),
-            reason = %(reason)s,
-            totals = %(totals)s::jsonb,
-            exit_status = %(exit_status)s
-        WHERE id = %(id)s AND outcome IS NULL
-        """,
+    _FINISH.execute(
+        connection,
         {
             "id": run_id,
             "outcome": ending.outcome,
             "reason": None if ending.reason is None else _storable(ending.reason),
-            "totals": None if ending.totals is None else _json(ending.totals),
+            "totals": None
+            if ending.totals is None
+            else msgspec.json.encode(ending.totals).decode(),
             "exit_status": ending.exit_status,
         },
     )
 
 
+_FINISH = statement(
+    finish,
+    """
+UPDATE stripe.runs SET
+    outcome = %(outcome)s,
+    finished_at = now(),
+    alive_at = now(),
+    reason = %(reason)s,
+    totals = %(totals)s::jsonb,
+    exit_status = %(exit_status)s
+WHERE id = %(id)s AND outcome IS NULL
+""",
+)
+
+
 def note_exit_status(connection: Connection[Any], run_id: str, exit_status: int) -> None:
     """Note that a run that had ended could not say so: its command ended otherwise."""
-    connection.execute(
-        """
-        UPDATE stripe.runs SET exit_status = %(exit_status)s
-        WHERE id = %(id)s AND exit_status IS NOT NULL
-        """,
-        {"id": run_id, "exit_status": exit_status},
-    )
+    _NOTE_EXIT_STATUS.execute(connection, {"id": run_id, "exit_status": exit_status})
+
+
+_NOTE_EXIT_STATUS = statement(
+    note_exit_status,
+    """
+UPDATE stripe.runs SET exit_status = %(exit_status)s
+WHERE id = %(id)s AND exit_status IS NOT NULL
+""",
+)
 
 
 def _storable(text: str) -> str:
     """Return text that a UTF-8 database takes: arguments need not be text at all."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

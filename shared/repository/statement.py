@@ -1,39 +1,40 @@
-"""One SQL statement, ready to be executed."""
+"""SQL statements: each belongs to the function that executes it, and is known by its name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from psycopg import Connection, RawCursor
 
 from shared.database.schema import in_schema, schema_of
+from shared.objects.declaration import MirroredObject
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
-def numbered(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the text with PostgreSQL's own placeholders, and their names in that order."""
-    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
-    numbers = {name: f"${number}" for number, name in enumerate(names, 1)}
-    return _PLACEHOLDER.sub(lambda match: numbers[match[1]], text), names
-
-
 class Statement:
-    """A SQL text with named placeholders, translated to PostgreSQL's own once and for all (`text`).
+    """A SQL text with named placeholders, translated to PostgreSQL's own (`sent`) once and for all.
 
     psycopg parses a text longer than 4,096 characters anew at each execution, which took a third
     of the time of an event.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text, self._names = numbered(text)
-        self._sent: dict[str, bytes] = {}
+    def __init__(self, name: str, purpose: str, text: str) -> None:
+        """`purpose`: in one sentence, what it is for."""
+        self.name = name
+        self.purpose = purpose
+        self.text = text.strip() + "\n"
+        self._names = tuple(dict.fromkeys(_PLACEHOLDER.findall(self.text)))
+        numbers = {name: f"${number}" for number, name in enumerate(self._names, 1)}
+        self.sent = _PLACEHOLDER.sub(lambda match: numbers[match[1]], self.text)
+        self._in_schema: dict[str, bytes] = {}
 
     def execute(
         self,
         connection: Connection[Any],
-        parameters: dict[str, Any],
+        parameters: dict[str, Any] | None = None,
         *,
         prepare: bool | None = None,
     ) -> RawCursor[Any]:
@@ -43,10 +44,56 @@ class Statement:
         by itself. Behind a pooler that loses what is prepared nothing ever is.
         """
         schema = schema_of(connection)
-        text = self._sent.get(schema)
+        text = self._in_schema.get(schema)
         if text is None:
-            text = self._sent[schema] = in_schema(self.text, schema).encode()
+            text = self._in_schema[schema] = in_schema(self.sent, schema).encode()
         cursor = RawCursor(connection)
-        values = [parameters.get(name) for name in self._names]
-        cursor.execute(text, values, prepare=prepare)
+        given = parameters or {}
+        cursor.execute(text, [given.get(name) for name in self._names], prepare=prepare)
         return cursor
+
+
+class ObjectStatement:
+    """A statement on the tables of a mirrored object: one for each, made of its declaration."""
+
+    def __init__(self, name: str, purpose: str, text: Callable[[MirroredObject], str]) -> None:
+        self._name = name
+        self._purpose = purpose
+        self._text = text
+        self._made: dict[MirroredObject, Statement] = {}
+
+    def of(self, mirrored: MirroredObject) -> Statement:
+        """Return the statement for one object."""
+        made = self._made.get(mirrored)
+        if made is None:
+            name = f"{self._name}.{mirrored.name}"
+            made = Statement(name, self._purpose, self._text(mirrored))
+            self._made[mirrored] = made
+        return made
+
+
+KNOWN: list[Statement | ObjectStatement] = []
+"""Every statement of the rooms that are imported."""
+
+
+def statement(function: Callable[..., Any], text: str) -> Statement:
+    """Return the statement that a function executes, by whose name and docstring it is known."""
+    made = Statement(*_told(function), text)
+    KNOWN.append(made)
+    return made
+
+
+def object_statement(
+    function: Callable[..., Any], text: Callable[[MirroredObject], str]
+) -> ObjectStatement:
+    """Return the same for each mirrored object."""
+    made = ObjectStatement(*_told(function), text)
+    KNOWN.append(made)
+    return made
+
+
+def _told(function: Callable[..., Any]) -> tuple[str, str]:
+    """Return a function's name, its room's before it, and the first line of its docstring."""
+    room = function.__module__.rpartition(".")[2]
+    first, _, _ = (function.__doc__ or "").partition("\n")
+    return f"{room}.{function.__name__.lstrip('_')}", first

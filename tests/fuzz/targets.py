@@ -11,8 +11,7 @@ from functools import partial
 
 from shared.errors import BadSignature, NotAnEvent, UnreadableObject
 from shared.objects.catalogue import EVENT_TYPES, MIRRORED
-from shared.repository import mirror_rows
-from shared.repository.mirror_rows import Write
+from shared.repository.write import Write, encode
 from shared.setting_readers import Secret
 from shared.stripe.event import decode_event
 from shared.stripe.page import decode_page
@@ -46,7 +45,7 @@ def event(body: bytes) -> None:
     if content.items is None:
         return
     fields = found.mirrored.differences(None, content)
-    rows = mirror_rows.encode([Write(content, found.interval, None, fields)], found.mirrored)
+    rows = encode([Write(content, found.interval, None, fields)], found.mirrored)
     assert rows.startswith("[{")
 
 

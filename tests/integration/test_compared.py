@@ -15,9 +15,9 @@ from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
-from shared.repository import mirror_rows
 from shared.repository.ledger import Entry
-from shared.repository.mirror_rows import Write
+from shared.repository.rows import read_held
+from shared.repository.write import Write, encode, write_for_event, write_for_run
 from shared.truth import Interval
 from tests.builders import apply, apply_all, mirror, reconcile, run, until, world
 from tests.integration import judge
@@ -247,7 +247,7 @@ def test_late_first_event_does_not_bring_back_what_was_deleted_before_the_night(
     receipt = apply(heart, control.event_body(late))
     assert (receipt.outcome, receipt.asked) == (Outcome.APPLIED, 1)
     assert lived.held(connection) == -1
-    *_, held = mirror_rows.read_held(connection, mirrored, lived.name, None)
+    held = read_held(connection, mirrored, [lived.name]).get(lived.name)
     assert held is not None
     assert mirrored.is_emptied(held.row)
     assert mirrored.created(held.row) is not None
@@ -348,15 +348,15 @@ def test_decision_taken_before_a_comparison_began_writes_only_what_is_younger(
         payload=b"{}",
     )
     if is_held:
-        rows = mirror_rows.encode([Write(first, Interval(1, 2), None, {})], mirrored)
-        assert mirror_rows.write_for_run(connection, mirrored, rows, str(RUN))
+        rows = encode([Write(first, Interval(1, 2), None, {})], mirrored)
+        assert write_for_run(connection, mirrored, rows, str(RUN))
     connection.execute(
         "INSERT INTO stripe.compared VALUES (%s, to_timestamp(1000))", [mirrored.name]
     )
-    *_, held = mirror_rows.read_held(connection, mirrored, lived.name, None)
+    held = read_held(connection, mirrored, [lived.name]).get(lived.name)
     change = mirrored.differences(held, content)
     write = Write(content, Interval(999, 1_000), 1 if is_held else None, change)
-    assert mirror_rows.write_for_event(connection, mirrored, write, entry, ended=ended) is writes
+    assert write_for_event(connection, mirrored, write, entry, ended=ended) is writes
     assert count(connection, "events") == writes
     assert lived.held(connection) == (1 if writes else 0 if is_held else None)
 

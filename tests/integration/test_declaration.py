@@ -23,9 +23,10 @@ from sandbox.stripe_double import StripeDouble
 from shared.database.pool import Database
 from shared.objects.column import Column, Concern, Row, Type, Value, canonical_json
 from shared.objects.declaration import Content, Held, Items, MirroredObject
-from shared.repository import mirror_rows
+from shared.repository.apply_event import look
 from shared.repository.ledger import Entry
-from shared.repository.mirror_rows import Write
+from shared.repository.rows import read_held
+from shared.repository.write import Write, write_for_event
 from shared.truth import Interval
 from tests import builders
 
@@ -123,7 +124,7 @@ def entry(number: int) -> Entry:
 
 
 def read(connection: psycopg.Connection) -> Held:
-    found = mirror_rows.read_held(connection, PARCEL, "parcel_1", None).held
+    found = read_held(connection, PARCEL, ["parcel_1"]).get("parcel_1")
     assert found is not None
     return found
 
@@ -132,7 +133,7 @@ def test_declared_object_goes_the_whole_way(connection: psycopg.Connection) -> N
     connection.execute(TABLES.encode())
     first = decoded()
     write = Write(first, Interval(100, 101), None, PARCEL.differences(None, first))
-    assert mirror_rows.write_for_event(connection, PARCEL, write, entry(1))
+    assert write_for_event(connection, PARCEL, write, entry(1))
     row = read(connection)
     assert (row.as_of, row.revision, row.items) == (Interval(100, 101), 1, first.items)
     assert PARCEL.differences(row, first) == {}
@@ -164,8 +165,8 @@ def test_declared_object_goes_the_whole_way(connection: psycopg.Connection) -> N
     assert reported(found)["fields"] == {k: list(v) for k, v in difference.fields.items()}
 
     write = Write(changed, Interval(500, 502), 1, difference.fields)
-    assert mirror_rows.write_for_event(connection, PARCEL, write, entry(2))
-    assert not mirror_rows.write_for_event(connection, PARCEL, write, entry(3))
+    assert write_for_event(connection, PARCEL, write, entry(2))
+    assert not write_for_event(connection, PARCEL, write, entry(3))
     row = read(connection)
     assert (row.revision, row.items) == (2, changed.items)
     assert PARCEL.differences(row, changed) == {}
@@ -320,6 +321,6 @@ def test_column_that_the_table_lacks_is_an_error_and_writes_nothing(
     database = Database(database_url)
     try:
         with database.connection() as lent, pytest.raises(psycopg.errors.UndefinedColumn):
-            mirror_rows.read_held(lent, PARCEL, "parcel_1", None)
+            look(lent, PARCEL, "parcel_1", None)
     finally:
         database.close()

@@ -18,9 +18,9 @@ from shared.objects.column import Column, Type
 from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import Content, Held, Items, MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
-from shared.repository import mirror_rows
-from shared.repository.event_rows import Attempt, apply_if_newer
+from shared.repository.apply_event import Attempt, apply_if_newer
 from shared.repository.ledger import Entry
+from shared.repository.rows import read_held
 from shared.truth import Interval, Verdict
 from tests.builders import until
 
@@ -62,7 +62,7 @@ def content(mirrored: MirroredObject, *, terminal: bool, note: str) -> Content:
 
 
 def held(connection: psycopg.Connection, mirrored: MirroredObject, name: str) -> Held | None:
-    return mirror_rows.read_held(connection, mirrored, name, None).held
+    return read_held(connection, mirrored, [name]).get(name)
 
 
 INTERVALS = [Interval(low, high) for low, high in itertools.combinations(range(98, 104), 2)]

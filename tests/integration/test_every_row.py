@@ -10,7 +10,7 @@ from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.objects.column import AS_JSON, Type
 from shared.objects.declaration import MirroredObject
-from shared.repository import mirror_rows
+from shared.repository.rows import read_held
 from tests.builders import apply_all, mirror, reconcile
 from tests.integration.lived import Lived
 from tests.integration.meddling import OTHER
@@ -190,7 +190,7 @@ def test_rows_that_no_window_reaches_are_repaired_and_each_is_counted_once(
     for lived in (*alive.values(), *clocked.values()):
         assert after[lived.name] == before[lived.name]
     for lived in deleted.values():
-        held = mirror_rows.read_held(connection, mirrored, lived.name, None).held
+        held = read_held(connection, mirrored, [lived.name]).get(lived.name)
         assert held is not None
         assert mirrored.is_emptied(held.row)
     assert count(connection, mirrored.table, "missing_in_stripe_since IS NOT NULL") == forged

@@ -12,7 +12,8 @@ from sandbox.stripe_double import Control, StripeDouble
 from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
-from shared.repository import fingerprints, window_rows
+from shared.repository import fingerprints
+from shared.repository.window import read_window
 from shared.stripe.recognition import seed
 from tests.builders import ACCESS, apply, mirror, reconcile, world
 from tests.integration import meddling
@@ -41,9 +42,7 @@ def recognised(report: Report) -> dict[str, int]:
 def known(connection: psycopg.Connection, mirrored: MirroredObject, salt: int = 0) -> set[str]:
     """The ids of the rows whose content is what was remembered."""
     salt = salt or fingerprints.read_salt(connection)
-    read = window_rows.read_window(
-        connection, mirrored, 0, 2**40, seed=seed(salt, compare.__file__)
-    )
+    read = read_window(connection, mirrored, 0, 2**40, seed=seed(salt, compare.__file__))
     assert not read.known.keys() & read.rows.keys()
     return set(read.known)
 
@@ -129,7 +128,7 @@ def test_values_that_postgresql_itself_hashes_alike_have_two_hashes(
     hashes = set()
     for value in (one_value, other):
         connection.execute(update, (value, name))
-        rows = window_rows.read_window(connection, SUBSCRIPTION, 0, 2**40, seed=77, recall=False)
+        rows = read_window(connection, SUBSCRIPTION, 0, 2**40, seed=77, recall=False)
         hashes.add(rows.rows[name].hash)
     assert len(hashes) == 2
 

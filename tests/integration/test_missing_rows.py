@@ -13,7 +13,9 @@ from reconcile.journal.drift import drift, write_of
 from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
-from shared.repository import drifts, mirror_rows
+from shared.repository import drifts
+from shared.repository.rows import read_held
+from shared.repository.write import encode, write_for_run
 from shared.truth import Interval
 from tests.builders import ACCESS
 from tests.integration.test_declaration import BODY as PARCEL_BODY
@@ -109,8 +111,8 @@ def run(connection: psycopg.Connection) -> str:
 def insert(
     connection: psycopg.Connection, run: str, mirrored: MirroredObject, *those: Difference
 ) -> set[str]:
-    rows = mirror_rows.encode([write_of(one) for one in those], mirrored)
-    return mirror_rows.write_for_run(connection, mirrored, rows, run)
+    rows = encode([write_of(one) for one in those], mirrored)
+    return write_for_run(connection, mirrored, rows, run)
 
 
 def test_row_change_and_drift_are_those_of_its_difference(
@@ -122,7 +124,7 @@ def test_row_change_and_drift_are_those_of_its_difference(
             one = missing(mirrored, body)
             assert insert(connection, run, mirrored, one) == {content.id}
 
-            (held,) = mirror_rows.read_many(connection, mirrored, [content.id]).values()
+            (held,) = read_held(connection, mirrored, [content.id]).values()
             assert mirrored.differences(held, content) == {}
             assert (held.as_of, held.revision, held.missing_in_stripe_since) == (AS_OF, 1, None)
 

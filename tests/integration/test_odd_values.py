@@ -14,9 +14,10 @@ from shared.mirror import Outcome
 from shared.objects.catalogue import MIRRORED
 from shared.objects.column import Column, Type
 from shared.objects.declaration import MirroredObject
-from shared.repository import column_sql, mirror_rows
-from shared.repository.event_rows import apply_if_newer
+from shared.repository import column_sql as sql
+from shared.repository.apply_event import apply_if_newer
 from shared.repository.ledger import Entry
+from shared.repository.rows import read_held
 from shared.truth import Interval
 from tests.builders import apply, apply_all, mirror, reconcile
 from tests.integration.lived import Lived, seeded
@@ -82,7 +83,7 @@ def content(connection: psycopg.Connection) -> dict[str, list[Any]]:
     return {
         place.table: connection.execute(
             # Not as JSON, in which two kinds of null are one.
-            f"SELECT ROW({column_sql.names(place.columns)})::text"  # noqa: S608
+            f"SELECT ROW({sql.listed(sql.names(place.columns), 0)})::text"  # noqa: S608
             f" FROM stripe.{place.table} ORDER BY id".encode()
         ).fetchall()
         for place in PLACES
@@ -200,7 +201,7 @@ def test_what_stays_of_a_deleted_object_is_what_stripe_may_have_said(
     connection.execute(change.encode(), (lived.name,))
     body = {"id": lived.name, "object": mirrored.name, "deleted": True}
     answer = mirrored.decode(json.dumps(body).encode())
-    *_, held = mirror_rows.read_held(connection, mirrored, lived.name, None)
+    held = read_held(connection, mirrored, [lived.name]).get(lived.name)
     assert held is not None
     whole = mirrored.completed(answer, held)
     assert mirrored.created(whole.row) == stays
@@ -222,7 +223,7 @@ def test_what_stays_of_a_deleted_object_is_what_stripe_may_have_said(
     at = Interval(1_800_000_000, 1_800_000_001)
     attempt = apply_if_newer(connection, mirrored, answer, at, entry)
     assert attempt.outcome == "applied"
-    *_, after = mirror_rows.read_held(connection, mirrored, lived.name, None)
+    after = read_held(connection, mirrored, [lived.name]).get(lived.name)
     assert after is not None
     assert after.row == whole.row
     fields = connection.execute(
@@ -310,7 +311,7 @@ def test_interval_with_fractions_is_rounded_outwards_and_holds_up_nobody(
     """  # noqa: S608
     row = connection.execute(change.encode(), (lived.name,)).fetchone()
     assert row is not None
-    *_, held = mirror_rows.read_held(connection, mirrored, lived.name, None)
+    held = read_held(connection, mirrored, [lived.name]).get(lived.name)
     assert held is not None
     assert held.as_of.lower <= row[0] < held.as_of.lower + 1
     assert held.as_of.upper - 1 < row[1] <= held.as_of.upper

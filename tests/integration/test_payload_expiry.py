@@ -16,7 +16,7 @@ from reconcile.deliveries.expiry import expire
 from sandbox.stripe_double import StripeDouble
 from shared.database.pool import Database
 from shared.mirror import Outcome
-from shared.repository import ledger
+from shared.repository.__main__ import statements
 from tests.builders import apply, event, mirror, reconcile
 from tests.integration.witness import count, one
 
@@ -134,19 +134,9 @@ def test_expiry_reads_its_index_and_not_the_table(
     fill(connection, 60_000, 10)
     fill(connection, 200, 100)
     connection.execute("ANALYZE stripe.events")
-    plans: list[Any] = []
-
-    class Explained:
-        """A connection that asks for the plan instead."""
-
-        rowcount = 0
-
-        def execute(self, query: str, parameters: Any) -> "Explained":
-            row = connection.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), parameters)
-            plans.append(row.fetchall()[0][0])
-            return self
-
-    ledger.drop_payloads(Explained(), days=90, most=1000)  # type: ignore[arg-type]
-    found = list(nodes(plans[0][0]["Plan"]))
-    assert "events_payload_idx" in {node.get("Index Name") for node in found}, json.dumps(plans)
+    text = statements()["ledger.drop_payloads"].text
+    given = {"days": 90, "most": 1000}
+    ((plan,),) = connection.execute(f"EXPLAIN (FORMAT JSON) {text}".encode(), given).fetchall()
+    found = list(nodes(plan[0]["Plan"]))
+    assert "events_payload_idx" in {node.get("Index Name") for node in found}, json.dumps(plan)
     assert [node for node in found if node["Node Type"] == "Seq Scan"] == []

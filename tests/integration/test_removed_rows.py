@@ -13,8 +13,8 @@ from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import Content, MirroredObject
-from shared.repository import mirror_rows
-from shared.repository.mirror_rows import Write
+from shared.repository.rows import read_held
+from shared.repository.write import Write, encode, write_for_run
 from shared.truth import Interval
 from tests.builders import apply, apply_all, mirror, reconcile, until
 from tests.integration import judge
@@ -149,15 +149,15 @@ def test_answer_that_was_asked_for_before_a_removal_replaces_nothing_that_came_a
     with mirror(database_url, stripe_double) as to:
         apply_all(to, control)
         for come_back in itertools.islice(itertools.cycle(RETURNS.values()), 7):
-            *_, held = mirror_rows.read_held(connection, mirrored, name, None)
+            held = read_held(connection, mirrored, [name]).get(name)
             assert held is not None
             connection.execute(DELETE_ALL.encode())
             control.advance(3_600)
             come_back(database_url, stripe_double, to, those)
             old = Content(name, held.row, held.items)
             write = Write(old, Interval(1, 2), held.revision, {"id": (None, name)})
-            rows = mirror_rows.encode([write], mirrored)
-            assert mirror_rows.write_for_run(connection, mirrored, rows, str(uuid.uuid4())) == set()
+            rows = encode([write], mirrored)
+            assert write_for_run(connection, mirrored, rows, str(uuid.uuid4())) == set()
 
 
 @each_object()

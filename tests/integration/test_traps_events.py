@@ -12,7 +12,7 @@ import pytest
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
 from shared.objects.declaration import MirroredObject
-from shared.repository import mirror_rows
+from shared.repository.rows import read_held
 from tests.builders import apply, apply_all, mirror, until, world
 from tests.integration import judge
 from tests.integration.lived import Lived
@@ -175,7 +175,7 @@ def test_end_is_not_taken_back_by_any_event_from_before(
     for late in (*earlier[1:], *earlier[:1]):
         assert apply(heart, late).outcome in {Outcome.STALE, Outcome.DUPLICATE}
     assert lived.shown(connection) == [0, -1]
-    held = mirror_rows.read_held(connection, mirrored, lived.name, None).held
+    held = read_held(connection, mirrored, [lived.name]).get(lived.name)
     assert held is not None
     assert mirrored.is_terminal(held.row)
 
@@ -200,7 +200,7 @@ def test_deletion_leaves_nothing_that_stripe_no_longer_tells(
         name = control.events()[-1]["id"]
         body = control.thin_body(name) if is_thin else control.event_body(name)
         assert apply(heart, body).outcome is Outcome.APPLIED
-        held = mirror_rows.read_held(connection, mirrored, lived.name, None).held
+        held = read_held(connection, mirrored, [lived.name]).get(lived.name)
         assert held is not None
         assert mirrored.is_deleted(held.row)
         assert mirrored.is_emptied(held.row)

@@ -9,7 +9,10 @@ import pytest
 from sandbox.stripe_double import StripeDouble
 from shared.objects.customer import CUSTOMER
 from shared.objects.subscription import SUBSCRIPTION
-from shared.repository import ledger, mirror_rows, window_rows
+from shared.repository import ledger
+from shared.repository.apply_event import look
+from shared.repository.rows import newest_ids, read_held, recorded_created
+from shared.repository.window import read_window
 from tests.builders import apply_all, mirror, until
 
 
@@ -87,11 +90,11 @@ def lookups(connection: psycopg.Connection, index: str) -> int:
 
 Read = Callable[[psycopg.Connection, Any], object]
 READS: dict[str, Read] = {
-    "held": lambda c, m: mirror_rows.read_held(c, m, "sub_1", "evt_1"),
-    "window": lambda c, m: window_rows.read_window(c, m, 1_700_000_100, 1_700_000_200),
-    "many": lambda c, m: mirror_rows.read_many(c, m, ["sub_1", "cus_2"]),
-    "recorded": lambda c, m: mirror_rows.recorded_created(c, m, ["sub_1", "cus_2"]),
-    "newest": lambda c, m: mirror_rows.newest_ids(c, m, 3),
+    "held": lambda c, m: look(c, m, "sub_1", "evt_1"),
+    "window": lambda c, m: read_window(c, m, 1_700_000_100, 1_700_000_200),
+    "many": lambda c, m: read_held(c, m, ["sub_1", "cus_2"]),
+    "recorded": lambda c, m: recorded_created(c, m, ["sub_1", "cus_2"]),
+    "newest": lambda c, m: newest_ids(c, m, 3),
     "failed": lambda c, _: ledger.failed(c, 10),
     "find": lambda c, _: ledger.find(c, "evt_1"),
     "known": lambda c, _: ledger.known(c, ["evt_1", "evt_2"]),

@@ -14,9 +14,9 @@ from shared.errors import WrongAccount
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
-from shared.repository import mirror_rows
 from shared.repository.ledger import Entry
-from shared.repository.mirror_rows import Write
+from shared.repository.rows import read_held
+from shared.repository.write import Write, write_for_event
 from shared.truth import Interval
 from tests.builders import apply, apply_all, mirror, reconcile, until, world
 from tests.integration import judge
@@ -89,7 +89,7 @@ def write_as_webhook(holder: psycopg.Connection, lived: Lived) -> None:
     """Apply the newest event of an object within a transaction that is not yet over."""
     body = json.loads(lived.body())
     content = lived.mirrored.decode(json.dumps(body["data"]["object"]).encode())
-    held = mirror_rows.read_held(holder, lived.mirrored, lived.name, None).held
+    held = read_held(holder, lived.mirrored, [lived.name]).get(lived.name)
     assert held is not None
     created = body["created"]
     entry = Entry(
@@ -105,7 +105,7 @@ def write_as_webhook(holder: psycopg.Connection, lived: Lived) -> None:
     )
     fields = lived.mirrored.differences(held, content)
     write = Write(content, Interval(created, created + 1), held.revision, fields)
-    assert mirror_rows.write_for_event(holder, lived.mirrored, write, entry)
+    assert write_for_event(holder, lived.mirrored, write, entry)
 
 
 @each_object()
@@ -150,7 +150,7 @@ def test_object_that_has_ended_is_ended_by_the_run(
     report = reconcile(database_url, stripe_double)
     assert found(report, mirrored) == [(lived.name, "differs", "repaired")]
     assert lived.held(connection) == -1
-    held = mirror_rows.read_held(connection, mirrored, lived.name, None).held
+    held = read_held(connection, mirrored, [lived.name]).get(lived.name)
     assert held is not None
     assert mirrored.is_terminal(held.row)
     assert mirrored.is_deleted(held.row) == mirrored.is_emptied(held.row)

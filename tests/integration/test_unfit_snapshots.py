@@ -14,7 +14,7 @@ from sandbox.stripe_double import StripeDouble
 from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
-from shared.repository import mirror_rows
+from shared.repository.rows import read_held
 from tests.builders import Endpoint, reconcile
 from tests.integration.witness import count, one
 
@@ -88,7 +88,7 @@ def make(double: StripeDouble, mirrored: MirroredObject) -> str:
 def assert_as_stripe_has_it(
     connection: psycopg.Connection, double: StripeDouble, mirrored: MirroredObject, name: str
 ) -> None:
-    held = mirror_rows.read_held(connection, mirrored, name, None).held
+    held = read_held(connection, mirrored, [name]).get(name)
     truth = mirrored.decode(json.dumps(double.control.truth(name)).encode())
     assert held is not None
     assert mirrored.differences(held, truth) == {}

@@ -3,8 +3,8 @@
 from tests.mutants.mutant import Mutant, Patch
 
 _TRUTH = "shared/truth.py"
-_WRITE = "shared/repository/write_statement.py"
-_EVENT = "shared/repository/event_statement.py"
+_WRITE = "shared/repository/write.py"
+_EVENT = "shared/repository/apply_event.py"
 _STATEMENT = "tests/integration/test_event_statement.py"
 _UNIT = "tests/unit/test_truth.py"
 _COMPARED = "tests/integration/test_compared.py"
@@ -35,8 +35,8 @@ COMPARED = (
         (
             Patch(
                 _WRITE,
-                '    WHERE NOT {compared.is_history(mirrored, "%(ended)s::bigint")}{limit}\n',
-                "    {limit}\n",
+                '    WHERE NOT {compared.is_history(mirrored, "%(ended)s::bigint")}\n',
+                "",
             ),
         ),
         (_COMPARED,),

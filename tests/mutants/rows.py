@@ -13,12 +13,12 @@ ROWS = (
         "a row that comes back goes on from the last revision of its id",
         (
             Patch(
-                "shared/repository/event_statement.py",
+                "shared/repository/apply_event.py",
                 'coalesce(r.at_revision + 1, {sql.last_revision("r.id")}, 0) + 1',
                 "1",
             ),
             Patch(
-                "shared/repository/write_statement.py",
+                "shared/repository/write.py",
                 'coalesce({sql.last_revision("r.id")}, 0) + 1',
                 "1",
             ),
@@ -43,7 +43,7 @@ ROWS = (
     ),
     Mutant(
         "a row without a time of creation is asked for by its id",
-        (Patch("shared/repository/statements.py", "o.created IS NULL\n        OR ", ""),),
+        (Patch("shared/repository/rows.py", "o.created IS NULL\n        OR ", ""),),
         (_EVERY_ROW,),
     ),
     Mutant(

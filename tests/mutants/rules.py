@@ -5,8 +5,8 @@ from tests.mutants.mutant import Mutant, Patch
 from tests.mutants.rows import ROWS
 
 _TRUTH = "shared/truth.py"
-_WRITE = "shared/repository/write_statement.py"
-_EVENT = "shared/repository/event_statement.py"
+_WRITE = "shared/repository/write.py"
+_EVENT = "shared/repository/apply_event.py"
 _STATEMENT = "tests/integration/test_event_statement.py"
 _EVENTS = "tests/integration/test_traps_events.py"
 _WEBHOOK = "tests/integration/test_traps_webhook.py"
@@ -59,8 +59,8 @@ MUTANTS = (
         (
             Patch(
                 _WRITE,
-                "WHERE o.id = r.id AND o.revision = r.at_revision",
-                "WHERE o.id = r.id AND r.at_revision IS NOT NULL",
+                "        AND o.revision = r.at_revision\n",
+                "        AND r.at_revision IS NOT NULL\n",
             ),
         ),
         (_EVENTS, _RECONCILE, _MACHINE),
@@ -159,11 +159,9 @@ MUTANTS = (
     Mutant(
         "object and ledger row are written in one transaction",
         (
-            Patch(_WRITE, "WHERE %(event_id)s::text IS NOT NULL\n", "WHERE false\n"),
-            Patch(
-                _EVENT,
-                "    FROM written AS w\n    ON CONFLICT",
-                "    FROM written AS w WHERE false\n    ON CONFLICT",
+            *(
+                Patch(file, '"FROM written AS w"', '"FROM written AS w WHERE false"')
+                for file in (_WRITE, _EVENT)
             ),
             Patch(
                 "shared/mirror.py",
@@ -308,7 +306,7 @@ MUTANTS = (
         "a fingerprint is of the items too",
         (
             Patch(
-                "shared/repository/window_statement.py",
+                "shared/repository/window.py",
                 "SELECT bit_xor({items})",
                 "SELECT bit_xor(hashtextextended(i.id, 0))",
             ),

@@ -7,20 +7,13 @@ import pytest
 from shared.database.migrations import migrations
 from shared.database.roles import roles
 from shared.database.schema import in_schema
-from shared.objects.catalogue import MIRRORED
-from shared.repository.event_statement import event_text
-from shared.repository.statements import statements
+from shared.repository.__main__ import statements
 from shared.setting_readers import schema_name
 
 TEXTS = {
     **{migration.name: migration.sql for migration in migrations()},
     "roles": roles(),
-    **{f"event, {mirrored.name}": event_text(mirrored) for mirrored in MIRRORED},
-    **{
-        f"{name}, {mirrored.name}": statement.text
-        for mirrored in MIRRORED
-        for name, statement in vars(statements(mirrored)).items()
-    },
+    **{name: statement.text for name, statement in statements().items()},
 }
 # A word of our own in the counts of a run: the side on which something was seen.
 SIDE = re.compile(r"'stripe'(?!::)")

@@ -1,0 +1,292 @@
+"""Rows of the mirrored objects are written, each at the revision that was read: one writer for all.
+
+The pieces that write items and change rows are the event's too (`apply_event`). The caller owns the
+transaction (a statement in autocommit mode is one); nothing here commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from psycopg import Connection
+
+from shared.objects.column import Columns, Row
+from shared.objects.declaration import Content, Items, MirroredObject
+from shared.objects.difference import Fields
+from shared.repository import column_sql as sql
+from shared.repository import compared, ledger
+from shared.repository.ledger import Entry
+from shared.repository.statement import object_statement
+from shared.truth import Interval
+
+
+class Write(NamedTuple):
+    """One row to write: at the revision that was read before, or None where there was no row.
+
+    `fields`: the change to record, empty for a confirmation.
+    """
+
+    content: Content
+    as_of: Interval
+    at_revision: int | None
+    fields: Fields
+
+
+def write_for_event(
+    connection: Connection[Any],
+    mirrored: MirroredObject,
+    write: Write,
+    entry: Entry,
+    *,
+    ended: int | None = None,
+) -> bool:
+    """Write one row with its items, its change and its event's ledger row, all or nothing.
+
+    `ended`: when the snapshot of the event itself ended, where that is what is to replace the row.
+
+    Returns False, with nothing written, where the row is no longer the one that was read, or where
+    a comparison has begun since that ended. Raises
+    psycopg.errors.UniqueViolation, with nothing written, where the event is done already;
+    psycopg.DataError or IntegrityError where the content breaks a rule of the database.
+    """
+    parameters = {**msgspec.structs.asdict(entry), "ended": ended}
+    parameters["rows"] = encode([write], mirrored)
+    written = _WRITE_FOR_EVENT.of(mirrored).execute(connection, parameters)
+    return written.fetchone() is not None
+
+
+def write_for_run(
+    connection: Connection[Any], mirrored: MirroredObject, rows: str, run_id: str
+) -> set[str]:
+    """Write encoded rows for a run and return the ids that were written.
+
+    The ids that are not returned were changed, or inserted, by somebody else since they were read.
+    """
+    parameters = {"rows": rows, "run_id": run_id}
+    return {row[0] for row in _WRITE_FOR_RUN.of(mirrored).execute(connection, parameters)}
+
+
+def _text(mirrored: MirroredObject, only: str = "") -> str:
+    """Write rows, each only where its row is still the one that was read before.
+
+    Optimistic: `at_revision` null inserts where there is no row, a number replaces exactly that
+    revision. Items, the change row and the ledger row follow from the rows that were written, in
+    the same statement and so in the same transaction. Whoever changes a subscription's items
+    changes its revision, so a revision that matches makes this statement's snapshot of the items
+    the true one. The ids are named once more as an array: so the index is asked for them, even by a
+    plan that was made while the table was empty and any order of joining cost the same.
+
+    `only`: the end of the query that yields what comes in.
+    """
+    updates = sql.singly(
+        (f'"{column.name}" = {sql.written(column, "r")}' for column in mirrored.columns[1:]), 8
+    )
+    more = ["fields jsonb", "lower bigint", "upper bigint", "at_revision bigint"]
+    items = ""
+    if mirrored.items is not None:
+        more.append("items json")
+        items = ", r.items"
+    return f"""
+WITH incoming AS (
+    SELECT r.*
+    FROM json_to_recordset(%(rows)s::json) AS r (
+        {sql.record(mirrored.columns, 8, *more)}
+    ){only}
+),
+inserted AS (
+    INSERT INTO stripe.{mirrored.table} (
+        {sql.listed([*sql.names(mirrored.columns), "as_of", "revision"], 8)}
+    )
+    SELECT
+        {sql.listed((sql.written(column, "r") for column in mirrored.columns), 8)},
+        tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        coalesce({sql.last_revision("r.id")}, 0) + 1
+    FROM incoming AS r
+    WHERE r.at_revision IS NULL
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, revision
+),
+updated AS (
+    UPDATE stripe.{mirrored.table} AS o SET
+        {updates},
+        missing_in_stripe_since = NULL,
+        as_of = tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        revision = o.revision + 1
+    FROM incoming AS r
+    WHERE o.id = r.id
+        AND o.revision = r.at_revision
+        AND o.id = ANY(ARRAY(SELECT i.id FROM incoming AS i))
+    RETURNING o.id, o.revision
+),
+written AS (
+    SELECT w.id, w.revision, r.fields{items}
+    FROM (
+        SELECT id, revision FROM inserted
+        UNION ALL
+        SELECT id, revision FROM updated
+    ) AS w
+    JOIN incoming AS r USING (id)
+),
+{_items_of_rows(mirrored.items)}{changed(mirrored)}"""
+
+
+def _items_of_rows(items: Items | None) -> str:
+    if items is None:
+        return ""
+    return f"""touched AS (
+    SELECT id, items FROM written WHERE items IS NOT NULL
+),
+incoming_items AS (
+    SELECT t.id AS parent_id, i.*
+    FROM touched AS t
+    CROSS JOIN LATERAL json_to_recordset(t.items) AS i (
+        {sql.record(items.columns, 8)}
+    )
+),
+{items_written(items)}"""
+
+
+def items_written(items: Items) -> str:
+    """Return what gives the objects that are `touched` the `incoming_items`, and no others."""
+    return f"""removed_items AS (
+    DELETE FROM stripe.{items.table} AS o
+    USING touched AS t
+    WHERE o.{items.parent} = t.id
+        AND o.{items.parent} = ANY(ARRAY(SELECT id FROM touched))
+        AND o.id NOT IN (SELECT i.id FROM incoming_items AS i)
+),
+written_items AS (
+    INSERT INTO stripe.{items.table} (
+        {sql.listed([items.parent, *sql.names(items.columns)], 8)}
+    )
+    SELECT
+        {sql.listed(["t.id", *(sql.written(column, "i") for column in items.columns)], 8)}
+    FROM touched AS t
+    JOIN incoming_items AS i ON i.parent_id = t.id
+    ON CONFLICT (id) DO UPDATE SET
+        {sql.updates(items)}
+),
+"""
+
+
+def changed(mirrored: MirroredObject) -> str:
+    """Return what keeps a change of each row `written` of which `fields` says one."""
+    return f"""changed AS (
+    INSERT INTO stripe.changes (object, object_id, revision, event_id, run_id, fields)
+    SELECT
+        '{mirrored.name}', w.id, w.revision, %(event_id)s::text, %(run_id)s::uuid, w.fields
+    FROM written AS w
+    WHERE w.fields IS NOT NULL
+)"""
+
+
+def _text_for_event(mirrored: MirroredObject) -> str:
+    """Write one row, and its event's ledger row.
+
+    Nothing is written where a comparison has begun since an event's snapshot `ended` that is to
+    replace the row; NULL for what Stripe was asked for. LIMIT 1 tells the planner that it is one
+    row: it expects a hundred rows of JSON, and would read a table of up to 15,000 rows from end to
+    end for them; a parameter would have it plan anew for each event.
+    """
+    only = f"""
+    WHERE NOT {compared.is_history(mirrored, "%(ended)s::bigint")}
+    LIMIT 1"""
+    return f"""{_text(mirrored, only)},
+ledger AS (
+    {ledger.entered(ledger.one_event("w.id", "%(outcome)s::text", "FROM written AS w"))}
+)
+SELECT id FROM written
+"""
+
+
+_WRITE_FOR_EVENT = object_statement(write_for_event, _text_for_event)
+
+_WRITE_FOR_RUN = object_statement(
+    write_for_run,
+    lambda mirrored: (
+        f"""{_text(mirrored)}
+SELECT id FROM written
+"""
+    ),
+)
+
+
+def mark_missing(
+    connection: Connection[Any],
+    mirrored: MirroredObject,
+    object_id: str,
+    at_revision: int,
+    *,
+    since: int,
+    as_of: Interval,
+    run_id: str,
+) -> bool:
+    """Mark a row whose id Stripe does not know; False where it was changed since it was read.
+
+    `since` (epoch) and `as_of` are Stripe's time: an event from before then changes nothing back.
+    """
+    parameters = {
+        "id": object_id,
+        "at_revision": at_revision,
+        "since": since,
+        "lower": as_of.lower,
+        "upper": as_of.upper,
+        "run_id": run_id,
+    }
+    return _MARK_MISSING.of(mirrored).execute(connection, parameters).fetchone() is not None
+
+
+_MARK_MISSING = object_statement(
+    mark_missing,
+    lambda mirrored: (
+        f"""
+WITH written AS (
+    UPDATE stripe.{mirrored.table} SET
+        missing_in_stripe_since = to_timestamp(%(since)s::bigint),
+        as_of = tstzrange(to_timestamp(%(lower)s::bigint), to_timestamp(%(upper)s::bigint)),
+        revision = revision + 1
+    WHERE id = %(id)s AND revision = %(at_revision)s AND missing_in_stripe_since IS NULL
+    RETURNING
+        id,
+        revision,
+        jsonb_build_object(
+            'missing_in_stripe_since', jsonb_build_array(NULL, %(since)s::bigint)
+        ) AS fields
+),
+{changed(mirrored)}
+SELECT id FROM written
+"""
+    ),
+)
+
+
+def encode(writes: Iterable[Write], mirrored: MirroredObject) -> str:
+    """Return rows as the JSON that the writer takes."""
+    return msgspec.json.encode([_encoded(write, mirrored) for write in writes]).decode()
+
+
+def _encoded(write: Write, mirrored: MirroredObject) -> dict[str, Any]:
+    """Return one row as a JSON object.
+
+    Items are left out where they are as they were: they are then not touched.
+    """
+    content, fields = write.content, write.fields
+    row = as_object(mirrored.decoded, content.row)
+    row["lower"], row["upper"] = write.as_of
+    row["at_revision"] = write.at_revision
+    row["fields"] = fields or None
+    touched = write.at_revision is None or any(name.startswith("items.") for name in fields)
+    if mirrored.items is not None and content.items is not None and touched:
+        row["items"] = [as_object(mirrored.items.decoded, item) for item in content.items]
+    return row
+
+
+def as_object(columns: Columns, row: Row) -> dict[str, Any]:
+    """Return a row as the JSON object that the statements take."""
+    found: dict[str, Any] = dict(zip(columns.names, row, strict=True))
+    for name in columns.as_json:
+        if (value := found[name]) is not None:
+            found[name] = msgspec.Raw(value.encode())
+    return found

@@ -1,0 +1,11 @@
+-- account.claim_account
+-- Claim the database for an account unless somebody has, and return whose it is.
+INSERT INTO stripe.account AS a (id, livemode)
+VALUES (%(id)s, %(livemode)s)
+ON CONFLICT (singleton) DO UPDATE SET id = coalesce(a.id, EXCLUDED.id)
+    WHERE a.livemode = EXCLUDED.livemode
+RETURNING id, livemode;
+
+-- account.read_account
+-- Return the account that was claimed, None in a database nobody has written to.
+SELECT id, livemode FROM stripe.account WHERE singleton;

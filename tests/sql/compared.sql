@@ -1,0 +1,20 @@
+-- compared.remember
+-- Keep that a comparison of these objects begins now (epoch, Stripe's clock).
+INSERT INTO stripe.compared (object, began)
+SELECT name, to_timestamp(%(began)s::bigint) FROM unnest(%(names)s::text[]) AS name
+ON CONFLICT (object) DO UPDATE SET began = EXCLUDED.began;
+
+-- compared.writers
+-- Return who is writing to these tables: the virtual ids of transactions.
+SELECT virtualtransaction
+FROM pg_locks
+WHERE locktype = 'relation'
+    AND mode = 'RowExclusiveLock'
+    AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND relation IN (
+        SELECT oid
+        FROM pg_class
+        WHERE relnamespace = 'stripe'::regnamespace AND relname = ANY(%(tables)s::text[])
+    )
+    AND pid <> pg_backend_pid();

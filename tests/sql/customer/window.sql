@@ -1,0 +1,100 @@
+-- window.read_again.customer
+-- Return the rows of these ids, with all that is in them.
+SELECT
+    json_agg(
+        json_build_array(
+            o.id, date_part('epoch', o.created)::bigint, o.revision, NULL::text,
+            f.body_length, f.body_hash
+        )
+    ) FILTER (WHERE f.object_id IS NOT NULL)::text,
+    json_agg(
+        json_build_array(
+            floor(extract(epoch FROM lower(o.as_of)))::bigint,
+            ceil(extract(epoch FROM upper(o.as_of)))::bigint,
+            o.revision,
+            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END,
+            h.row_hash,
+            (
+                SELECT row_to_json(r)
+                FROM (SELECT
+                    o."id" AS "id",
+                    o."email" AS "email",
+                    o."name" AS "name",
+                    CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
+                    o."deleted" AS "deleted",
+                    o."test_clock" AS "test_clock",
+                    CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END AS "metadata"
+                ) AS r
+            )
+        )
+        ORDER BY o.created DESC
+    ) FILTER (WHERE f.object_id IS NULL)::text
+FROM stripe.customers AS o
+CROSS JOIN LATERAL (
+    SELECT hash_record_extended(
+            ROW(record_send(ROW(o."id", o."email", o."name", o."created", o."deleted", o."test_clock", o."metadata"))),
+            %(seed)s::bigint
+        ) AS row_hash
+    OFFSET 0
+) AS h
+LEFT JOIN LATERAL (
+    SELECT f.object_id, f.body_length, f.body_hash
+    FROM stripe.fingerprints AS f
+    WHERE f.object_id = o.id
+        AND f.row_hash = h.row_hash
+        AND o.missing_in_stripe_since IS NULL
+        AND %(recall)s::boolean
+    LIMIT 1
+) AS f ON true
+WHERE o.id = ANY(%(ids)s::text[]);
+
+-- window.read_window.customer
+-- Return all rows whose `created` lies in `[gte, lt)`.
+SELECT
+    json_agg(
+        json_build_array(
+            o.id, date_part('epoch', o.created)::bigint, o.revision, NULL::text,
+            f.body_length, f.body_hash
+        )
+    ) FILTER (WHERE f.object_id IS NOT NULL)::text,
+    json_agg(
+        json_build_array(
+            floor(extract(epoch FROM lower(o.as_of)))::bigint,
+            ceil(extract(epoch FROM upper(o.as_of)))::bigint,
+            o.revision,
+            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END,
+            h.row_hash,
+            (
+                SELECT row_to_json(r)
+                FROM (SELECT
+                    o."id" AS "id",
+                    o."email" AS "email",
+                    o."name" AS "name",
+                    CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
+                    o."deleted" AS "deleted",
+                    o."test_clock" AS "test_clock",
+                    CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END AS "metadata"
+                ) AS r
+            )
+        )
+        ORDER BY o.created DESC
+    ) FILTER (WHERE f.object_id IS NULL)::text
+FROM stripe.customers AS o
+CROSS JOIN LATERAL (
+    SELECT hash_record_extended(
+            ROW(record_send(ROW(o."id", o."email", o."name", o."created", o."deleted", o."test_clock", o."metadata"))),
+            %(seed)s::bigint
+        ) AS row_hash
+    OFFSET 0
+) AS h
+LEFT JOIN LATERAL (
+    SELECT f.object_id, f.body_length, f.body_hash
+    FROM stripe.fingerprints AS f
+    WHERE f.object_id = o.id
+        AND f.row_hash = h.row_hash
+        AND o.missing_in_stripe_since IS NULL
+        AND %(recall)s::boolean
+    LIMIT 1
+) AS f ON true
+WHERE o.created >= to_timestamp(%(gte)s::bigint)
+    AND o.created < to_timestamp(%(lt)s::bigint);

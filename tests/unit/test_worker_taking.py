@@ -1,5 +1,6 @@
 """Who takes a connection out of those that wait, while its file number may change hands."""
 
+import os
 import select
 import socket
 import subprocess
@@ -84,7 +85,13 @@ def test_newcomer_with_the_number_of_one_that_has_gone_stays(
 
 def test_webhook_can_be_imported_where_there_is_no_epoll() -> None:
     """As on a developer's Mac, where gunicorn's own worker serves."""
+    # What counts lines imports modules first, which then know of an epoll that is gone.
+    uncounted = {name: text for name, text in os.environ.items() if "COVERAGE" not in name}
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_EPOLL], capture_output=True, text=True, check=False
+        [sys.executable, "-c", WITHOUT_EPOLL],
+        env=uncounted,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -108,12 +108,12 @@ def house(tmp_path: Path) -> Path:
     for package in PRODUCT:
         without = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, home / package, ignore=without)
-    for name in ("pyproject.toml", "LICENSE", "README.md", ".env.example", "tests/__init__.py"):
+    for name in (
+        *("pyproject.toml", "LICENSE", "README.md", ".env.example", "docs/operations.md"),
+        *("tests/__init__.py", "tests/unit/__init__.py", "tests/unit/test_house.py"),
+    ):
         (home / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, home / name)
-    (home / "tests" / "unit").mkdir()
-    for name in ("__init__.py", "test_house.py"):
-        shutil.copy(ROOT / "tests" / "unit" / name, home / "tests" / "unit")
     return home
 
 
@@ -257,7 +257,7 @@ def test_next_format_of_the_report_is_one_module(
     assert name in ids
 
 
-def test_next_setting_is_one_field_and_one_line_of_the_example(house: Path) -> None:
+def test_next_setting_is_one_field_and_what_tells_people_of_it(house: Path) -> None:
     settings = house / "shared" / "settings.py"
     before = settings.read_text(encoding="utf-8")
     place = re.search(r"^class ReconcileSettings.*\n    \"\"\".*\"\"\"\n", before, re.MULTILINE)
@@ -267,6 +267,12 @@ def test_next_setting_is_one_field_and_one_line_of_the_example(house: Path) -> N
     with (house / ".env.example").open("a", encoding="utf-8") as example:
         example.write("\n# reconcile: what is older is forgotten, in days.\n#PRUNE_DAYS='30'\n")
     assert keeps(house, "test_example_environment")
+    assert not keeps(house, "test_operations_page")
+    operations = house / "docs" / "operations.md"
+    page = operations.read_text(encoding="utf-8")
+    row = "| `LOG_LEVEL` |"
+    operations.write_text(page.replace(row, f"| `PRUNE_DAYS` | `30` | |\n{row}"), encoding="utf-8")
+    assert keeps(house, "test_operations_page")
     reconcile = script(house, "reconcile")
     environ = product.environment(
         DATABASE_URL="postgresql:///x", STRIPE_SECRET_KEY="sk_test_double"

@@ -182,6 +182,15 @@ def test_example_environment_names_every_setting_with_its_default() -> None:
         assert default is None or value == default, f"{name}: {default} is the default"
 
 
+def test_operations_page_has_a_row_for_every_setting() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", section, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)]
+    kinds = (MigrateSettings, WebhookSettings, ReconcileSettings)
+    assert sorted(named) == sorted({s.name for kind in kinds for s in declared(kind).values()})
+
+
 def test_locks_name_no_place_to_fetch_from() -> None:
     for lock in ROOT.glob("requirements*.lock"):
         for line in lock.read_text(encoding="utf-8").splitlines():

@@ -13,7 +13,7 @@ from reconcile.gate import parse
 from reconcile.progress import Display
 from reconcile.report import output
 from reconcile.report.model import Report, Totals, totals
-from reconcile.report.verdict import is_fill, verdict
+from reconcile.report.verdict import verdict
 from reconcile.run import Run
 from reconcile.stages import Options
 from shared.command import FAILED, Call
@@ -82,8 +82,6 @@ def _note_failure(database: Database, report: Report) -> None:
 def _facts(report: Report, counted: Totals) -> Mapping[str, object]:
     """Return what the log, and the monitor, are told of a run."""
     run, events = report.run, report.events
-    # What an empty database lacks has locked nobody out.
-    meant = {} if is_fill(report, counted) else counted.by_consequence
     return {
         "run_id": run.id,
         "attempt": run.attempt,
@@ -97,7 +95,7 @@ def _facts(report: Report, counted: Totals) -> Mapping[str, object]:
         "in_flight": counted.in_flight,
         "drift": counted.drift,
         "repaired": counted.repaired,
-        **{name: meant.get(name, 0) for name in CONSEQUENCES},
+        **{name: counted.by_consequence.get(name, 0) for name in CONSEQUENCES},
         "webhook_missed": None if events.listed is None else events.webhook_missed,
         "webhook_expected": None if events.listed is None else events.webhook_expected,
         "failed_events": report.failed,

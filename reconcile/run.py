@@ -241,7 +241,8 @@ class Run:
             reason=reason(self._mode, ended, sums, is_gone_on_from=is_gone_on_from),
             exit_status=exit_status(
                 ended.outcome,
-                sums.drift if sums else 0,
+                # What an empty database lacked is in now; a report leaves it as it is.
+                0 if sums is None or (sums.is_first_fill and self._options.writes) else sums.drift,
                 report.events.webhook_missed,
                 is_strict=self._options.is_strict,
             ),

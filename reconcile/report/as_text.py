@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from reconcile.report.model import MISSING, Report, Totals, in_order
 from reconcile.report.shown import Printable, amounts, as_text, harmless, time, unit_amount
-from reconcile.report.verdict import is_fill, verdict
+from reconcile.report.verdict import verdict
 from shared.objects.catalogue import BY_NAME
 from shared.objects.column import Type
 from shared.objects.difference import named
@@ -66,7 +66,7 @@ def write(report: Report, totals: Totals, output: IO[str]) -> None:
         )
         stream.write(f"{counts['repaired']:>10,}\n" if run.mode == "repair" else "\n")
     stream.write("\n")
-    if is_fill(report, totals):
+    if totals.is_first_fill:
         stream.write("nothing was locked out: the database was empty, so every row was missing\n")
     else:
         _write_consequences(report, totals, stream)

@@ -98,7 +98,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     is not the whole truth.
     `drift` are the differences that are none of the webhook's work in flight; those among them
     that this run has put right are `repaired`: rows that were `inserted` or `changed`. `missing`
-    are those of rows that the database lacked.
+    are those of rows that the database lacked. `is_first_fill`: all that is told is what an empty
+    database lacks. Nothing has drifted then, and it means nothing to any customer.
     """
 
     stripe: int
@@ -116,6 +117,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     listed: dict[str, int]
     monthly_amount: dict[str, dict[str, int]]
     partial: dict[str, int]
+    is_first_fill: bool = False
 
     @property
     def kept(self) -> dict[str, dict[str, Any]]:
@@ -157,6 +159,10 @@ def totals(report: Report) -> Totals:
     whole: Counter[str] = Counter()
     for mine in by_object.values():
         whole.update(mine)
+    is_first_fill = report.run.is_first_fill and 0 < whole["missing"] == whole["drift"]
+    if is_first_fill:
+        for meant in (by_consequence, amounts, not_computed):
+            meant.clear()
     return Totals(
         stripe=whole["stripe"],
         database=whole["database"],
@@ -173,6 +179,7 @@ def totals(report: Report) -> Totals:
         listed=listed,
         monthly_amount={name: dict(sorted(sums.items())) for name, sums in amounts.items()},
         partial=dict(not_computed),
+        is_first_fill=is_first_fill,
     )
 
 

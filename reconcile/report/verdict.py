@@ -20,22 +20,17 @@ def verdict(report: Report, totals: Totals) -> str:
         said = "IN SYNC: no drift"
     elif run.mode == "report":
         said = f"DRIFT: {counted(totals.drift, 'difference')}, nothing was written"
-        if is_fill(report, totals):
+        if totals.is_first_fill:
             said += f"; the database is empty: a run would insert {counted(totals.missing, 'row')}"
         if run.would_be_refused:
             said += f"; a repair would be refused: {run.would_be_refused}"
-    elif is_fill(report, totals):
+    elif totals.is_first_fill:
         were = "was" if totals.inserted == 1 else "were"
         filled = f"{counted(totals.inserted, 'row')} {were} inserted"
         said = f"FILLED: the database was empty, {filled}"
     else:
         said = f"REPAIRED: {share(totals.repaired, totals.drift, 'difference')}"
     return f"{said}; {missed}" if missed else said
-
-
-def is_fill(report: Report, totals: Totals) -> bool:
-    """Return whether all that is told is what an empty database lacks: nothing has drifted."""
-    return report.run.is_first_fill and 0 < totals.missing == totals.drift
 
 
 def missed_events(events: Events) -> str | None:

@@ -166,16 +166,19 @@ def test_what_is_said_to_come_next_is_what_comes(
 
 
 def test_first_fill_locks_nobody_out_and_says_so(
-    database_url: str, stripe_double: StripeDouble, control: Control
+    database_url: str, stripe_double: StripeDouble, control: Control, connection: psycopg.Connection
 ) -> None:
     for _ in range(3):
         control.create_subscription(events=0)
     control.advance(HOUR)
-    line = said(reconcile(database_url, stripe_double, writes=False))
-    assert line.startswith("DRIFT: 6 differences, nothing was written")
-    assert line.endswith("the database is empty: a run would insert 6 rows")
-    report = reconcile(database_url, stripe_double)
+    empty = reconcile(database_url, stripe_double, writes=False, is_strict=True)
+    assert said(empty).startswith("DRIFT: 6 differences, nothing was written")
+    assert said(empty).endswith("the database is empty: a run would insert 6 rows")
+    assert empty.run.exit_status == 3, "it is as empty as before"
+    report = reconcile(database_url, stripe_double, is_strict=True)
     assert said(report) == "FILLED: the database was empty, 6 rows were inserted"
+    assert (report.run.exit_status, totals(report).by_consequence) == (0, {})
+    assert one(connection, "SELECT totals FROM stripe.runs") == {}
     text = io.StringIO()
     as_text.write(report, totals(report), text)
     assert "locked out, though" not in text.getvalue()

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from reconcile import commands
 from reconcile.report import formats
@@ -37,9 +38,9 @@ def words() -> list[str]:
     return sorted(path.stem for path in Path(commands.__path__[0]).glob("[a-z]*.py"))
 
 
-def command_of(word: str) -> Command[ReconcileSettings]:
+def command_of(word: str) -> Command[Any]:
     """Return the command of a word."""
-    command: Command[ReconcileSettings] = import_module(f"{commands.__name__}.{word}").command
+    command: Command[Any] = import_module(f"{commands.__name__}.{word}").command
     return command
 
 

@@ -7,20 +7,25 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import StripeDouble
-from shared.objects.customer import CUSTOMER
+from shared.objects.catalogue import MIRRORED
+from shared.objects.column import AS_JSON
 from shared.objects.declaration import MirroredObject
-from shared.objects.subscription import SUBSCRIPTION
 from shared.repository.rows import read_held
 from tests.builders import Endpoint, reconcile
+from tests.integration.lived import Lived
 from tests.integration.witness import count, one
+from tests.objects import LIVES, each_object, event_type, has_test_clock, tables
+from tests.objects import endpoint as object_endpoint
 
 WRONG: list[Any] = [None, "yesterday", 10**30, 1.5, [5], {"id": 5}, "a\0b", "\ud800"]
 
-WHOLE = {"metadata", "pause_collection", "discounts"}
+WHOLE = {
+    column.source for mirrored in MIRRORED for column in mirrored.columns if column.type in AS_JSON
+}
+"""Fields that are read as a whole, whatever is in them."""
 
 Path = tuple[str | int, ...]
 
@@ -57,32 +62,9 @@ def endpoint(database_url: str, stripe_double: StripeDouble) -> Iterator[Endpoin
         yield made
 
 
-def make(double: StripeDouble, mirrored: MirroredObject) -> str:
+def make(double: StripeDouble, mirrored: MirroredObject) -> Lived:
     """An object of which every mirrored field is told, and which the test then changes."""
-    control = double.control
-    customer = control.create_customer(
-        email="a@example.com", name="Ada", metadata={"a": "1"}, test_clock="clock_1"
-    )
-    if mirrored is CUSTOMER:
-        return customer
-    now = int(control.now())
-    return control.create_subscription(
-        customer=customer,
-        items=[{"price": "basic", "quantity": 3, "metadata": {"b": "2"}}],
-        cancel_at=now + 9_000_000,
-        canceled_at=now,
-        trial_start=now,
-        trial_end=now + 9,
-        collection_method="send_invoice",
-        days_until_due=30,
-        default_payment_method="pm_1",
-        discounts=("di_1",),
-        pause_collection={"behavior": "void", "resumes_at": None},
-        schedule="sub_sched_1",
-        test_clock="clock_1",
-        metadata={"a": "1"},
-        customer_account="acct_1Customer",
-    )
+    return Lived(double.control, mirrored, **LIVES[mirrored.name].whole)
 
 
 def assert_as_stripe_has_it(
@@ -95,7 +77,7 @@ def assert_as_stripe_has_it(
 
 
 @pytest.mark.parametrize("version", ["2026-10-28.endive", "2024-06-20"])
-@pytest.mark.parametrize("mirrored", [SUBSCRIPTION, CUSTOMER], ids=["subscription", "customer"])
+@each_object()
 def test_every_field_left_out_one_at_a_time_leaves_the_row_as_stripe_has_it(
     endpoint: Endpoint,
     stripe_double: StripeDouble,
@@ -104,11 +86,12 @@ def test_every_field_left_out_one_at_a_time_leaves_the_row_as_stripe_has_it(
     version: str,
 ) -> None:
     control = stripe_double.control
-    name = make(stripe_double, mirrored)
+    lived = make(stripe_double, mirrored)
+    name = lived.name
     first = control.event_body(control.events()[-1]["id"], api_version=version)
     assert endpoint.post(first).json == {"outcome": "applied"}
     assert_as_stripe_has_it(connection, stripe_double, mirrored, name)
-    kind = "customer.updated" if mirrored is CUSTOMER else "customer.subscription.updated"
+    kind = event_type(mirrored, "updated")
     for path in list(paths(json.loads(first)["data"]["object"])):
         control.advance(10)
         event = json.loads(control.event_body(control.emit(kind, name), api_version=version))
@@ -122,7 +105,7 @@ def test_every_field_left_out_one_at_a_time_leaves_the_row_as_stripe_has_it(
 @pytest.mark.parametrize(
     "is_held", [True, pytest.param(False, marks=pytest.mark.long)], ids=["held", "not held"]
 )
-@pytest.mark.parametrize("mirrored", [SUBSCRIPTION, CUSTOMER], ids=["subscription", "customer"])
+@each_object()
 def test_every_mirrored_field_of_a_wrong_type_leaves_the_row_as_stripe_has_it(
     endpoint: Endpoint,
     stripe_double: StripeDouble,
@@ -132,9 +115,9 @@ def test_every_mirrored_field_of_a_wrong_type_leaves_the_row_as_stripe_has_it(
 ) -> None:
     """Whatever cannot be read; what can (another word, say) is what the event says."""
     control = stripe_double.control
-    name = make(stripe_double, mirrored)
+    name = make(stripe_double, mirrored).name
     first = control.event_body(control.events()[-1]["id"])
-    kind = "customer.updated" if mirrored is CUSTOMER else "customer.subscription.updated"
+    kind = event_type(mirrored, "updated")
     sources: list[Path] = [
         tuple(column.source.split(".")) for column in mirrored.columns if column.name != "id"
     ]
@@ -144,7 +127,6 @@ def test_every_mirrored_field_of_a_wrong_type_leaves_the_row_as_stripe_has_it(
             ("items", "data", 0, *column.source.split(".")) for column in mirrored.items.columns
         ]
     body = json.loads(first)["data"]["object"]
-    table = sql.Identifier(mirrored.table)
     tried = 0
     for path in sources:
         for value in WRONG:
@@ -161,8 +143,8 @@ def test_every_mirrored_field_of_a_wrong_type_leaves_the_row_as_stripe_has_it(
             assert answer.json in ({"outcome": "applied"}, {"outcome": "unchanged"}), (path, value)
             assert_as_stripe_has_it(connection, stripe_double, mirrored, name)
             if not is_held:
-                connection.execute(b"DELETE FROM stripe.subscription_items")
-                connection.execute(sql.SQL("DELETE FROM stripe.{}").format(table))
+                for table in tables(mirrored):
+                    connection.execute(f"DELETE FROM stripe.{table}".encode())  # noqa: S608
     assert tried > len(sources)
 
 
@@ -183,36 +165,47 @@ def _is_readable(mirrored: MirroredObject, body: Any) -> bool:
     return True
 
 
+def spoilt(lived: Lived) -> bytes:
+    """The newest event, of which one mirrored field cannot be read."""
+    event = json.loads(lived.body())
+    event["data"]["object"]["created"] = "yesterday"
+    return json.dumps(event).encode()
+
+
+@each_object()
 def test_unreadable_snapshot_is_stale_where_the_row_is_newer_and_asks_nothing(
-    endpoint: Endpoint, stripe_double: StripeDouble
+    endpoint: Endpoint, stripe_double: StripeDouble, mirrored: MirroredObject
 ) -> None:
     control = stripe_double.control
-    name = make(stripe_double, SUBSCRIPTION)
-    old = json.loads(control.event_body(control.events()[-1]["id"]))
-    del old["data"]["object"]["status"]
+    lived = make(stripe_double, mirrored)
+    old = spoilt(lived)
     control.advance(60)
-    control.update_subscription(name, metadata={"a": "2"})
-    assert endpoint.post(control.event_body(control.events()[-1]["id"])).status_code == 200
+    lived.become(1)
+    assert endpoint.post(lived.body()).status_code == 200
     control.clear_requests()
-    assert endpoint.post(json.dumps(old).encode()).json == {"outcome": "stale"}
+    assert endpoint.post(old).json == {"outcome": "stale"}
     assert control.request_counts() == {}
 
 
+@each_object()
 def test_unreadable_snapshot_waits_for_stripe_and_is_failed_only_where_its_answer_is_no_better(
-    endpoint: Endpoint, stripe_double: StripeDouble, connection: psycopg.Connection
+    endpoint: Endpoint,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    control.create_subscription(customer=control.create_customer(), status=5)
-    body = control.event_body(control.events()[-1]["id"])
-    control.fault("status", endpoint="subscriptions.retrieve", status=500, count=None)
-    assert endpoint.post(body).status_code == 503
+    lived = Lived(control, mirrored, extra={"created": "yesterday"})
+    retrieve = object_endpoint(mirrored, "retrieve")
+    control.fault("status", endpoint=retrieve, status=500, count=None)
+    assert endpoint.post(lived.body()).status_code == 503
     assert count(connection, "events") == 0
     control.clear_faults()
     control.clear_requests()
-    assert endpoint.post(body).json == {"outcome": "failed"}
-    assert control.request_counts() == {"subscriptions.retrieve": 1}
+    assert endpoint.post(lived.body()).json == {"outcome": "failed"}
+    assert control.request_counts() == {retrieve: 1}
     error = one(connection, "SELECT error FROM stripe.events")
-    assert error.count("cannot read $.status") == 2
+    assert error.count("cannot read $.created") == 2
 
 
 def test_value_that_no_column_holds_is_asked_for_before_it_is_failed(
@@ -232,43 +225,48 @@ def test_value_that_no_column_holds_is_asked_for_before_it_is_failed(
     assert endpoint.post(body).json == {"outcome": "failed"}
 
 
-@pytest.mark.parametrize("test_clock", [None, "clock_1"], ids=["listed", "on a test clock"])
+@each_object()
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "on a test clock"])
 def test_unreadable_event_that_was_missed_or_failed_is_put_right_at_night(
     database_url: str,
     stripe_double: StripeDouble,
     connection: psycopg.Connection,
-    test_clock: str | None,
+    mirrored: MirroredObject,
+    is_listed: bool,
 ) -> None:
     control = stripe_double.control
-    customer = control.create_customer(test_clock=test_clock)
-    name = control.create_subscription(customer=customer, test_clock=test_clock, quantity=4)
-    truth = control.truth(name)
-    assert truth is not None
-    spoilt = put(truth, ("items", "data", 0, "price"), ...)
-    control.emit_object("customer.subscription.updated", spoilt)
-    failed = control.emit_object("customer.subscription.updated", spoilt)
+    clock = {} if is_listed or not has_test_clock(mirrored) else {"test_clock": "clock_1"}
+    lived = Lived(control, mirrored, **clock)
+    kind = event_type(mirrored, "updated")
+    body = {**(control.truth(lived.name) or {}), "created": "yesterday"}
+    control.emit_object(kind, body)
+    failed = control.emit_object(kind, body)
     connection.execute(
         """
         INSERT INTO stripe.events (id, type, object_id, created, source, outcome, payload)
-        VALUES (%s, 'customer.subscription.updated', %s, to_timestamp(%s), 'webhook', 'failed', %s)
+        VALUES (%s, %s, %s, to_timestamp(%s), 'webhook', 'failed', %s)
         """,
-        [failed, name, int(control.now()), control.event_body(failed)],
+        [failed, kind, lived.name, int(control.now()), control.event_body(failed)],
     )
     control.advance(3_600)
     report = reconcile(database_url, stripe_double)
     assert (report.run.outcome, report.failed) == (RunOutcome.SUCCESS, 0)
-    assert one(connection, "SELECT quantity FROM stripe.subscription_items") == 4
+    assert lived.held(connection) == 0
     assert count(connection, "events", "outcome = 'failed'") == 0
     assert count(connection, "events") >= 2
 
 
+@each_object()
 def test_unreadable_event_of_what_neither_side_has_stays_failed_at_night(
-    database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    name = control.emit_object("customer.updated", {"id": "cus_1Gone", "email": 5})
+    name = control.emit_object(event_type(mirrored, "updated"), {"id": "x_1Gone", "created": "5"})
     with Endpoint(database_url, stripe_double) as endpoint:
         assert endpoint.post(control.event_body(name)).json == {"outcome": "failed"}
     control.advance(3_600)
     assert reconcile(database_url, stripe_double).failed == 1
-    assert "$.email" in one(connection, "SELECT error FROM stripe.events")
+    assert "$.created" in one(connection, "SELECT error FROM stripe.events")

@@ -9,8 +9,11 @@ from reconcile.deliveries.event_list import LOOK_BACK
 from reconcile.report.model import RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
+from shared.objects.declaration import MirroredObject
 from tests.builders import apply, apply_all, mirror, reconcile, run, world
+from tests.integration.lived import Lived
 from tests.integration.witness import count, one
+from tests.objects import can_be_deleted, each_object, event_type, has_test_clock
 
 DAY = 86_400
 LOST = 1_150
@@ -42,26 +45,32 @@ def deliver(heart: Mirror, control: Control, *names: str) -> list[Outcome]:
     return [apply(heart, control.event_body(name)).outcome for name in names]
 
 
+@each_object()
 def test_lost_events_are_entered_as_found_and_the_row_stays_as_stripe_has_it(
-    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    name = control.create_subscription(customer=control.create_customer())
+    lived = Lived(control, mirrored)
     apply_all(heart, control)
     arrived = len(control.events())
-    for quantity in range(2, 7):
+    for state in (1, 2, 3, 4):
         control.advance(3_600)
-        control.update_subscription(name, metadata={"n": str(quantity)})
+        lived.become(state)
     control.advance(3_600)
     lost = [made["id"] for made in control.events()[arrived:]]
     report = reconcile(database_url, stripe_double)
     assert report.run.outcome == "success"
-    assert (report.events.listed, report.events.missed, report.events.left) == (7, 5, 0)
+    told = (report.events.listed, report.events.missed, report.events.left)
+    assert told == (arrived + 4, 4, 0)
     assert [row.action for row in report.drift()] == ["repaired"]
     ledger = outcomes(connection)
     assert {ledger[made][0] for made in lost} == {"reconcile"}
     assert {ledger[made][1] for made in lost} == {"stale"}, "the repair was quicker"
-    assert one(connection, "SELECT metadata ->> 'n' FROM stripe.subscriptions") == "6"
+    assert lived.held(connection) == 4
     assert count(connection, "changes", "run_id IS NOT NULL") == 1
     payload = one(connection, "SELECT payload FROM stripe.events WHERE id = %s", lost[0])
     assert lost[0].encode() in payload
@@ -71,33 +80,42 @@ def test_lost_events_are_entered_as_found_and_the_row_stays_as_stripe_has_it(
     assert world(connection, *UNSENT) == before
 
 
+@each_object(can_be_deleted)
 def test_lost_event_of_an_object_that_is_gone_by_now_does_not_bring_it_back(
-    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
-    """No list names a deleted customer, and of its deletion there may be no event."""
+    """No list names a deleted object, and of its deletion there may be no event."""
     control = stripe_double.control
-    control.create_subscription()
+    Lived(control, mirrored)
     apply_all(heart, control)
     control.advance(60)
-    gone = control.create_customer(name="Ada")
+    gone = Lived(control, mirrored)
     control.advance(60)
-    control.delete_customer(gone, events=0)
+    gone.end(events=0)
     control.advance(60)
     assert reconcile(database_url, stripe_double).run.outcome == "success"
-    row = "SELECT deleted, name FROM stripe.customers WHERE id = %s"
-    assert connection.execute(row, [gone]).fetchone() == (True, None)
+    assert gone.held(connection) == -1
     assert list(reconcile(database_url, stripe_double).drift()) == []
 
 
+@each_object()
 def test_lost_event_of_what_is_already_so_is_unchanged(
-    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     """Two Event objects for one change, and the second is lost; it lies within the row's time."""
     control = stripe_double.control
-    name = control.create_subscription(customer=control.create_customer())
+    lived = Lived(control, mirrored)
     apply_all(heart, control)
     control.advance(60)
-    control.update_subscription(name, status="past_due", events=2)
+    lived.become(1, events=2)
     first, twin = [made["id"] for made in control.events()[-2:]]
     assert deliver(heart, control, first) == [Outcome.APPLIED]
     control.advance(60)
@@ -107,21 +125,28 @@ def test_lost_event_of_what_is_already_so_is_unchanged(
     assert count(connection, "changes", "run_id IS NOT NULL") == 0
 
 
+@each_object(has_test_clock)
 def test_lost_event_of_a_row_that_only_it_can_bring_is_applied(
-    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
-    """Test-clock subscriptions are in no list of subscriptions, but their events are listed."""
+    """What lives on a test clock is in no list, but its events are listed."""
     control = stripe_double.control
-    customer = control.create_customer(test_clock="clock_1Test")
+    Lived(control, mirrored)
     apply_all(heart, control)
-    control.advance(60)
-    name = control.create_subscription(customer=customer, test_clock="clock_1Test")
+    arrived = len(control.events())
+    lived = Lived(control, mirrored, test_clock="clock_1Test")
+    *others, mine = (made["id"] for made in control.events()[arrived:])
+    deliver(heart, control, *others)
     control.advance(60)
     report = reconcile(database_url, stripe_double)
     assert report.run.outcome == "success"
     assert report.events.missed == 1
-    assert one(connection, "SELECT id FROM stripe.subscriptions") == name
-    assert outcomes(connection)[control.events()[-1]["id"]] == ("reconcile", "applied")
+    assert lived.held(connection) == 0
+    assert outcomes(connection)[mine] == ("reconcile", "applied")
 
 
 def test_report_counts_by_type_and_day_and_writes_nothing(
@@ -163,18 +188,26 @@ def test_event_younger_than_the_grace_time_is_not_called_missed(
     report.close()
 
 
+@each_object()
 def test_poison_event_is_kept_as_failed_and_blocks_no_other(
-    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    customer = control.create_customer()
+    lived = Lived(control, mirrored)
     apply_all(heart, control)
+    arrived = len(control.events())
     control.advance(60)
-    control.update_customer(customer, name="before")
+    lived.become(1)
     control.advance(60)
-    poison = control.emit_object("customer.updated", {"object": "customer", "id": 7})
+    poison = control.emit_object(
+        event_type(mirrored, "updated"), {"object": mirrored.name, "id": 7}
+    )
     control.advance(60)
-    control.update_customer(customer, name="after")
+    lived.become(2)
     control.advance(60)
     report = reconcile(database_url, stripe_double)
     assert report.run.outcome == "success"
@@ -182,8 +215,8 @@ def test_poison_event_is_kept_as_failed_and_blocks_no_other(
     assert [(row.event_id, row.attempts) for row in report.failures] == [(poison, 1)]
     assert "$.id" in (report.failures[0].error or "")
     assert outcomes(connection)[poison] == ("reconcile", "failed")
-    assert one(connection, "SELECT name FROM stripe.customers") == "after"
-    assert len(outcomes(connection)) == 4
+    assert lived.held(connection) == 2
+    assert len(outcomes(connection)) == arrived + 3
 
 
 def test_event_for_which_stripe_cannot_be_asked_is_looked_for_again(

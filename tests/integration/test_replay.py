@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,12 +13,16 @@ from reconcile.deliveries.deliveries import MOST_ATTEMPTS
 from reconcile.deliveries.replay import replay_by_hand
 from reconcile.report import as_json, as_text
 from reconcile.report.model import Report, totals
-from sandbox.stripe_double import StripeDouble
+from sandbox.stripe_double import Control, StripeDouble
 from shared.errors import WrongAccount
 from shared.mirror import Mirror, Outcome
+from shared.objects.catalogue import MIRRORED
+from shared.objects.declaration import MirroredObject
 from shared.settings import ReconcileSettings, load
-from tests.builders import KEY, apply, event, mirror, reconcile, world
+from tests.builders import KEY, apply, apply_all, event, mirror, reconcile, world
+from tests.integration.lived import Lived
 from tests.integration.witness import count, one
+from tests.objects import each_object, endpoint, event_type, has_test_clock
 
 Replay = Callable[..., tuple[int, str]]
 SAID = "SELECT outcome, attempts FROM stripe.events WHERE id = %s"
@@ -50,17 +55,18 @@ def replay(
     return run
 
 
-def poison(heart: Mirror, name: str, **envelope: object) -> None:
+def poison(
+    heart: Mirror, name: str, mirrored: MirroredObject = MIRRORED[0], **envelope: Any
+) -> None:
     """Deliver an event whose object nobody can read."""
-    broken = {"object": "customer", "name": "Ada"}
-    body = event("customer.updated", broken, id=name, **envelope)
+    body = event(event_type(mirrored, "updated"), {"object": mirrored.name}, id=name, **envelope)
     assert apply(heart, body).outcome is Outcome.FAILED
 
 
-def mend(connection: psycopg.Connection, name: str, customer: str) -> None:
+def mend(connection: psycopg.Connection, name: str, control: Control, made: str) -> None:
     """Do to a kept event what a new version of the decoder would: make it readable."""
     payload = json.loads(one(connection, "SELECT payload FROM stripe.events WHERE id = %s", name))
-    payload["data"]["object"]["id"] = customer
+    payload["data"]["object"] = control.truth(made)
     connection.execute(
         "UPDATE stripe.events SET payload = %s WHERE id = %s", [json.dumps(payload).encode(), name]
     )
@@ -72,21 +78,27 @@ def said(connection: psycopg.Connection, name: str) -> tuple[str, int]:
     return row[0], row[1]
 
 
+@each_object()
 def test_event_that_can_be_read_now_is_applied_at_night(
-    heart: Mirror, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    customer = control.create_customer(name="Ada", test_clock="clock_1Test", events=0)
+    clock = {"test_clock": "clock_1Test"} if has_test_clock(mirrored) else {}
+    lived = Lived(control, mirrored, **clock, events=0)
     for name in ("evt_1Before", "evt_2Mended", "evt_3After"):
-        poison(heart, name)
-    mend(connection, "evt_2Mended", customer)
+        poison(heart, name, mirrored)
+    mend(connection, "evt_2Mended", control, lived.name)
     report = reconcile(database_url, stripe_double)
     assert report.run.outcome == "success"
     assert said(connection, "evt_2Mended")[0] in {"applied", "stale", "unchanged"}
     assert one(connection, "SELECT error FROM stripe.events WHERE id = 'evt_2Mended'") is None
     assert said(connection, "evt_1Before") == ("failed", 2)
     assert said(connection, "evt_3After") == ("failed", 2)
-    assert one(connection, "SELECT name FROM stripe.customers") == "Ada"
+    assert lived.held(connection) == 0
     assert count(connection, "events", "source <> 'webhook'") == 0, "it had arrived by itself"
 
 
@@ -146,19 +158,25 @@ def test_by_hand_there_is_no_limit(
     assert told.endswith("1 replayed, 1 still failed\n")
 
 
+@each_object()
 def test_by_hand_one_event_is_tried_alone(
-    heart: Mirror, replay: Replay, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    replay: Replay,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
-    customer = stripe_double.control.create_customer(events=0)
-    poison(heart, "evt_1Left")
-    poison(heart, "evt_2Named")
+    lived = Lived(stripe_double.control, mirrored, events=0)
+    poison(heart, "evt_1Left", mirrored)
+    poison(heart, "evt_2Named", mirrored)
     assert replay("evt_2Named")[0] == 1
     assert said(connection, "evt_1Left") == ("failed", 1)
     assert said(connection, "evt_2Named") == ("failed", 2)
-    mend(connection, "evt_2Named", customer)
+    mend(connection, "evt_2Named", stripe_double.control, lived.name)
     status, told = replay("evt_2Named")
-    assert (status, told.splitlines()[0]) == (0, "evt_2Named  customer.updated  applied")
-    assert one(connection, "SELECT id FROM stripe.customers") == customer
+    kind = event_type(mirrored, "updated")
+    assert (status, told.splitlines()[0]) == (0, f"evt_2Named  {kind}  applied")
+    assert lived.held(connection) == 0
     assert count(connection, "changes", "event_id = 'evt_2Named'") == 1
 
 
@@ -186,7 +204,7 @@ def test_by_hand_with_the_key_of_another_mode_or_account_nothing_is_tried(
     known = control.create_customer(events=1)
     apply(heart, control.event_body(control.events()[-1]["id"]))
     poison(heart, "evt_1Kept")
-    mend(connection, "evt_1Kept", known)
+    mend(connection, "evt_1Kept", control, known)
     before = world(connection)
     with pytest.raises(WrongAccount):
         replay(key=key)
@@ -200,15 +218,36 @@ def test_by_hand_an_event_that_never_arrived_is_an_error(
     assert count(connection, "events") == 0
 
 
+def held_and_mended(
+    url: str, heart: Mirror, double: StripeDouble, mirrored: MirroredObject
+) -> Lived:
+    """A row, and an event of its second that has failed and can be read now, so Stripe is asked."""
+    control = double.control
+    lived = Lived(control, mirrored)
+    apply_all(heart, control)
+    # So that the account is known, and no row is asked for whose key it is.
+    assert reconcile(url, double).run.outcome == "success"
+    confirmed = lived.same_again()
+    apply(heart, confirmed)
+    poison(heart, "evt_2Same", mirrored, created=json.loads(confirmed)["created"])
+    lived.become(1, events=0)
+    with psycopg.connect(url, autocommit=True) as connection:
+        mend(connection, "evt_2Same", control, lived.name)
+    return lived
+
+
+@each_object()
 def test_by_hand_an_event_for_which_stripe_is_out_of_reach_stays_failed_uncounted(
-    heart: Mirror, replay: Replay, stripe_double: StripeDouble, connection: psycopg.Connection
+    database_url: str,
+    heart: Mirror,
+    replay: Replay,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    customer = control.create_customer(events=0)
-    apply(heart, event("customer.updated", {"id": customer, "name": "one"}, id="evt_1"))
-    poison(heart, "evt_2Same")
-    mend(connection, "evt_2Same", customer)
-    control.fault("status", endpoint="customers.retrieve", status=400, count=None)
+    lived = held_and_mended(database_url, heart, stripe_double, mirrored)
+    control.fault("status", endpoint=endpoint(mirrored, "retrieve"), status=400, count=None)
     status, told = replay("evt_2Same")
     assert status == 1
     assert told == ("evt_2Same could not be tried now, it is failed as before; the log says why\n")
@@ -216,28 +255,33 @@ def test_by_hand_an_event_for_which_stripe_is_out_of_reach_stays_failed_uncounte
     assert replay() == (1, "0 replayed, 1 still failed\n")
     control.clear_faults()
     assert replay()[0] == 0
+    assert lived.held(connection) == 1
 
 
+@each_object()
 def test_webhook_that_delivers_it_meanwhile_makes_a_replay_a_duplicate(
-    heart: Mirror, replay: Replay, stripe_double: StripeDouble, connection: psycopg.Connection
+    database_url: str,
+    heart: Mirror,
+    replay: Replay,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     """The replay waits for Stripe while the endpoint gets the mended event."""
     control = stripe_double.control
-    customer = control.create_customer(events=0)
-    apply(heart, event("customer.updated", {"id": customer, "name": "one"}, id="evt_1"))
-    poison(heart, "evt_2Raced")
-    mend(connection, "evt_2Raced", customer)
-    body = one(connection, "SELECT payload FROM stripe.events WHERE id = 'evt_2Raced'")
-
+    lived = held_and_mended(database_url, heart, stripe_double, mirrored)
+    body = one(connection, "SELECT payload FROM stripe.events WHERE id = 'evt_2Same'")
     delivered = []
 
     def deliver(*_: object) -> None:
         delivered.append(apply(heart, body).outcome)
 
-    control.hook(deliver, when="after_read", endpoint="customers.retrieve", count=1)
+    asked = endpoint(mirrored, "retrieve")
+    control.hook(deliver, when="after_read", endpoint=asked, count=1)
     status, told = replay()
     assert status == 0
     assert delivered == [Outcome.APPLIED]
-    assert "evt_2Raced  customer.updated  duplicate" in told
-    assert said(connection, "evt_2Raced")[1] == 2
-    assert count(connection, "changes", "event_id = 'evt_2Raced'") <= 1
+    assert f"evt_2Same  {event_type(mirrored, 'updated')}  duplicate" in told
+    assert said(connection, "evt_2Same")[1] == 2
+    assert count(connection, "changes", "event_id = 'evt_2Same'") <= 1
+    assert lived.held(connection) == 1

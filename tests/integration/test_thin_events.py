@@ -9,9 +9,13 @@ import pytest
 
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
+from shared.objects.declaration import MirroredObject
 from shared.stripe.event import decode_event
 from tests.builders import Endpoint, apply, apply_all, mirror, reconcile, world
+from tests.integration.lived import Lived
 from tests.integration.witness import count, one
+from tests.objects import each_object, event_type
+from tests.objects import endpoint as object_endpoint
 
 
 @pytest.fixture
@@ -38,47 +42,62 @@ def thin(body: bytes, **fields: object) -> bytes:
     return json.dumps({name: value for name, value in changed.items() if value is not ...}).encode()
 
 
+@each_object()
 @pytest.mark.parametrize("thin_first", [True, False])
 def test_thin_event_and_its_snapshot_twin_are_one_event(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection, thin_first: bool
+    heart: Mirror,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+    thin_first: bool,
 ) -> None:
     control = stripe_double.control
-    name = control.create_subscription(customer=control.create_customer(events=0), quantity=3)
+    lived = Lived(control, mirrored)
     bodies = twins(control)
     first, second = bodies if thin_first else reversed(bodies)
+    control.clear_requests()
     assert apply(heart, first).outcome is Outcome.APPLIED
     before = world(connection)
     assert apply(heart, second).outcome is Outcome.DUPLICATE
     assert world(connection) == before
     assert one(connection, "SELECT id FROM stripe.events") == control.events()[-1]["id"]
-    assert control.request_counts().get("subscriptions.retrieve", 0) == (1 if thin_first else 0)
-    row = connection.execute("SELECT subscription_id, quantity FROM stripe.subscription_items")
-    assert row.fetchall() == [(name, 3)]
+    asked = control.request_counts().get(object_endpoint(mirrored, "retrieve"), 0)
+    assert asked == (1 if thin_first else 0)
+    assert lived.held(connection) == 0
 
 
-def test_thin_events_of_either_object_are_applied_through_the_endpoint(
-    endpoint: Endpoint, stripe_double: StripeDouble, connection: psycopg.Connection
+@each_object()
+def test_thin_events_of_any_object_are_applied_through_the_endpoint(
+    endpoint: Endpoint,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    customer = control.create_customer(name="Ada")
+    lived = Lived(control, mirrored)
     answer = endpoint.post(twins(control)[0])
     assert (answer.status_code, answer.json) == (200, {"outcome": "applied"})
-    control.create_subscription(customer=customer)
-    assert endpoint.post(twins(control)[0]).json == {"outcome": "applied"}
-    control.advance(60)
-    control.delete_customer(customer)
-    assert endpoint.post(twins(control)[0]).json == {"outcome": "applied"}
-    row = connection.execute("SELECT name, deleted FROM stripe.customers").fetchone()
-    assert row == (None, True)
-    assert endpoint.logged()[0]["event_type"] == "v1.customer.created"
+    for number in (1, -1):
+        control.advance(60)
+        if number == 1:
+            lived.become(1)
+        else:
+            lived.end()
+        assert endpoint.post(twins(control)[0]).json == {"outcome": "applied"}
+        assert lived.held(connection) == number
+    assert endpoint.logged()[0]["event_type"] == f"v1.{event_type(mirrored, 'created')}"
     assert endpoint.logged()[0]["asked"] == 1
 
 
+@each_object()
 def test_thin_event_without_a_twin_is_an_event_of_its_own(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    control.create_customer()
+    Lived(control, mirrored)
     body = thin(twins(control)[0], snapshot_event=None)
     assert apply(heart, body).outcome is Outcome.APPLIED
     assert one(connection, "SELECT id FROM stripe.events") == json.loads(body)["id"]
@@ -87,33 +106,41 @@ def test_thin_event_without_a_twin_is_an_event_of_its_own(
     assert count(connection, "changes") == 1
 
 
+@each_object()
 def test_stale_thin_event_asks_nothing(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    customer = control.create_customer()
+    lived = Lived(control, mirrored)
     old, _ = twins(control)
     control.advance(60)
-    control.update_customer(customer, name="newer")
+    lived.become(1)
     assert apply(heart, twins(control)[1]).outcome is Outcome.APPLIED
     control.clear_requests()
     assert apply(heart, old).outcome is Outcome.STALE
     assert control.requests() == []
-    assert one(connection, "SELECT name FROM stripe.customers") == "newer"
+    assert lived.held(connection) == 1
 
 
+@each_object()
 def test_late_thin_event_brings_the_present_state_never_the_old_one(
-    heart: Mirror, stripe_double: StripeDouble, connection: psycopg.Connection
+    heart: Mirror,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
 ) -> None:
     control = stripe_double.control
-    name = control.create_subscription(customer=control.create_customer(events=0))
+    lived = Lived(control, mirrored)
     created, _ = twins(control)
     control.advance(60)
-    control.cancel(name)
-    cancelled, snapshot = twins(control)
+    lived.end()
+    ended, snapshot = twins(control)
     assert apply(heart, created).outcome is Outcome.APPLIED
-    assert one(connection, "SELECT status FROM stripe.subscriptions") == "canceled"
-    assert apply(heart, cancelled).outcome in {Outcome.UNCHANGED, Outcome.STALE}
+    assert lived.held(connection) == -1
+    assert apply(heart, ended).outcome in {Outcome.UNCHANGED, Outcome.STALE}
     assert apply(heart, snapshot).outcome is Outcome.DUPLICATE
     assert count(connection, "changes") == 1
 

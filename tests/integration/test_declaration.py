@@ -216,7 +216,7 @@ def test_one_migration_and_one_line_fill_a_new_field_for_every_row(
     house: Path, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
     control = stripe_double.control
-    names = [control.create_subscription(description=f"about {n}") for n in range(5)]
+    names = [control.create_subscription(remark=f"about {n}") for n in range(5)]
     control.advance(700)
     assert builders.reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
 
@@ -224,10 +224,10 @@ def test_one_migration_and_one_line_fill_a_new_field_for_every_row(
     line = '    Column("days_until_due", Type.INTEGER, concern=Concern.MONEY),\n'
     assert objects.read_text().count(line) == 1
     objects.write_text(
-        objects.read_text().replace(line, f'{line}    Column("description", Type.TEXT),\n')
+        objects.read_text().replace(line, f'{line}    Column("remark", Type.TEXT),\n')
     )
-    migration = house / "shared" / "migrations" / "9000_description.sql"
-    migration.write_text("ALTER TABLE stripe.subscriptions ADD COLUMN description text;\n")
+    migration = house / "shared" / "migrations" / "9000_remark.sql"
+    migration.write_text("ALTER TABLE stripe.subscriptions ADD COLUMN remark text;\n")
 
     def command(*words: str) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -248,15 +248,15 @@ def test_one_migration_and_one_line_fill_a_new_field_for_every_row(
         )
 
     behind = command("reconcile.cli")
-    assert (behind.returncode, "9000_description.sql" in behind.stderr) == (1, True), behind.stderr
+    assert (behind.returncode, "9000_remark.sql" in behind.stderr) == (1, True), behind.stderr
     assert command("shared.migrate").returncode == 0
     filled = command("reconcile.cli", "--format", "json")
     assert filled.returncode == 0, filled.stderr
     drifts = {row["id"]: row for row in json.loads(filled.stdout)["drift"]}
     assert {name: drifts[name]["fields"] for name in names} == {
-        name: {"description": [None, f"about {n}"]} for n, name in enumerate(names)
+        name: {"remark": [None, f"about {n}"]} for n, name in enumerate(names)
     }
-    rows = connection.execute("SELECT id, description FROM stripe.subscriptions").fetchall()
+    rows = connection.execute("SELECT id, remark FROM stripe.subscriptions").fetchall()
     assert sorted(rows) == sorted((name, f"about {n}") for n, name in enumerate(names))
     again = command("reconcile.cli", "--report", "--format", "json", "--exit-code")
     assert (again.returncode, json.loads(again.stdout)["drift"]) == (0, [])

@@ -17,10 +17,14 @@ from reconcile.journal.spool import SortedSpool
 from reconcile.report.model import Report, RunOutcome, totals
 from reconcile.report.output import RENDERERS
 from sandbox.stripe_double import StripeDouble
+from shared.objects.catalogue import MIRRORED
+from shared.objects.declaration import MirroredObject
 from shared.repository import drifts, runs
 from shared.repository.drifts import CONSEQUENCES, Customer, DriftRow
 from tests.builders import reconcile, run, until
+from tests.integration.lived import drifted
 from tests.integration.test_plans import touched
+from tests.objects import each_object
 
 HOUR = 3_600
 CURRENCIES = ("eur", "usd", "jpy", "Ümlaut", "x" * 50)
@@ -37,7 +41,7 @@ def rows(number: int, seed: int = 1) -> list[DriftRow]:
         }
         made.append(
             DriftRow(
-                object=chance.choice(("customer", "subscription")),
+                object=chance.choice([mirrored.name for mirrored in MIRRORED]),
                 object_id=f"{chance.choice(('sub', 'Sub', 'sub-', 'süb', 'sub😀'))}_{n}",
                 kind="differs",
                 consequence=chance.choice(CONSEQUENCES),
@@ -133,7 +137,7 @@ def told(report: Report) -> dict[str, str]:
     return found
 
 
-def drifted(url: str, double: StripeDouble, connection: psycopg.Connection) -> None:
+def all_wrong(url: str, double: StripeDouble, connection: psycopg.Connection) -> None:
     """Sixty subscriptions, of which nothing is as it was."""
     control = double.control
     control.advance(86_400 * 30)
@@ -170,7 +174,7 @@ def drifted(url: str, double: StripeDouble, connection: psycopg.Connection) -> N
 def test_two_reports_of_one_state_are_the_same_bytes(
     database_url: str, connection: psycopg.Connection, stripe_double: StripeDouble
 ) -> None:
-    drifted(database_url, stripe_double, connection)
+    all_wrong(database_url, stripe_double, connection)
     stripe_double.control.advance(3_600)
     found: list[dict[str, str]] = []
     for _ in range(3):
@@ -231,6 +235,18 @@ def test_every_difference_names_its_customer(
     for name in (*names.values(), "sub_gone"):
         assert found[name].customer == Customer(id=ada, email="ada@example.com", name="Ada")
     assert found[bob].customer == Customer(id=bob, email="bob@example.com", name="Bob")
+
+
+@each_object()
+@pytest.mark.parametrize("writes", [False, True])
+def test_difference_names_a_customer_where_its_object_is_somebodys(
+    database_url: str, stripe_double: StripeDouble, mirrored: MirroredObject, *, writes: bool
+) -> None:
+    (lived,) = drifted(database_url, stripe_double, mirrored)
+    (row,) = reconcile(database_url, stripe_double, writes=writes).drift()
+    assert (row.object, row.object_id) == (mirrored.name, lived.name)
+    assert (row.customer is not None) == (mirrored.customer is not None)
+    assert row.consequence in CONSEQUENCES
 
 
 @pytest.mark.parametrize("writes", [False, True])

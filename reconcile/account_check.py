@@ -7,8 +7,8 @@ from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
 from shared.objects.catalogue import MIRRORED
 from shared.repository.account import Account, claim_account, read_account
 from shared.repository.rows import newest_ids
+from shared.stripe.account import require_same_id, require_same_mode
 from shared.stripe.api import StripeApi
-from shared.stripe.key_check import require_same_id, require_same_mode
 
 _PROBES = 5
 
@@ -26,7 +26,7 @@ def require_same_account(database: RetryingDatabase, stripe: StripeApi, *, claim
     """
     held = database.read(read_account)
     if held is not None:
-        require_same_mode(held, stripe)
+        require_same_mode(held, stripe.livemode)
     account_id = stripe.account_id(_ACCOUNT_SECONDS)
     known = held.id if held else None
     if held is not None:

@@ -35,9 +35,9 @@ from shared.repository.account import Account, claim_account, read_account
 from shared.repository.apply_event import Attempt, Found, apply_if_newer, look
 from shared.repository.ledger import Entry
 from shared.repository.write import Write, write_for_event
+from shared.stripe.account import Whose, whose
 from shared.stripe.api import StripeApi
 from shared.stripe.event import LAST_SECOND, Event
-from shared.stripe.whose import Whose, whose
 from shared.truth import Verdict
 
 _log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from shared.errors import (
 from shared.rehearsal import rehearse
 from shared.repository.account import Account
 from shared.stripe.api import StripeApi
-from shared.stripe.key_check import KeyCheck
+from webhook.key_check import KeyCheck
 
 READY_SECONDS: Final = 2.0
 """How long it may take to say so."""

@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from shared.circuit import HANGING_SECONDS, Circuit
+from shared.circuit_breaker import HANGING_SECONDS, CircuitBreaker
 from shared.errors import BadSignature, DatabaseUnavailable, StripeError
 from shared.mirror import Mirror, Receipt
 from shared.settings import WebhookSettings
@@ -25,7 +25,7 @@ class Receiver:
         self._tolerance = settings.signature_tolerance
         self._mirror = mirror
         self._readiness = readiness
-        self._circuit = Circuit.for_threads(settings.web_threads)
+        self._breaker = CircuitBreaker.for_threads(settings.web_threads)
 
     def read(self, body: bytes, signature: str | None, fields: Fields) -> Event:
         """Return the event that a body holds. Raises BadSignature or NotAnEvent, asking nobody."""
@@ -63,7 +63,7 @@ class Receiver:
         return receipt.outcome
 
     def _apply_in_turn(self, event: Event, body: bytes, deadline: float) -> Receipt:
-        if not self._circuit.enter():
+        if not self._breaker.enter():
             raise DatabaseUnavailable(_OTHERS)
         began = time.monotonic()
         answered: bool | None = None
@@ -78,7 +78,7 @@ class Receiver:
                 answered = False
             raise
         finally:
-            self._circuit.leave(answered=answered)
+            self._breaker.leave(answered=answered)
         return receipt
 
     def _apply(self, event: Event, body: bytes, deadline: float) -> Receipt:

@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from shared import log
-from shared.circuit import Circuit
+from shared.circuit_breaker import CircuitBreaker
 from shared.database.pool import Database
 from shared.mirror import Mirror
 from shared.settings import WebhookSettings
@@ -72,7 +72,7 @@ class Service(BaseApplication):  # type: ignore[misc]
             settings.stripe_api_base,
             settings.stripe_secret_key.reveal(),
             patience=WEBHOOK_PATIENCE,
-            circuit=Circuit.for_threads(settings.web_threads),
+            breaker=CircuitBreaker.for_threads(settings.web_threads),
             proxy=settings.proxy_to(settings.stripe_api_base),
         )
         stripe = StripeApi(http, livemode=settings.livemode)

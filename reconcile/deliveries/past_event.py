@@ -16,9 +16,9 @@ from shared.mirror import Outcome
 from shared.objects.declaration import MirroredObject
 from shared.repository.account import Account
 from shared.repository.ledger import Entry, Kept
+from shared.stripe.account import whose
 from shared.stripe.api import ListedEvent
 from shared.stripe.event import Event, decode_event
-from shared.stripe.whose import whose
 from shared.truth import Interval
 
 WAITS = "its row waits: what differs from Stripe is not repaired yet"

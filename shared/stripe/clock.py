@@ -6,11 +6,26 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil, floor
 
 from shared.errors import StripeUnreadable
 from shared.truth import Interval
 
 _DAY = 86_400
+
+
+def interval_of(date: str | None, took: float, endpoint: str) -> Interval:
+    """Return when an answer was true on Stripe's clock, rounded outwards to whole seconds.
+
+    `Date` is cut to the second and may be set at any time while the answer is made (RFC 9110,
+    6.6.1), so the seconds that the request `took` count on both sides. Raises StripeUnreadable.
+    """
+    try:
+        seconds = parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        raise StripeUnreadable(f"GET {endpoint}: the answer has no readable Date") from None
+    return Interval(floor(seconds - took), ceil(seconds + 1 + took))
 
 
 class StripeClock:

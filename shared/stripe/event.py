@@ -39,7 +39,7 @@ class Event(msgspec.Struct, frozen=True):
     """A Stripe event; the object that it carries stays JSON until it is asked for.
 
     `created` is in epoch seconds. `account` and `context` name the account where Stripe names one
-    (`shared/stripe/whose.py`). `carried` is None where the object's JSON is none that can be held;
+    (`account.py`). `carried` is None where the object's JSON is none that can be held;
     `named` is then its id, if that was found. `related`: a thin event, which carries nothing.
     `address`: where Stripe keeps the event itself for 30 days.
     """

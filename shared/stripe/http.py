@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from shared import log
-from shared.circuit import HANGING_SECONDS, Circuit
+from shared.circuit_breaker import HANGING_SECONDS, CircuitBreaker
 from shared.errors import (
     DeadlineReached,
     Interrupted,
@@ -22,11 +22,11 @@ from shared.errors import (
     StripeUnavailable,
     StripeUnreadable,
 )
-from shared.stripe.clock import StripeClock
+from shared.stripe.clock import StripeClock, interval_of
 from shared.stripe.connection import Connections, NoAnswer, Reply
 from shared.stripe.proxy import Proxy
 from shared.stripe.rate_limit import RateLimit, Turn
-from shared.stripe.refusal import Final, failure, interval, limiter
+from shared.stripe.refusal import NotRetried, failure, limiter
 from shared.truth import Interval
 
 API_VERSION = "2026-10-28.endive"
@@ -78,17 +78,17 @@ class StripeHttp:
         deadline: float | None = None,
         stop: threading.Event | None = None,
         clock: StripeClock | None = None,
-        circuit: Circuit | None = None,
+        breaker: CircuitBreaker | None = None,
         proxy: Proxy | None = None,
     ) -> None:
         """Connect at the first request.
 
         `deadline`, on time.monotonic(), holds for every request that has none of its own. Once
         `stop` is set nothing more is asked, and no retry is waited for. `clock` takes note of every
-        answer's time. `circuit` says who may still ask while Stripe does not answer.
+        answer's time. `breaker` says who may still ask while Stripe does not answer.
         """
         self.clock = clock or StripeClock()
-        self._circuit = circuit
+        self._breaker = breaker
         self._requests = 0
         self._counting = threading.Lock()
         self._patience = patience
@@ -135,8 +135,8 @@ class StripeHttp:
         for attempt in range(1, self._patience.attempts + 1):
             try:
                 return self._in_turn(target, name, deadline)
-            except Final as final:
-                raise final.error from None
+            except NotRetried as refusal:
+                raise refusal.error from None
             except (StripeUnavailable, StripeUnreadable) as error:
                 wished = error.retry_after if isinstance(error, StripeUnavailable) else None
                 pause = self._next_pause(attempt, wished)
@@ -171,7 +171,7 @@ class StripeHttp:
                     )
                 if deadline is not None and time.monotonic() + wait >= deadline:
                     late = f"no request to {endpoint} left within the time allowed"
-                    raise Final(StripeUnavailable(late))
+                    raise NotRetried(StripeUnavailable(late))
                 time.sleep(min(wait, _LONGEST_WAIT))
             return self._once(target, endpoint, deadline, turn)
 
@@ -200,20 +200,22 @@ class StripeHttp:
                 log.event(_log, "stripe.limited", endpoint=endpoint, reason=reason)
         if status != HTTPStatus.OK:
             refusal = failure(status, headers, body, endpoint, target, took)
-            if isinstance(refusal, Final) and isinstance(refusal.error, ObjectMissing):
+            if isinstance(refusal, NotRetried) and isinstance(refusal.error, ObjectMissing):
                 self.clock.read(Interval(*refusal.error.as_of), endpoint)
             raise refusal
         kind = headers.get("content-type", "")
         if "json" not in kind:
             raise StripeUnreadable(f"GET {endpoint}: answered {kind[:40]!r} instead of JSON")
-        answered = interval(headers.get("date"), took, endpoint)
-        return Answer(body, self.clock.read(answered, endpoint))
+        as_of = interval_of(headers.get("date"), took, endpoint)
+        return Answer(body, self.clock.read(as_of, endpoint))
 
     def _reply(self, target: str, seconds: float) -> Reply:
         """Ask within so many seconds, or not at all while Stripe does not answer others."""
-        circuit = self._circuit
-        if circuit is not None and not circuit.enter():
-            raise Final(StripeUnavailable("Stripe does not answer others either; one of them asks"))
+        breaker = self._breaker
+        if breaker is not None and not breaker.enter():
+            raise NotRetried(
+                StripeUnavailable("Stripe does not answer others either; one of them asks")
+            )
         with self._counting:
             self._requests += 1
         began = time.monotonic()
@@ -226,6 +228,6 @@ class StripeHttp:
                 answered = False
             raise
         finally:
-            if circuit is not None:
-                circuit.leave(answered=answered)
+            if breaker is not None:
+                breaker.leave(answered=answered)
         return reply

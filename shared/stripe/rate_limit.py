@@ -2,7 +2,8 @@
 
 Stripe allows 100 requests a second in live mode and 25 in a sandbox, 25 to each endpoint, and a
 number of requests at once that it does not tell; it raises them on request. A refusal (429) names
-its limiter in `Stripe-Rate-Limited-Reason` (docs.stripe.com/rate-limits).
+its limiter in `Stripe-Rate-Limited-Reason` (docs.stripe.com/rate-limits). Then the rate, or the
+number at once, shrinks, and grows back with time. Times are seconds on the caller's clock.
 """
 
 from __future__ import annotations
@@ -10,47 +11,42 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Self
-
-from shared.stripe.pace import InFlight, Pace
 
 LIVE, SANDBOX, ENDPOINT = 100, 25, 25
 """Requests a second that Stripe allows: in all in live mode, in a sandbox, to one endpoint."""
 
 _BELOW = 0.99
+"""The share of Stripe's limits that is used."""
+
 _POLL = 0.02
 """Seconds between two looks for a request to come back, when the number at once is the limit."""
 
 _LATELY = 1.0
+"""Seconds for which the number at once counts as the limit after a request had to wait for it."""
 
 _SOON = 0.04
 """Seconds that it takes to bring a request to its slot."""
 
+_SLOWER = 0.7
+_SLOWEST = 1.0
+"""Requests a second that are left however often Stripe refuses."""
 
-class _Limits:
-    """Both limits of one endpoint, or of all together, and who waits for them, oldest first."""
+_BACK = 6.0
+"""Seconds until the rate is again what it was when Stripe refused: each refusal costs so much."""
 
-    def __init__(self, per_second: float) -> None:
-        self.pace = Pace(per_second)
-        self.in_flight = InFlight()
-        self.waiting: list[Turn] = []
-        self.full_at = float("-inf")
+_FORGOTTEN = 20.0
+"""Seconds from no rate to the full one after that: a long trouble is forgotten so soon."""
 
-    def saturated(self, now: float) -> bool:
-        return self.pace.used_up(now) or now - self.full_at < _LATELY
+_ONE_MORE = 1.0
+"""How many more in flight each second after a refusal."""
 
-    def has_none_to_spare(self, now: float) -> bool:
-        """Whether the next slot is spoken for, or so far off that it may still be."""
-        return bool(self.waiting) or self.pace.next > now + _SOON
+_LATE = 0.1
+"""How far behind its slot a thread may wake up without the slot being lost."""
 
-    def wait(self, ahead: int, now: float) -> float:
-        """Return the seconds until a request behind `ahead` others may go, at the earliest."""
-        most = self.in_flight.most(now)
-        over = self.in_flight.count + ahead + 1 - most
-        if over > 0:
-            self.full_at = now
-            return _POLL * max(over, 1.0)
-        return self.pace.free_at(ahead, now) - now
+_FULL = 0.95
+"""The share of the slots that must be in use to call the rate used up."""
 
 
 class RateLimit:
@@ -122,9 +118,9 @@ class RateLimit:
             if wait > 0:
                 return wait
             own.waiting.remove(turn)
-            slot = max(limits.pace.slot(turn.asked, now) for limits in (own, self._all))
+            slot = max(limits.rate.slot(turn.asked, now) for limits in (own, self._all))
             for limits in (own, self._all):
-                limits.pace.take(slot, now)
+                limits.rate.take(slot, now)
                 limits.in_flight.count += 1
             turn.sent = now
             return 0.0
@@ -132,7 +128,7 @@ class RateLimit:
     def _first(self, own: _Limits, now: float) -> int:
         """Count the other endpoints that could send now and have been waiting longer."""
         return sum(
-            bool(other.waiting) and other.pace.next < own.pace.next and other.wait(0, now) <= 0
+            bool(other.waiting) and other.rate.next < own.rate.next and other.wait(0, now) <= 0
             for other in self._each.values()
         )
 
@@ -153,7 +149,7 @@ class RateLimit:
             limits = self._all if reason and reason.startswith("global-") else turn.own
             if reason and reason.endswith("-concurrency"):
                 return limits.in_flight.lower(turn.sent, now)
-            return limits.pace.slow_down(turn.sent, now)
+            return limits.rate.slow_down(turn.sent, now)
 
 
 class Turn:
@@ -187,3 +183,107 @@ class Turn:
     def __exit__(self, *_: object) -> None:
         """Give the place back, or count the request as back."""
         self._limit._leave(self)  # noqa: SLF001
+
+
+class _Limits:
+    """Both limits of one endpoint, or of all together, and who waits for them, oldest first."""
+
+    def __init__(self, per_second: float) -> None:
+        self.rate = _Rate(per_second)
+        self.in_flight = _InFlight()
+        self.waiting: list[Turn] = []
+        self.full_at = -inf
+
+    def saturated(self, now: float) -> bool:
+        return self.rate.used_up(now) or now - self.full_at < _LATELY
+
+    def has_none_to_spare(self, now: float) -> bool:
+        """Whether the next slot is spoken for, or so far off that it may still be."""
+        return bool(self.waiting) or self.rate.next > now + _SOON
+
+    def wait(self, ahead: int, now: float) -> float:
+        """Return the seconds until a request behind `ahead` others may go, at the earliest."""
+        most = self.in_flight.most(now)
+        over = self.in_flight.count + ahead + 1 - most
+        if over > 0:
+            self.full_at = now
+            return _POLL * max(over, 1.0)
+        return self.rate.free_at(ahead, now) - now
+
+
+class _Rate:
+    """At most `full` requests a second, evenly spaced; idle time is not saved up."""
+
+    def __init__(self, full: float) -> None:
+        self._full = full
+        self._refused = self._slowed = full
+        self._slowed_at = -inf
+        self._in_use = 0.0
+        self.next = -inf
+        """When the next slot is free."""
+
+    def allowed(self, now: float) -> float:
+        """Return the requests a second that are allowed now."""
+        since = now - self._slowed_at
+        if since < _BACK:
+            return self._slowed + (self._refused - self._slowed) * since / _BACK
+        return min(self._full, self._refused + self._full * (since - _BACK) / _FORGOTTEN)
+
+    def free_at(self, ahead: int, now: float) -> float:
+        """Return when there will be a slot behind so many others."""
+        return max(self.next, now - _LATE) + ahead / self.allowed(now)
+
+    def slot(self, asked: float, now: float) -> float:
+        """Return the next slot for a request that has waited since `asked` and is to be sent now.
+
+        It is the slot that counts, not the moment at which its thread woke up: else every delay
+        would lower the rate.
+        """
+        return max(self.next, asked, now - _LATE)
+
+    def take(self, slot: float, now: float) -> None:
+        """Use a slot, this rate's own next one or, where another rate held it up, a later one."""
+        gap = 1.0 / self.allowed(now)
+        self._in_use += (gap / (gap + slot - self.next) - self._in_use) / 8
+        self.next = slot + gap
+
+    def used_up(self, now: float) -> bool:
+        """Whether nearly every slot was in use lately."""
+        return self._in_use >= _FULL and now < self.next + 3.0 / self.allowed(now)
+
+    def slow_down(self, sent: float, now: float) -> bool:
+        """Lower the rate for the refusal of a request sent at `sent`.
+
+        False and no change where it was sent before the rate was last lowered: it was under way.
+        """
+        if sent <= self._slowed_at:
+            return False
+        # What was allowed but not in use was not what Stripe refused.
+        self._refused = max(self.allowed(now) * max(self._in_use, 0.5), min(_SLOWEST, self._full))
+        self._slowed = max(self._refused * _SLOWER, min(_SLOWEST, self._full))
+        self._slowed_at = now
+        return True
+
+
+class _InFlight:
+    """How many requests are in flight, and how many may be: no limit before the first refusal."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._most = inf
+        self._lowered_at = -inf
+
+    def most(self, now: float) -> float:
+        """Return how many may be in flight at once."""
+        return self._most + (now - self._lowered_at) * _ONE_MORE
+
+    def lower(self, sent: float, now: float) -> bool:
+        """Halve what is in flight, down to one, for the refusal of a request sent at `sent`.
+
+        False and no change where it was sent before that was last done.
+        """
+        if sent <= self._lowered_at:
+            return False
+        self._most = max(1.0, min(self.most(now), self.count) // 2)
+        self._lowered_at = now
+        return True

@@ -263,7 +263,7 @@ MUTANTS = (
         "a run with the key of another account stops (by the account's id)",
         (
             Patch(
-                "shared/stripe/key_check.py",
+                "shared/stripe/account.py",
                 "    if ours.id is not None and account_id is not None"
                 " and ours.id != account_id:\n",
                 "    if ours.id != ours.id:\n",
@@ -275,8 +275,8 @@ MUTANTS = (
         "a run with the key of another mode stops",
         (
             Patch(
-                "shared/stripe/key_check.py",
-                "    if ours.livemode != stripe.livemode:\n",
+                "shared/stripe/account.py",
+                "    if ours.livemode != livemode:\n",
                 "    if ours.livemode != ours.livemode:\n",
             ),
         ),
@@ -295,7 +295,7 @@ MUTANTS = (
         "an event of another mode is refused",
         (
             Patch(
-                "shared/stripe/whose.py",
+                "shared/stripe/account.py",
                 "    if event.livemode != ours.livemode:\n",
                 "    if event.livemode != event.livemode:\n",
             ),

@@ -31,7 +31,7 @@ GRACE = 5.0
 
 
 def seen_by(began: float, dated: float, took: float) -> Interval:
-    """Return when an answer was true, as shared/stripe/http.py tells it from the Date header."""
+    """Return when an answer was true, as shared/stripe/clock.py tells it from the Date header."""
     second = floor(min(max(dated, began), began + took))
     return Interval(floor(second - took), ceil(second + 1 + took))
 

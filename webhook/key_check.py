@@ -6,11 +6,11 @@ import threading
 import time
 from typing import Final
 
-from shared.errors import StripeError, StripeRefused, WrongAccount
+from shared.errors import StripeError, StripeRefused
 from shared.objects.catalogue import MIRRORED
 from shared.repository.account import Account
+from shared.stripe.account import require_same_id, require_same_mode
 from shared.stripe.api import StripeApi
-from shared.stripe.whose import mode
 
 KNOWN_SECONDS: Final = 60.0
 """How long an answer is believed: a revoked key is noticed that much later."""
@@ -41,7 +41,7 @@ class KeyCheck:
 
         `ours`: whose the database is. Waits until `deadline` (on time.monotonic()) at most.
         """
-        require_same_mode(ours, self._stripe)
+        require_same_mode(ours, self._stripe.livemode)
         # While one asks, the others go by what was known; the first time they wait.
         first = self.unknown is not None and self._refusal is None
         patience = max(deadline - time.monotonic(), 0.0) if first else 0.0
@@ -71,21 +71,3 @@ class KeyCheck:
         else:
             self._refusal, self.unknown = None, None
             self._until = time.monotonic() + KNOWN_SECONDS
-
-
-def require_same_mode(ours: Account, stripe: StripeApi) -> None:
-    """Raise WrongAccount where the key is of another mode than the database."""
-    if ours.livemode != stripe.livemode:
-        raise WrongAccount(
-            f"the key is of {mode(stripe.livemode)} mode, the database mirrors"
-            f" {mode(ours.livemode)} mode: set STRIPE_SECRET_KEY or DATABASE_URL to match"
-        )
-
-
-def require_same_id(ours: Account, account_id: str | None) -> None:
-    """Raise WrongAccount where the key is of another account, as far as both are known."""
-    if ours.id is not None and account_id is not None and ours.id != account_id:
-        raise WrongAccount(
-            f"the key is of account {account_id}, the database mirrors {ours.id}: set"
-            " STRIPE_SECRET_KEY or DATABASE_URL to match"
-        )

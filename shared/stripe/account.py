@@ -1,4 +1,4 @@
-"""Whose an event is: ours, another's, or not to be told without asking Stripe. Pure."""
+"""Whose an event is, and whose a key: ours, another's, or not to be told without asking. Pure."""
 
 from __future__ import annotations
 
@@ -46,6 +46,24 @@ def whose(event: Event, ours: Account) -> Whose:
         elif name != ours.id:
             raise WrongAccount("the event is of another account, connected or of one organization")
     return Whose.OURS if is_told else Whose.NOT_TOLD
+
+
+def require_same_mode(ours: Account, livemode: bool) -> None:
+    """Raise WrongAccount where the key is of another mode than the database."""
+    if ours.livemode != livemode:
+        raise WrongAccount(
+            f"the key is of {mode(livemode)} mode, the database mirrors"
+            f" {mode(ours.livemode)} mode: set STRIPE_SECRET_KEY or DATABASE_URL to match"
+        )
+
+
+def require_same_id(ours: Account, account_id: str | None) -> None:
+    """Raise WrongAccount where the key is of another account, as far as both are known."""
+    if ours.id is not None and account_id is not None and ours.id != account_id:
+        raise WrongAccount(
+            f"the key is of account {account_id}, the database mirrors {ours.id}: set"
+            " STRIPE_SECRET_KEY or DATABASE_URL to match"
+        )
 
 
 def mode(livemode: bool) -> str:

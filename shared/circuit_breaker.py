@@ -1,4 +1,4 @@
-"""Who may still try while what they all need does not answer.
+"""A circuit breaker: who may try while what they all need does not answer.
 
 What refuses says so at once. What hangs costs each caller all the time that it has, and its thread
 with it. So once enough calls in a row have had no answer, few may try and the others are told at
@@ -17,7 +17,7 @@ HANGING_SECONDS: Final = 1.0
 """A call that had less time than this tells nothing by having had no answer."""
 
 
-class Circuit:
+class CircuitBreaker:
     """One database or one API, as its callers find it. Threads share it."""
 
     def __init__(

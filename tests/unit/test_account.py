@@ -7,8 +7,8 @@ import pytest
 
 from shared.errors import NotAnEvent, WrongAccount
 from shared.repository.account import Account
+from shared.stripe.account import Whose, whose
 from shared.stripe.event import decode_event
-from shared.stripe.whose import Whose, whose
 from tests.unit.test_event import ENVELOPE, THIN, body
 
 OURS, OTHER = "acct_1Ours", "acct_1Other"

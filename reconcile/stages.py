@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from reconcile.comparison import compare
 from reconcile.comparison.findings import Findings
 from reconcile.comparison.inspector import Inspector
+from reconcile.comparison.known_rows import KnownRows
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
 from reconcile.deliveries.deliveries import Deliveries
@@ -25,11 +25,9 @@ from shared import log
 from shared.errors import ListingBroken, StripeError, UnknownId
 from shared.objects.catalogue import MIRRORED, named_by
 from shared.objects.declaration import MirroredObject
-from shared.repository import fingerprints
 from shared.repository.account import Account
 from shared.repository.rows import number
 from shared.stripe.api import StripeApi
-from shared.stripe.recognition import seed
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +78,7 @@ class Stages:
             stripe,
             grace=options.grace,
             access=options.access,
-            seed=seed(database.read(fingerprints.read_salt), compare.__file__),
-            recall=not options.every_field,
+            known_rows=KnownRows.of(database, recall=not options.every_field),
             watch=watch,
         )
         self._deliveries = Deliveries(database, stripe, self._inspector, journal, watch, account)

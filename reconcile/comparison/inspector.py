@@ -15,8 +15,9 @@ from reconcile.comparison.compare import (
 )
 from reconcile.comparison.consequence import grants
 from reconcile.comparison.findings import Findings, is_at, is_listed_in
+from reconcile.comparison.known_rows import KnownRows
 from reconcile.comparison.moved_rows import MovedRows
-from reconcile.comparison.sides import never_listed, put_back, sides, take_recognised, unrecognised
+from reconcile.comparison.sides import never_listed, sides
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
 from reconcile.windows.frontier import Span
@@ -32,10 +33,8 @@ from shared.errors import (
 )
 from shared.objects.declaration import Content, Held, MirroredObject
 from shared.repository.rows import read_held, recorded_created
-from shared.repository.window import WindowRows, read_again, read_window
+from shared.repository.window import WindowRows
 from shared.stripe.api import StripeApi
-from shared.stripe.page import Memory
-from shared.stripe.recognition import Known
 from shared.truth import Interval
 
 MOST_PAGES = 20
@@ -71,21 +70,15 @@ class Inspector:
         *,
         grace: int,
         access: frozenset[str],
-        seed: int,
-        recall: bool,
+        known_rows: KnownRows,
         watch: Watch,
     ) -> None:
-        """`watch` may stop the run between two questions.
-
-        `seed` is that of the fingerprints; without `recall` every field of every object is
-        compared.
-        """
+        """`watch` may stop the run between two questions."""
         self._database = database
         self._stripe = stripe
         self._grace = grace
         self._access = access
-        self._seed = seed
-        self._recall = recall
+        self._known_rows = known_rows
         self._watch = watch
         self._moved_rows = MovedRows()
 
@@ -96,14 +89,10 @@ class Inspector:
         that was read. Raises StripeUnavailable, StripeRefused, StripeUnreadable, ListingBroken,
         DatabaseUnavailable.
         """
-        rows = self._database.read(
-            lambda connection: read_window(
-                connection, mirrored, span.gte, span.lt, seed=self._seed, recall=self._recall
-            )
-        )
+        rows = self._known_rows.rows(mirrored, Window(span.gte, span.lt))
         known = rows.known.keys() | rows.rows.keys() | rows.odd.keys()
         unlisted = never_listed(mirrored, rows)
-        memory = Memory(rows.known.copy(), self._seed) if known else None
+        memory = self._known_rows.memory(rows)
         found = Findings(mirrored=mirrored, window=Window(span.lt, span.lt))
         asked: Questions = {}
         begun: int | None = None
@@ -174,15 +163,7 @@ class Inspector:
         """Compare one step without asking; returns too what must be asked for."""
         created = mirrored.decoded.index["created"]
         access = self._access if mirrored.access else frozenset[str]()
-        counts = take_recognised(rows, step, access)
-        overtaken: list[Known] = []
-        if names := unrecognised(rows, step):
-            again = self._database.read(
-                lambda connection: read_again(connection, mirrored, names, self._seed)
-            )
-            overtaken = put_back(mirrored, rows, again, names, step)
-            counts.database += len(overtaken)
-            counts.granting += sum(known.status in access for known in overtaken)
+        counts, overtaken = self._known_rows.take(mirrored, rows, step, access)
         found, held, listed = sides(mirrored, rows, step, access)
         for name in self._moved_rows.done(mirrored, held) - listed.keys():
             del held[name]
@@ -190,7 +171,7 @@ class Inspector:
         found.counts.add(counts)
         found.counts.granting += sum(self._grants(mirrored, row) for row in held.values())
         questions: Questions = {}
-        doubtful = [one.id for one in overtaken if one.id in listed]
+        doubtful = [name for name in overtaken if name in listed]
         unheld = listed.keys() - held.keys() - set(doubtful)
         doubtful += self._strangers(found, unheld, listed, step, known)
         for name in doubtful:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 from psycopg import Connection
 
+from shared.objects.declaration import MirroredObject
+from shared.repository import column_sql as sql
 from shared.repository.statement import statement
 
 
@@ -58,3 +60,47 @@ WHERE (fingerprints.row_hash, fingerprints.body_length, fingerprints.body_hash)
     IS DISTINCT FROM (EXCLUDED.row_hash, EXCLUDED.body_length, EXCLUDED.body_hash)
 """,
 )
+
+
+def row_hash(mirrored: MirroredObject) -> str:
+    """Return the SQL of a hash of the row `o`: every mirrored column, of the items too, as sent.
+
+    The server's own hashes of the values are too weak to tell of a change: that of a number leaves
+    out the sign, those of times and whole numbers fold eight bytes to four, and in JSON two values
+    that are exchanged or change together may cancel each other out, whatever the seed.
+    """
+    columns = [f'o."{column.name}"' for column in mirrored.columns]
+    if (of := mirrored.items) is not None:
+        items = _hash_of([f'i."{column.name}"' for column in of.columns], 20)
+        columns.append(f"""(
+                SELECT bit_xor({items})
+                FROM stripe.{of.table} AS i
+                WHERE i.{of.parent} = o.id
+            )""")
+    return _hash_of(columns, 12)
+
+
+def _hash_of(values: Sequence[str], indent: int) -> str:
+    """Return the hash of some values' bytes: 64 bits, begun with the seed."""
+    inner, outer = " " * indent, " " * (indent - 4)
+    return f"""hash_record_extended(
+{inner}ROW(record_send(ROW({sql.listed(values, indent)}))),
+{inner}%(seed)s::bigint
+{outer})"""
+
+
+def lookup() -> str:
+    """Return the join that finds the fingerprint `f` of the row `o`, whose hash is `h.row_hash`.
+
+    One for each row (LIMIT 1 makes the planner do so): where it knows nothing of a new table yet,
+    it would read the whole of it for each window.
+    """
+    return """LEFT JOIN LATERAL (
+    SELECT f.object_id, f.body_length, f.body_hash
+    FROM stripe.fingerprints AS f
+    WHERE f.object_id = o.id
+        AND f.row_hash = h.row_hash
+        AND o.missing_in_stripe_since IS NULL
+        AND %(recall)s::boolean
+    LIMIT 1
+) AS f ON true"""

@@ -17,6 +17,7 @@ from psycopg import Connection
 from shared.objects.column import Column, Type
 from shared.objects.declaration import Held, MirroredObject
 from shared.repository import column_sql as sql
+from shared.repository.fingerprints import lookup, row_hash
 from shared.repository.rows import read_held
 from shared.repository.statement import object_statement
 from shared.stripe.recognition import Known
@@ -184,14 +185,6 @@ def _text(mirrored: MirroredObject, which: str) -> str:
 
     What is known to be equal to a body: `[id, created, revision, status, length, hash]`, if
     `recall` is true. All others: `[lower, upper, revision, missing since, hash, object]`.
-
-    A row's hash is made of every mirrored column, of the items' too, as the server would send them.
-    Its own hashes of the values are too weak to tell of a change: that of a number leaves out the
-    sign, those of times and whole numbers fold eight bytes to four, and in JSON two values that are
-    exchanged or change together may cancel each other out, whatever the seed.
-
-    A fingerprint is looked up for each row (LIMIT 1 makes the planner do so): where it knows
-    nothing of a new table yet, it would read the whole of it for each window.
     """
     tree = _tree(mirrored.columns, "o")
     if (items := mirrored.items) is not None:
@@ -230,42 +223,12 @@ SELECT
     ) FILTER (WHERE f.object_id IS NULL)::text
 FROM stripe.{mirrored.table} AS o
 CROSS JOIN LATERAL (
-    SELECT {_hash(mirrored)} AS row_hash
+    SELECT {row_hash(mirrored)} AS row_hash
     OFFSET 0
 ) AS h
-LEFT JOIN LATERAL (
-    SELECT f.object_id, f.body_length, f.body_hash
-    FROM stripe.fingerprints AS f
-    WHERE f.object_id = o.id
-        AND f.row_hash = h.row_hash
-        AND o.missing_in_stripe_since IS NULL
-        AND %(recall)s::boolean
-    LIMIT 1
-) AS f ON true
+{lookup()}
 WHERE {which}
 """
-
-
-def _hash(mirrored: MirroredObject) -> str:
-    """Return the hash of a row's whole content."""
-    columns = [f'o."{column.name}"' for column in mirrored.columns]
-    if (of := mirrored.items) is not None:
-        items = _hash_of([f'i."{column.name}"' for column in of.columns], 20)
-        columns.append(f"""(
-                SELECT bit_xor({items})
-                FROM stripe.{of.table} AS i
-                WHERE i.{of.parent} = o.id
-            )""")
-    return _hash_of(columns, 12)
-
-
-def _hash_of(values: Sequence[str], indent: int) -> str:
-    """Return the hash of some values' bytes: 64 bits, begun with the seed."""
-    inner, outer = " " * indent, " " * (indent - 4)
-    return f"""hash_record_extended(
-{inner}ROW(record_send(ROW({sql.listed(values, indent)}))),
-{inner}%(seed)s::bigint
-{outer})"""
 
 
 def _tree(columns: tuple[Column, ...], table: str) -> _Tree:

@@ -306,7 +306,7 @@ MUTANTS = (
         "a fingerprint is of the items too",
         (
             Patch(
-                "shared/repository/window.py",
+                "shared/repository/fingerprints.py",
                 "SELECT bit_xor({items})",
                 "SELECT bit_xor(hashtextextended(i.id, 0))",
             ),
@@ -328,7 +328,7 @@ MUTANTS = (
         "a row that was written while its page was listed is asked for",
         (
             Patch(
-                "reconcile/comparison/sides.py",
+                "reconcile/comparison/known_rows.py",
                 "if row.revision != known.revision and name in listed:",
                 "if row.revision < 0 and name in listed:",
             ),

@@ -6,10 +6,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -85,37 +84,45 @@ def measured(
         )
 
 
-class TreePeak:
+class Repeatedly:
+    """Calls `look` every so many seconds, beside its `with` block and until that ends."""
+
+    def __init__(self, look: Callable[[], None], every: float) -> None:
+        self._look = look
+        self._every = every
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        self._look()
+        while not self._ended.wait(self._every):
+            self._look()
+
+
+class TreePeak(Repeatedly):
     """Watches the descendants of a process; `peak` in bytes, 0 unless there were several at once.
 
     Pages that they share count once (proportional set size), where the system tells.
     """
 
     def __init__(self, pid: int) -> None:
+        super().__init__(self._weigh, _LOOK_SECONDS)
         self.peak = 0
         self._root = psutil.Process(pid)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(_LOOK_SECONDS):
-            with suppress(psutil.NoSuchProcess):
-                family = self._root.children(recursive=True)
-                if len(family) > 1:
-                    self.peak = max(self.peak, sum(memory_of(member) for member in family))
+    def _weigh(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            family = self._root.children(recursive=True)
+            if len(family) > 1:
+                self.peak = max(self.peak, sum(memory_of(member) for member in family))
 
 
 def memory_of(process: psutil.Process) -> int:

@@ -1,7 +1,7 @@
 """What the product mirrors: Stripe's objects and the tables' rows, brought to one picture.
 
 The one list of it in the sandbox, written from Stripe's documentation and the contract of the
-tables, without the product's decoders: whoever judges a database reads it here.
+tables, without the product's decoders: whoever judges a database does it by this.
 """
 
 import json
@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import psycopg
 from msgspec import Struct
+
+from sandbox.stripe_double import Control
 
 Picture: TypeAlias = dict[str, Any]
 """One object by column name, times in epoch seconds, nulls left out; `items`: pictures by id."""
@@ -149,3 +151,39 @@ def _times(row: Mapping[str, Any]) -> Picture:
     if "unit_amount_decimal" in found:
         found["unit_amount_decimal"] = exact(found["unit_amount_decimal"])
     return found
+
+
+def differences(connection: psycopg.Connection[Any], control: Control) -> list[str]:
+    """One sentence for each field or object on which tables and Stripe differ."""
+    return [one for mirrored in MIRRORED for one in _differences(connection, control, mirrored)]
+
+
+def _differences(
+    connection: psycopg.Connection[Any], control: Control, mirrored: Mirrored
+) -> Iterator[str]:
+    pictures = map(of_row, rows(connection, mirrored))
+    held = {picture["id"]: picture for picture in pictures}
+    for wanted in map(of_stripe, control.truths(mirrored.kind)):
+        name = wanted["id"]
+        row = held.pop(name, None)
+        if row is None:
+            # A list leaves deleted objects out, so only an event can tell of them.
+            if not wanted.get("deleted"):
+                yield f"{name} is not in the database"
+            continue
+        items, stripes = row.pop("items", {}), wanted.pop("items", {})
+        if items.keys() != stripes.keys():
+            yield f"{name} has other items"
+        else:
+            for item, truth in stripes.items():
+                yield from _unlike(name, items[item], truth)
+        yield from _unlike(name, row, wanted)
+    for name in held:
+        yield f"{name} is not in Stripe"
+
+
+def _unlike(name: str, row: Picture, wanted: Picture) -> Iterator[str]:
+    for field in sorted(wanted.keys() | row.keys()):
+        mine, stripes = row.get(field), wanted.get(field)
+        if mine != stripes:
+            yield f"{name}: {field} is {mine!r}, in Stripe {stripes!r}"

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import psutil
@@ -51,6 +51,50 @@ def run(
     )
 
 
+def start(
+    name: str, *arguments: str, environ: Mapping[str, str], log: Path, open_files: int | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a command whose output goes to the end of a file.
+
+    `open_files`: it may have so many, as `ulimit -n` says.
+    """
+    limit = f'ulimit -n {open_files} && exec "$0" "$@"'
+    limited = [] if open_files is None else ["/bin/sh", "-c", limit]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [*limited, *command(name, *arguments)],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """The processes that it has started itself and that are left."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(process.pid).children()
+    return []
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End it with its children, whatever state they are in. Safe to call twice."""
+    family = children(process)
+    process.kill()
+    for child in family:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait()
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    """Ask a server on this machine: status and body. OSError or HTTPException without an answer."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
     """Raises TimeoutError, which says `what` was waited for."""
     deadline = time.monotonic() + seconds
@@ -66,32 +110,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _limited(open_files: int | None) -> list[str]:
-    limit = f'ulimit -n {open_files} && exec "$0" "$@"'
-    return [] if open_files is None else ["/bin/sh", "-c", limit]
-
-
 class Webhook:
     """The command `webhook` in a process of its own, on a free port, its output in a file."""
 
     def __init__(
         self, environ: Mapping[str, str], log: Path, *, open_files: int | None = None
     ) -> None:
-        """Returns when it answers. Raises RuntimeError with its last words if it ends instead.
-
-        `open_files`: it may have so many, as `ulimit -n` says.
-        """
+        """Returns when it answers. Raises RuntimeError with its last words if it ends instead."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/webhook"
         self._log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [*_limited(open_files), *command("webhook")],
-                env={**environ, "PORT": str(self.port)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        own = {**environ, "PORT": str(self.port)}
+        self.process = start("webhook", environ=own, log=log, open_files=open_files)
         try:
             wait_until(self._answers, "the webhook's first answer")
         except BaseException:
@@ -100,13 +130,8 @@ class Webhook:
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         """Ask `/healthz` or `/readyz`: status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
+        status, body = get(self.port, path)
+        return status, json.loads(body)
 
     @property
     def root(self) -> psutil.Process:
@@ -115,7 +140,7 @@ class Webhook:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes."""
-        return self.root.children()
+        return children(self.process)
 
     def log(self) -> list[dict[str, Any]]:
         """Every whole line of the log so far, each an object."""
@@ -130,23 +155,12 @@ class Webhook:
 
     def kill(self) -> None:
         """End it with its workers, whatever state they are in. Safe to call twice."""
-        if self.process.poll() is None:
-            workers = self.workers()
-            self.process.kill()
-            for worker in workers:
-                if worker.is_running():
-                    worker.kill()
-        self.process.wait()
+        end(self.process)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             try:
                 self.stop()

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
 
+from sandbox.measure import Repeatedly
 from sandbox.stripe_double import Control, sign
 
 PATIENCE = 30.0
@@ -58,34 +58,17 @@ def worst(answers: Sequence[Answered]) -> float:
     return max((answer.seconds for answer in answers), default=0.0)
 
 
-class Watch:
+class Watch(Repeatedly):
     """Asks a path, on a new connection each time, until its `with` block ends."""
 
     def __init__(self, port: int, path: str = "/healthz", *, every: float = 0.1) -> None:
+        super().__init__(self._ask, every)
         self.answers: list[Answered] = []
         self._port = port
         self._path = path
-        self._every = every
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def _look(self) -> None:
-        while not self._ended.is_set():
-            self.answers.append(_ask(self._port, "GET", self._path, b"", {}))
-            self._ended.wait(self._every)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join(PATIENCE + 1)
+    def _ask(self) -> None:
+        self.answers.append(_ask(self._port, "GET", self._path, b"", {}))
 
 
 class Crowd:

@@ -12,13 +12,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.bench import bulk, figures, growth, plots, siege, start, webhook
+from sandbox.bench import figures, start
+from sandbox.bench.drawing import plots
 from sandbox.bench.figures import Part
+from sandbox.bench.reconcile import bulk
+from sandbox.bench.webhook import cost, growth, siege
 from sandbox.telling import show
 
 PARTS: dict[str, tuple[str, Callable[[Part, argparse.Namespace], None]]] = {
     "start": ("start, the cheapest of five", start.play),
-    "webhook": ("webhook: one event after the other", webhook.play),
+    "webhook": ("webhook: one event after the other", cost.play),
     "siege": ("webhook: what hangs, and slow senders", siege.play),
     "growth": ("webhook: growing tables", growth.play),
     "bulk": ("reconcile: the nightly run", bulk.play),

@@ -6,7 +6,6 @@ from sandbox import product
 from sandbox.bench.figures import Part
 from sandbox.bench.stage import stage
 from sandbox.measure import cpu_of, measured, memory_of
-from sandbox.product import Webhook
 from sandbox.telling import show
 
 BUDGET_ANSWER = 0.6
@@ -32,7 +31,7 @@ def play(part: Part, _: argparse.Namespace) -> None:
             )
         started: list[tuple[float, float]] = []
         for number in range(TIMES):
-            with Webhook(made.environ, made.folder / f"webhook-{number}.log") as webhook:
+            with made.webhook(f"webhook-{number}") as webhook:
                 family = [webhook.root, *webhook.workers()]
                 started.append((cpu_of(webhook.root), sum(map(memory_of, family)) / 2**20))
         cpu, memory = min(started)

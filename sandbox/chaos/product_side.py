@@ -6,7 +6,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,10 @@ class WebhookService:
         self.start()
 
     def start(self) -> None:
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                product.command("webhook"),
-                env=self._environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        self._process = product.start("webhook", environ=self._environ, log=self._log)
 
     def workers(self) -> list[psutil.Process]:
-        with suppress(psutil.NoSuchProcess):
-            return psutil.Process(self._process.pid).children()
-        return []
+        return product.children(self._process)
 
     def kill_master(self) -> None:
         """And start another, as a platform does. The workers must notice and end by themselves."""
@@ -68,7 +59,7 @@ class WebhookService:
             product.wait_until(self.is_whole, "the webhook", seconds)
         except TimeoutError:
             self.helped += 1
-            self.end()
+            product.end(self._process)
             self.start()
             product.wait_until(self.is_whole, "a webhook that was started anew", seconds)
 
@@ -79,22 +70,15 @@ class WebhookService:
             self._process.wait(product.STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.helped += 1
-            self.end()
+            product.end(self._process)
 
     def end(self) -> None:
         """Whatever state it is in. Safe to call twice."""
-        workers = self.workers()
-        self._process.kill()
-        self._process.wait()
-        for worker in workers:
-            with suppress(psutil.NoSuchProcess):
-                worker.kill()
+        product.end(self._process)
 
     def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        with closing(connection), suppress(OSError, http.client.HTTPException):
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
+        with suppress(OSError, http.client.HTTPException):
+            return product.get(self.port, "/readyz")[0] == 200
         return False
 
 
@@ -116,14 +100,11 @@ class Reconciler:
         with self._lock:
             self._count += 1
             report = self._folder / f"report-{self._count}.json"
-            with (self._folder / "reconcile.log").open("ab") as log:
-                process = subprocess.Popen(
-                    product.command("reconcile", "--format", "json", "--output", str(report)),
-                    env={**self._environ, **settings},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
+            process = product.start(
+                *("reconcile", "--format", "json", "--output", str(report)),
+                environ={**self._environ, **settings},
+                log=self._folder / "reconcile.log",
+            )
             self._running.append(process)
         try:
             process.wait(_END_SECONDS)

@@ -1,11 +1,8 @@
 """Stripe's process as the harness sees it: started, told what to do, asked over HTTP."""
 
-import http.client
-import json
 import subprocess
 import sys
 import threading
-from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -13,6 +10,7 @@ import msgspec
 from sandbox.chaos.plan import Plan
 from sandbox.chaos.postman import Facts
 from sandbox.chaos.stripe_side import Begin, Progress
+from sandbox.stripe_double.control.caller import RemoteControl
 
 
 class StripeProcess:
@@ -27,7 +25,7 @@ class StripeProcess:
         self._lock = threading.Lock()
         begin = Begin(plan=plan, urls=urls, secret=secret, key=key)
         self.url: str = self._exchange(msgspec.json.encode(begin))["url"]
-        self._realm = {"account": "acct_1Double000000", "livemode": "_live_" in key}
+        self.call = RemoteControl(self.url, realm={"livemode": "_live_" in key}).call
 
     def tell(self, what: str, **keywords: Any) -> Any:
         """Do something and wait until it is done."""
@@ -38,18 +36,6 @@ class StripeProcess:
 
     def facts(self) -> Facts:
         return msgspec.convert(self.tell("facts"), Facts)
-
-    def call(self, method: str, *args: Any, **keywords: Any) -> Any:
-        """Call the double's control over HTTP."""
-        body = {"method": method, "args": args, "keywords": keywords, "realm": self._realm}
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
-        with closing(connection):
-            connection.request("POST", "/_control/call", json.dumps(body))
-            answer = connection.getresponse()
-            found = msgspec.json.decode(answer.read())
-            if answer.status != 200:
-                raise RuntimeError(f"{method}: {found}")
-            return found["result"]
 
     def close(self) -> None:
         if self._process.stdin:

@@ -1,7 +1,6 @@
 """The double as one thing: started, used, reset, stopped."""
 
 import threading
-from types import TracebackType
 from typing import Any, Self
 
 from sandbox.stripe_double.control.control import Control
@@ -71,12 +70,7 @@ class StripeDouble:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _new_world(self) -> World:

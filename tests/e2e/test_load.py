@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from sandbox import product
-from sandbox.comparison import differences
+from sandbox.mirrored import differences
 from sandbox.product import Webhook
 from sandbox.stripe_double import StripeDouble
 from tests.e2e.conftest import SECRET

@@ -5,10 +5,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from sandbox.bench import figures, plots
+from sandbox.bench import figures
+from sandbox.bench.drawing import plots
+from sandbox.bench.drawing.svg import Chart, Line, draw
 from sandbox.bench.figures import Figure, Part
-from sandbox.bench.replay import script_of, seen
-from sandbox.bench.svg import Chart, Line, draw
+from sandbox.bench.webhook.replay import script_of, seen
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -3,7 +3,6 @@
 import random
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from msgspec import Struct
@@ -97,12 +96,7 @@ class Hold:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 

@@ -6,18 +6,16 @@ import subprocess
 
 import psycopg
 
-from sandbox.comparison import differences
-from sandbox.product import run
+from sandbox.mirrored import differences
+from sandbox.stripe_double import Control
 from sandbox.telling import show, table
 from sandbox.world import World
 
 ARGUMENTS = ("--format", "json", "--grace", "0", "--deadline", "0")
 
 
-def play(world: World, options: argparse.Namespace) -> list[str]:
+def play(world: World, control: Control, options: argparse.Namespace) -> list[str]:
     """Run it three times, print what was asked, and return what is wrong."""
-    run("migrate", environ=world.environ)
-    control = world.double.control
     control.seed(options.rows)
     control.advance(3_600)
     rows: list[tuple[object, ...]] = []
@@ -29,7 +27,7 @@ def play(world: World, options: argparse.Namespace) -> list[str]:
     ):
         control.clear_requests()
         control.switch(rate_limits=limits)
-        done = run("reconcile", *ARGUMENTS, environ=world.environ, timeout=3_600)
+        done = world.run("reconcile", *ARGUMENTS, timeout=3_600)
         refused = sum(line.status == 429 for line in control.requests())
         rows.append((what, done.returncode, len(control.requests()), refused))
         wrong += _wrong(what, done, first=what.startswith("into"))

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from sandbox import product
-from sandbox.bench import alone
 from sandbox.bench.box import BUDGET_MIB, CPU, MIB, NoBox, box
 from sandbox.bench.figures import Part
-from sandbox.bench.runs import MILLION, Run, forget, run, run_well
+from sandbox.bench.reconcile import alone
+from sandbox.bench.reconcile.runs import MILLION, Run, forget, run, run_well
 from sandbox.bench.stage import KEY, LATENCY_MS, STRIPE_RATE, UNLIMITED, Stage
 from sandbox.measure import measured
 from sandbox.telling import show

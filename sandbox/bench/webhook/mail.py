@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from sandbox.bench.bodies import lives
 from sandbox.bench.stage import Stage
+from sandbox.bench.webhook.bodies import lives
 from sandbox.stripe_double import Control
 
 TOUCHED = 5_000

@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.bench import cases
 from sandbox.bench.box import BUDGET_MIB
 from sandbox.bench.figures import Part
-from sandbox.bench.runs import MILLION, Run, run_nightly, run_well, run_whole
+from sandbox.bench.reconcile import cases
+from sandbox.bench.reconcile.runs import MILLION, Run, run_nightly, run_well, run_whole
 from sandbox.bench.stage import Stage, stage
 
 BUDGET_CPU = 30.0

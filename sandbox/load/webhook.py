@@ -7,26 +7,22 @@ from collections import Counter
 
 import psycopg
 
-from sandbox.comparison import differences
-from sandbox.product import Webhook, run
+from sandbox.mirrored import differences
 from sandbox.stripe_double import Control, DeliveryPlan
 from sandbox.telling import show
-from sandbox.world import SIGNING_SECRET, World
+from sandbox.world import World
 
 COPIES = (1, 3)
 
 
-def play(world: World, options: argparse.Namespace) -> list[str]:
+def play(world: World, control: Control, options: argparse.Namespace) -> list[str]:
     """Send it all, print what was answered, and return what is wrong."""
-    run("migrate", environ=world.environ)
-    control = world.double.control
     live(control, options.events, options.subscriptions)
     names = control.outbox()
     control.clear_requests()
     plan = DeliveryPlan(copies=COPIES, order="shuffled", senders=options.senders)
-    environ = {**world.environ, "WEB_CONCURRENCY": str(options.workers)}
-    with Webhook(environ, world.folder / "webhook.log") as webhook:
-        deliveries = control.deliver(webhook.url, [SIGNING_SECRET], plan)
+    with world.webhook(WEB_CONCURRENCY=str(options.workers)) as webhook:
+        deliveries = control.deliver(webhook.url, [world.secret], plan)
     replies = [reply for delivery in deliveries for reply in delivery.answers]
     with psycopg.connect(world.server.url()) as connection:
         wrong = differences(connection, control)

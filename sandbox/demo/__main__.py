@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from sandbox import demo_real
-from sandbox.demo_story import tell
+from sandbox.demo import real
+from sandbox.demo.scene import DemoFailed, Scene
+from sandbox.demo.story import tell
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.postgres_programs import PostgresUnavailable
 from sandbox.stripe_double import StripeDouble
 from sandbox.telling import say
-from sandbox.world import DemoFailed, World
 
 INTERRUPTED = 130
 
@@ -35,8 +35,8 @@ def main() -> int:
     ).parse_args()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        if demo_real.is_wanted(os.environ):
-            return demo_real.run(os.environ)
+        if real.is_wanted(os.environ):
+            return real.run(os.environ)
         return play()
     except KeyboardInterrupt:
         print("\ninterrupted; everything that was started is stopped", file=sys.stderr)
@@ -55,7 +55,7 @@ def play() -> int:
         # Stripe's clock stands still unless the story moves it, so that "in one second" is exact.
         StripeDouble.start(clock=float(int(time.time()) - 4 * 3_600)) as double,
     ):
-        status = tell(World(server, double, Path(folder)))
+        status = tell(Scene(server, double, Path(folder)))
     say(f"PostgreSQL, the double and their files are gone. It took {_seconds(began)} s.")
     return status
 

@@ -3,10 +3,9 @@
 import argparse
 
 from sandbox.bench.figures import Part
-from sandbox.bench.mail import Mail
 from sandbox.bench.stage import stage
-from sandbox.bench.webhook import Cost, post, prepare
-from sandbox.product import Webhook
+from sandbox.bench.webhook.cost import Cost, post, prepare
+from sandbox.bench.webhook.mail import Mail
 from sandbox.stripe_double import StripeDouble
 from sandbox.telling import show
 
@@ -21,7 +20,7 @@ def play(part: Part, options: argparse.Namespace) -> None:
         show(f"... tables of {rows:,} subscriptions, {LEDGER * rows:,} ledger rows")
         with StripeDouble.start(clock=None, ticking=True) as double, stage() as made:
             mail = Mail(double.control.realm(livemode=True), rows)
-            with Webhook(made.environ, made.folder / "webhook.log") as one:
+            with made.webhook() as one:
                 prepare(made, mail, one, rows)
                 # Each of them once before: their pages are in memory then, in every size.
                 post(made, [one], mail, options.events)

@@ -14,10 +14,9 @@ from pathlib import Path
 import psycopg
 from msgspec import Struct
 
-from sandbox.bench.mail import Mail
-from sandbox.bench.sender import Plan, send
-from sandbox.bench.stage import SIGNING_SECRET, Stage
-from sandbox.product import Webhook
+from sandbox.bench.stage import Stage
+from sandbox.bench.webhook.mail import Mail
+from sandbox.bench.webhook.sender import Plan, send
 from sandbox.telling import show
 
 CLIENTS = 4
@@ -75,8 +74,8 @@ def play(made: Stage, mail: Mail, events: int) -> Replayed:
 def _record(made: Stage, mail: Mail, events: int) -> list[list[Sent]]:
     """The statements of each event, in order."""
     log = made.server.folder / "server.log"
-    with Webhook(made.environ, made.folder / "webhook-recorded.log") as webhook:
-        plan = Plan(urls=[webhook.url], secret=SIGNING_SECRET, connections=1)
+    with made.webhook("webhook-recorded") as webhook:
+        plan = Plan(urls=[webhook.url], secret=made.secret, connections=1)
         # These are not recorded and so missing in the copy, but they touch other rows.
         send(plan, mail.take(WARM))
         made.change_setting(
@@ -175,7 +174,13 @@ def _by_pgbench(made: Stage, pgbench: Path, scripts: Sequence[Path]) -> float:
 def _by_psycopg(made: Stage, scripts: Sequence[Path]) -> float:
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "sandbox.bench.replay", made.server.url(COPY), str(script)],
+            [
+                sys.executable,
+                "-m",
+                "sandbox.bench.webhook.replay",
+                made.server.url(COPY),
+                str(script),
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -11,14 +11,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox import load_reconcile, load_webhook
+from sandbox.load import reconcile, webhook
 from sandbox.postgres import EmbeddedPostgres
-from sandbox.stripe_double import StripeDouble
+from sandbox.stripe_double import Control, StripeDouble
 from sandbox.world import World
 
-PARTS: dict[str, Callable[[World, argparse.Namespace], list[str]]] = {
-    "webhook": load_webhook.play,
-    "reconcile": load_reconcile.play,
+PARTS: dict[str, Callable[[World, Control, argparse.Namespace], list[str]]] = {
+    "webhook": webhook.play,
+    "reconcile": reconcile.play,
 }
 
 
@@ -44,7 +44,9 @@ def main() -> int:
             EmbeddedPostgres.start() as server,
             StripeDouble.start() as double,
         ):
-            wrong += PARTS[part](World(server, double, Path(folder)), options)
+            world = World(server, double.url, Path(folder))
+            world.migrate()
+            wrong += PARTS[part](world, double.control, options)
     for sentence in wrong[:20]:
         print(f"WRONG  {sentence}")
     print(f"\n{len(wrong)} wrong" if wrong else "\neverything is right")

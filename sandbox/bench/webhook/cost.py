@@ -8,11 +8,11 @@ from contextlib import ExitStack
 
 from msgspec import Struct
 
-from sandbox.bench import replay
 from sandbox.bench.figures import Part
-from sandbox.bench.mail import Mail
-from sandbox.bench.sender import Plan, Sent, send
-from sandbox.bench.stage import SIGNING_SECRET, Stage, stage
+from sandbox.bench.stage import Stage, stage
+from sandbox.bench.webhook import replay
+from sandbox.bench.webhook.mail import Mail
+from sandbox.bench.webhook.sender import Plan, Sent, send
 from sandbox.measure import cpu_of, memory_of
 from sandbox.product import Webhook
 from sandbox.stripe_double import StripeDouble
@@ -41,7 +41,7 @@ def play(part: Part, options: argparse.Namespace) -> None:
     events = options.events
     with StripeDouble.start(clock=None, ticking=True) as double, stage() as made:
         mail = Mail(double.control.realm(livemode=True), options.table)
-        with Webhook(made.environ, made.folder / "webhook.log") as one:
+        with made.webhook() as one:
             prepare(made, mail, one, options.table)
             show(f"... a burst of {events:,} events, {options.table:,} subscriptions")
             burst = post(made, [one], mail, events)
@@ -56,9 +56,9 @@ def play(part: Part, options: argparse.Namespace) -> None:
 
 def prepare(made: Stage, mail: Mail, webhook: Webhook, rows: int) -> None:
     """Let one real event make the row that the others are copies of, and warm everything up."""
-    expect(send(Plan(urls=[webhook.url], secret=SIGNING_SECRET), [mail.first]))
+    expect(send(Plan(urls=[webhook.url], secret=made.secret), [mail.first]))
     mail.grow(made, rows, 10 * rows)
-    expect(send(Plan(urls=[webhook.url], secret=SIGNING_SECRET), mail.take(100)))
+    expect(send(Plan(urls=[webhook.url], secret=made.secret), mail.take(100)))
 
 
 def post(
@@ -74,7 +74,7 @@ def post(
     bodies = list(mail.take(events))
     plan = Plan(
         urls=[webhook.url for webhook in webhooks],
-        secret=SIGNING_SECRET,
+        secret=made.secret,
         rate=rate,
         connections=connections,
         timeout=60.0,
@@ -146,7 +146,7 @@ def _figures(part: Part, burst: Cost, steady: Cost, replayed: replay.Replayed) -
 def _memory(
     part: Part, made: Stage, mail: Mail, options: argparse.Namespace, after_less: float
 ) -> None:
-    with Webhook(made.environ, made.folder / "webhook-memory.log") as one:
+    with made.webhook("webhook-memory") as one:
         show(f"... {2 * options.events:,} events to one worker")
         before = max(map(memory_of, one.workers())) / 2**20
         post(made, [one], mail, 2 * options.events)
@@ -174,10 +174,7 @@ def _scale_out(
     for count in options.processes:
         show(f"... {count} webhook process(es) against one database")
         with ExitStack() as stack:
-            webhooks = [
-                stack.enter_context(Webhook(made.environ, made.folder / f"out-{count}-{n}.log"))
-                for n in range(count)
-            ]
+            webhooks = [stack.enter_context(made.webhook(f"out-{count}-{n}")) for n in range(count)]
             post(made, webhooks, mail, 50 * count)
             rates[count] = post(made, webhooks, mail, options.events)
     for count, cost in rates.items():

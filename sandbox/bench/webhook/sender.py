@@ -1,6 +1,6 @@
 """A sender cheap enough not to be the bottleneck: a process of its own, open loop, keep-alive.
 
-    from sandbox.bench.sender import Plan, send
+    from sandbox.bench.webhook.sender import Plan, send
     sent = send(Plan(urls=[webhook.url], secret="whsec_demo", rate=200), bodies)
 
 `bodies` are events' bodies, each sent once, in order; they are signed and framed before the clock
@@ -11,7 +11,7 @@ sent. With several `urls` (containers) each next event goes to whichever connect
 the longest, as behind a load balancer. One event at a time on a connection: Stripe's own way.
 
 What the sender itself costs is `Sent.cpu` (about 50 us an event). Due times are kept to a
-millisecond. By hand: `python -m sandbox.bench.sender < message`, see `send`.
+millisecond. By hand: `python -m sandbox.bench.webhook.sender < message`, see `send`.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ def send(plan: Plan, bodies: Iterable[bytes]) -> Sent:
     Raises subprocess.CalledProcessError if the sender breaks.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "sandbox.bench.sender"],
+        [sys.executable, "-m", "sandbox.bench.webhook.sender"],
         input=msgspec.msgpack.encode(_Message(plan, list(bodies))),
         stdout=subprocess.PIPE,
         check=True,

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.bench.box import MIB
-from sandbox.bench.bulk import BUDGET_CPU
+from sandbox.bench.drawing.svg import Chart, Line, draw
 from sandbox.bench.figures import Part
-from sandbox.bench.runs import MILLION
-from sandbox.bench.svg import Chart, Line, draw
-from sandbox.bench.webhook import BUDGET_MS, BUDGET_RATE
+from sandbox.bench.reconcile.bulk import BUDGET_CPU
+from sandbox.bench.reconcile.runs import MILLION
+from sandbox.bench.webhook.cost import BUDGET_MS, BUDGET_RATE
 
 FOLDER = Path("docs")
 

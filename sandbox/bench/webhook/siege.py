@@ -1,6 +1,7 @@
 """`webhook` while its database or Stripe hangs, and while senders send nothing or half a head."""
 
 import argparse
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -10,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from sandbox.bench.figures import Part
-from sandbox.bench.stage import Stage, stage
+from sandbox.postgres import EmbeddedPostgres
 from sandbox.product import Webhook, wait_until
 from sandbox.siege import (
     HALF_A_HEAD,
@@ -26,8 +27,8 @@ from sandbox.siege import (
 )
 from sandbox.stripe_double import Control, StripeDouble
 from sandbox.telling import show
+from sandbox.world import World
 
-SECRET = "whsec_siege"  # noqa: S105
 BUDGET_ANSWER = 5.0
 BUDGET_HEALTH = 0.5
 SLOW = (4, 16, 40, 200)
@@ -42,10 +43,9 @@ PAUSE = 0.5
 class _Ground:
     """One webhook, its database and its Stripe."""
 
-    def __init__(self, made: Stage, double: StripeDouble, webhook: Webhook) -> None:
-        self.made = made
+    def __init__(self, world: World, double: StripeDouble, webhook: Webhook) -> None:
+        self.world = world
         self.control: Control = double.control
-        self.webhook = webhook
         self.port = webhook.port
 
     def events(self, number: int) -> list[bytes]:
@@ -59,7 +59,7 @@ class _Ground:
         """Events one after the other, each on a connection of its own."""
         answers = []
         for body in self.events(HONEST):
-            answers.append(post(self.port, body, SECRET))
+            answers.append(post(self.port, body, self.world.secret))
             threading.Event().wait(PAUSE)
         return answers
 
@@ -84,21 +84,17 @@ def _case(
 ) -> None:
     show(f"... {name}")
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="siege-")))
+        server = stack.enter_context(EmbeddedPostgres.start())
         double = stack.enter_context(StripeDouble.start())
-        made = stack.enter_context(stage())
-        environ = {
-            **made.environ,
-            "STRIPE_API_BASE": double.url,
-            "STRIPE_SECRET_KEY": "sk_test_double",
-            "STRIPE_WEBHOOK_SECRET": SECRET,
-        }
-        log: Path = made.folder / "siege.log"
-        webhook = stack.enter_context(Webhook(environ, log, open_files=open_files))
-        ground = _Ground(made, double, webhook)
+        world = World(server, double.url, folder)
+        world.migrate()
+        webhook = stack.enter_context(world.webhook(open_files=open_files))
+        ground = _Ground(world, double, webhook)
         wait_until(lambda: webhook.get("/readyz")[0] == 200, "a ready webhook")
         with Watch(webhook.port) as watch:
             answers = besiege(ground)
-        restarts = log.read_text(encoding="utf-8").count("Booting worker") - 1
+        restarts = sum("Booting worker" in str(line) for line in webhook.log()) - 1
     told = f"answers by status (0: cut) {statuses(answers)}, /healthz {statuses(watch.answers)}"
     if restarts:
         told += f"; the worker ended and was replaced {restarts} times"
@@ -113,9 +109,9 @@ def _counted(answers: list[Answered]) -> float | None:
 
 def _hanging_database(ground: _Ground) -> list[Answered]:
     bodies = ground.events(EVENTS)
-    with psycopg.connect(ground.made.server.url()) as holder:
+    with psycopg.connect(ground.world.server.url()) as holder:
         holder.execute("LOCK TABLE stripe.events IN ACCESS EXCLUSIVE MODE")
-        answers = post_all(ground.port, bodies, SECRET, within=1.0)
+        answers = post_all(ground.port, bodies, ground.world.secret, within=1.0)
         holder.rollback()
     return answers
 
@@ -123,9 +119,9 @@ def _hanging_database(ground: _Ground) -> list[Answered]:
 def _hanging_stripe(ground: _Ground) -> list[Answered]:
     before, asked = questionable(ground.control, QUESTIONS)
     for body in before:
-        post(ground.port, body, SECRET)
+        post(ground.port, body, ground.world.secret)
     ground.control.fault("hang", seconds=15.0, count=None)
-    answers = post_all(ground.port, asked, SECRET, within=1.0)
+    answers = post_all(ground.port, asked, ground.world.secret, within=1.0)
     ground.control.clear_interventions()
     return answers
 

@@ -3,10 +3,10 @@
 import json
 from collections import Counter
 
+from sandbox.demo.scene import DemoFailed, Scene
 from sandbox.product import Webhook, wait_until
 from sandbox.stripe_double import DeliveryPlan
 from sandbox.telling import heading, say, shell, show, table
-from sandbox.world import DemoFailed, World
 
 REPORT = ("--report", "--exit-code", "--grace", "1")
 DRIFT = 3
@@ -14,53 +14,53 @@ HOUR = 3_600
 GUESSED = "whsec_guessed"
 
 
-def tell(world: World) -> int:
+def tell(scene: Scene) -> int:
     """All chapters; returns 0, or raises DemoFailed where something ends otherwise than told."""
-    make_tables(world)
-    fill(world)
-    with start_webhook(world) as webhook:
-        two_in_one_second(world, webhook)
-        busy_morning(world, webhook)
-        bad_letters(world, webhook)
-    let_drift(world)
-    report(world)
-    repair(world)
-    report_again(world)
+    make_tables(scene)
+    fill(scene)
+    with start_webhook(scene) as webhook:
+        two_in_one_second(scene, webhook)
+        busy_morning(scene, webhook)
+        bad_letters(scene, webhook)
+    let_drift(scene)
+    report(scene)
+    repair(scene)
+    report_again(scene)
     return 0
 
 
-def make_tables(world: World) -> None:
+def make_tables(scene: Scene) -> None:
     heading(
         1,
         "A private PostgreSQL and a double of Stripe",
         f"""Both run on this machine only. The double answers like Stripe's API, at
-        {world.double.url}, and sends signed events. `migrate` makes the tables, in the schema
+        {scene.double.url}, and sends signed events. `migrate` makes the tables, in the schema
         `stripe`; nothing else ever does.""",
     )
-    world.command("migrate")
+    scene.command("migrate")
 
 
-def fill(world: World) -> None:
+def fill(scene: Scene) -> None:
     heading(
         2,
         "The first run fills the empty database",
         """Stripe has had 40 customers with a subscription for up to two years. `reconcile` brings
         them over; its report goes to a file this time, and ends with:""",
     )
-    world.double.control.seed(40)
-    first = world.folder / "first-run.txt"
-    world.command("reconcile", "--output", str(first))
+    scene.double.control.seed(40)
+    first = scene.folder / "first-run.txt"
+    scene.command("reconcile", "--output", str(first))
     show(first.read_text(encoding="utf-8").splitlines()[-1])
 
 
-def start_webhook(world: World) -> Webhook:
+def start_webhook(scene: Scene) -> Webhook:
     heading(
         3,
         "The webhook starts",
         "It is Stripe's endpoint, served by gunicorn. It is ready once the tables are the right"
         " ones.",
     )
-    webhook = world.start_webhook()
+    webhook = scene.start_webhook()
     shell(f"curl http://127.0.0.1:{webhook.port}/readyz")
     status, body = webhook.get("/readyz")
     show(json.dumps(body))
@@ -70,7 +70,7 @@ def start_webhook(world: World) -> Webhook:
     return webhook
 
 
-def two_in_one_second(world: World, webhook: Webhook) -> None:
+def two_in_one_second(scene: Scene, webhook: Webhook) -> None:
     heading(
         4,
         "Two events of one second, the later one first, one of them twice",
@@ -78,7 +78,7 @@ def two_in_one_second(world: World, webhook: Webhook) -> None:
         and the payment's event arrives first. A mirror that believes whatever arrives last would
         lock her out for good.""",
     )
-    control = world.double.control
+    control = scene.double.control
     control.advance(HOUR)
     customer = control.create_customer(name="Ada", email="ada@example.com")
     ada = control.create_subscription(customer=customer, status="incomplete", price="pro")
@@ -91,18 +91,18 @@ def two_in_one_second(world: World, webhook: Webhook) -> None:
         ("subscription updated: active", activated),
         ("customer created", of_customer),
     ):
-        reply = world.send(webhook, [name])[0].answers[0]
+        reply = scene.send(webhook, [name])[0].answers[0]
         rows.append((what, reply.status, reply.body.decode()))
     table(("event, in order of arrival", "HTTP", "answer"), rows)
-    status = world.query("SELECT status FROM stripe.subscriptions WHERE id = %s", ada)[0][0]
+    status = scene.query("SELECT status FROM stripe.subscriptions WHERE id = %s", ada)[0][0]
     say(f"Ada's row says: {status}.")
     if status != "active":
         raise DemoFailed("Ada ought to be active")
 
 
-def busy_morning(world: World, webhook: Webhook) -> None:
-    control = world.double.control
-    for name in world.living(8):
+def busy_morning(scene: Scene, webhook: Webhook) -> None:
+    control = scene.double.control
+    for name in scene.living(8):
         control.advance(60)
         control.update_subscription(name, metadata={"seat": "window"})
         control.update_subscription(name, metadata={"seat": "aisle"})
@@ -110,7 +110,7 @@ def busy_morning(world: World, webhook: Webhook) -> None:
     control.clear_requests()
     names = control.outbox()
     plan = DeliveryPlan(seed=1, copies=(1, 3), order="shuffled", senders=8)
-    replies = [reply for one in world.send(webhook, names, plan) for reply in one.answers]
+    replies = [reply for one in scene.send(webhook, names, plan) for reply in one.answers]
     outcomes = Counter(json.loads(reply.body).get("outcome") for reply in replies)
     asked = control.request_counts().items()
     questions = sum(count for name, count in asked if name.endswith(".retrieve"))
@@ -123,7 +123,7 @@ def busy_morning(world: World, webhook: Webhook) -> None:
     )
     say("The ledger has one row for each event, however often it was sent:")
     shell('psql -c "SELECT outcome, count(*) FROM stripe.events GROUP BY outcome"')
-    ledger = world.query("SELECT outcome, count(*) FROM stripe.events GROUP BY 1 ORDER BY 2 DESC")
+    ledger = scene.query("SELECT outcome, count(*) FROM stripe.events GROUP BY 1 ORDER BY 2 DESC")
     table(("outcome", "count"), ledger)
     if any(reply.status != 200 for reply in replies) or sum(row[1] for row in ledger) != (
         len(names) + 3
@@ -131,7 +131,7 @@ def busy_morning(world: World, webhook: Webhook) -> None:
         raise DemoFailed("an event was refused, or is not in the ledger exactly once")
 
 
-def bad_letters(world: World, webhook: Webhook) -> None:
+def bad_letters(scene: Scene, webhook: Webhook) -> None:
     heading(
         6,
         "A forged event and an unreadable one",
@@ -140,13 +140,13 @@ def bad_letters(world: World, webhook: Webhook) -> None:
         then switch the endpoint off, so it is kept, with its payload and the reason, and tried
         again by each nightly run.""",
     )
-    control = world.double.control
+    control = scene.double.control
     honest = control.emit("customer.subscription.updated", control.ids("subscription")[0])
-    forged = world.send(webhook, [honest], secret=GUESSED)[0].answers[0]
+    forged = scene.send(webhook, [honest], secret=GUESSED)[0].answers[0]
     poison = control.emit_object(
         "customer.subscription.updated", {"object": "subscription", "id": "sub_poison"}
     )
-    kept = world.send(webhook, [poison])[0].answers[0]
+    kept = scene.send(webhook, [poison])[0].answers[0]
     table(
         ("event", "HTTP", "answer"),
         [
@@ -169,30 +169,30 @@ def bad_letters(world: World, webhook: Webhook) -> None:
         raise DemoFailed("the bad letters were answered otherwise")
 
 
-def let_drift(world: World) -> None:
+def let_drift(scene: Scene) -> None:
     heading(
         7,
         "Rows drift",
         """The webhook stops. Some events are lost on their way, and somebody with psql is too sure
         of himself:""",
     )
-    control = world.double.control
-    canceled, locked_out, recounted, renamed = world.living(4)
+    control = scene.double.control
+    canceled, locked_out, recounted, renamed = scene.living(4)
     control.cancel(canceled)
     unheard = control.create_subscription(price="team", quantity=3)
     control.drop()
     control.advance(HOUR)
-    world.tamper("UPDATE stripe.subscriptions SET status = 'canceled' WHERE id = %s", locked_out)
-    world.tamper(
+    scene.tamper("UPDATE stripe.subscriptions SET status = 'canceled' WHERE id = %s", locked_out)
+    scene.tamper(
         "UPDATE stripe.subscription_items SET quantity = quantity + 7 WHERE subscription_id = %s",
         recounted,
     )
-    world.tamper(
+    scene.tamper(
         "UPDATE stripe.customers SET email = 'old@example.com'"
         " WHERE id = (SELECT customer_id FROM stripe.subscriptions WHERE id = %s)",
         renamed,
     )
-    world.tamper(
+    scene.tamper(
         """
         INSERT INTO stripe.subscriptions
         SELECT (jsonb_populate_record(s, '{"id": "sub_invented"}')).*
@@ -213,7 +213,7 @@ def let_drift(world: World) -> None:
     )
 
 
-def report(world: World) -> None:
+def report(scene: Scene) -> None:
     heading(
         8,
         "What drifted? The report",
@@ -222,11 +222,11 @@ def report(world: World) -> None:
         lockout keeps out somebody who pays. --exit-code makes drift exit status 3, for a monitor;
         --grace 1 waits one second, not ten, for events that may still be on their way.""",
     )
-    world.command("reconcile", *REPORT, expected=DRIFT)
+    scene.command("reconcile", *REPORT, expected=DRIFT)
     say("Exit status 3: there is drift.")
 
 
-def repair(world: World) -> None:
+def repair(scene: Scene) -> None:
     heading(
         9,
         "The nightly run repairs it",
@@ -234,9 +234,9 @@ def repair(world: World) -> None:
         a webhook was quicker, its newer state stands. The events that never arrived (the lost ones
         and the one whose only copy was a forgery) are entered in the ledger.""",
     )
-    world.command("reconcile", "--grace", "1")
+    scene.command("reconcile", "--grace", "1")
     say("Each repair is in stripe.changes too, append-only, with the run that made it:")
-    changes = world.query(
+    changes = scene.query(
         """
         SELECT c.object_id, f.key, f.value ->> 0, f.value ->> 1
         FROM stripe.changes c CROSS JOIN LATERAL jsonb_each(c.fields) f
@@ -249,10 +249,10 @@ def repair(world: World) -> None:
     table(("object", "field", "before", "after"), shown)
 
 
-def report_again(world: World) -> None:
+def report_again(scene: Scene) -> None:
     heading(10, "And again: no drift", "Nothing is left to repair; only the unreadable event is.")
-    world.command("reconcile", *REPORT)
-    here, there = world.access()
+    scene.command("reconcile", *REPORT)
+    here, there = scene.access()
     say(
         f"""Exit status 0: no drift. Counted independently, {here} subscriptions let somebody in by
         the database, and {there} by Stripe."""

@@ -1,0 +1,1 @@
+"""The product under load: whether everything is right."""

@@ -158,7 +158,7 @@ class Stages:
         """
         self._watch.enter("repairs")
         repair(self._journal, self._second_look, plan, self._watch)
-        self._deliveries.settle()
+        self._deliveries.close_waiting()
 
     def finish(self) -> None:
         """Let the next run begin anew, and drop payloads that have done their time.

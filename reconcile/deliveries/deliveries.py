@@ -135,9 +135,9 @@ class Deliveries:
             for one in decided:
                 _tell("event.replayed", one)
 
-    def settle(self) -> None:
+    def close_waiting(self) -> None:
         """Say of events whose rows have waited for the repairs that they are history now."""
-        self._journal.settle_events(WAITS)
+        self._journal.close_waiting_events(WAITS)
 
     def _enter(self, page: EventPage, listed: EventList, events: Events) -> bool:
         """Enter what is unknown of a page; False where the next run has to try some of it again."""

@@ -50,12 +50,12 @@ class DatabaseJournal:
     def __init__(self, database: RetryingDatabase, lease: Lease, access: frozenset[str]) -> None:
         started = lease.started
         since = started.since if started.resumes else None
-        self.begun = Begun(started.story, started.started_at, started.id, since)
+        self.begun = Begun(started.night, started.started_at, started.id, since)
         self.progress = started.progress
         self.inserts = True
         self.last_waiting = 0.0
         self._run_id = started.id
-        self._story = started.story
+        self._night = started.night
         self._database = database
         self._access = access
         self._lease = lease
@@ -96,15 +96,15 @@ class DatabaseJournal:
         if found.differences or found.confirmed or found.again:
             rows = [drift(mirrored, one, self._access) for one in found.waiting]
             writes = {one.id: write_of(one) for one in (*found.missing, *found.confirmed)}
-            written, refused = _write(connection, mirrored, writes, self._story)
+            written, refused = _write(connection, mirrored, writes, self._night)
             for one in found.missing:
                 # Where somebody was quicker, the row is looked at again at the end.
                 quicker = "refused" if one.id in refused else "pending"
                 action = "repaired" if one.id in written else quicker
                 rows.append(drift(mirrored, one, self._access, action))
-            drifts.record(connection, self._story, rows)
+            drifts.record(connection, self._night, rows)
             if found.again is not None and not rows:
-                drifts.settle(connection, self._story, name, found.again)
+                drifts.withdraw(connection, self._night, name, found.again)
         draft.of(name).add(found.counts)
         draft.of(name).unwritable += len(refused)
         mark_done(draft, name, found.window)
@@ -115,18 +115,18 @@ class DatabaseJournal:
         if not names:
             return set()
         ids = [name for _, name in names]
-        found = self._database.read(lambda c: drifts.waiting(c, self._story, list(BY_NAME), ids))
+        found = self._database.read(lambda c: drifts.waiting(c, self._night, list(BY_NAME), ids))
         return found & names
 
-    def settle_events(self, error: str) -> None:
+    def close_waiting_events(self, error: str) -> None:
         """Let failed events with this reason be history whose rows wait no more."""
-        self._write(lambda connection, _: ledger.settle(connection, self._story, error))
+        self._write(lambda connection, _: ledger.close_waiting(connection, self._night, error))
 
     def pending(self) -> Generator[list[DriftRow], None, None]:
         """Yield what waits for repair, in batches."""
         last: DriftRow | None = None
         while batch := self._database.read(
-            lambda connection, last=last: drifts.pending(connection, self._story, last)  # type: ignore[misc]
+            lambda connection, last=last: drifts.pending(connection, self._night, last)  # type: ignore[misc]
         ):
             yield batch
             last = batch[-1]
@@ -135,7 +135,7 @@ class DatabaseJournal:
         """Replace what was said of a batch."""
         changed = [new for old, new in zip(before, after, strict=True) if new is not old]
         if changed:
-            self._write(lambda connection, _: drifts.record(connection, self._story, changed))
+            self._write(lambda connection, _: drifts.record(connection, self._night, changed))
 
     def repair(self, rows: list[DriftRow]) -> list[DriftRow]:
         """Write a batch of waiting differences, each at the revision its window read.
@@ -153,7 +153,7 @@ class DatabaseJournal:
             mine = [row for row in rows if row.object == name]
             known = {row.object_id: row for row in mine if row.kind != "missing_in_stripe"}
             writes = {row.object_id: write_of_spooled(row) for row in known.values()}
-            written, refused = _write(connection, mirrored, writes, self._story)
+            written, refused = _write(connection, mirrored, writes, self._night)
             for row in mine:
                 if row.object_id in refused:
                     done.append(closed(row, "refused"))
@@ -162,19 +162,19 @@ class DatabaseJournal:
                     done.append(closed(row, "repaired"))
                 else:
                     lost.append(row)
-        drifts.record(connection, self._story, done)
+        drifts.record(connection, self._night, done)
         return lost
 
     def refuse(self) -> None:
         """Note that nothing that waited is written."""
-        self._write(lambda connection, _: drifts.refuse_pending(connection, self._story))
+        self._write(lambda connection, _: drifts.refuse_pending(connection, self._night))
 
     def require_lease(self) -> None:
         """Raise LeaseLost where another run was seen to have taken over."""
         self._lease.require()
 
     def rewind(self) -> None:
-        """Take the cursor back: everything is compared and settled, the next run begins anew."""
+        """Take the cursor back: everything is compared and repaired, the next run begins anew."""
         self._write(lambda _, draft: draft.done.clear())
 
     def enter(self, entries: Sequence[Entry], covered: Window) -> set[str]:
@@ -206,14 +206,14 @@ class DatabaseJournal:
         """Yield every difference of this run, or those of one consequence, in their order."""
         last: tuple[str, str, str] | None = None
         while batch := self._database.read(
-            lambda connection, last=last: drifts.after(connection, self._story, last, consequence)  # type: ignore[misc]
+            lambda connection, last=last: drifts.after(connection, self._night, last, consequence)  # type: ignore[misc]
         ):
             yield from batch
             last = batch[-1].place
 
     def tallies(self) -> list[Tally]:
         """Count every difference of this run."""
-        return self._database.read(lambda connection: drifts.count(connection, self._story))
+        return self._database.read(lambda connection: drifts.count(connection, self._night))
 
     def close(self) -> None:
         """Leave everything in the database."""
@@ -256,7 +256,7 @@ class DatabaseJournal:
             waiting.at_revision,
             since=waiting.interval.lower,
             as_of=truth.after_answer(Interval(*waiting.held_as_of), waiting.interval),
-            run_id=self._story,
+            run_id=self._night,
         )
 
 

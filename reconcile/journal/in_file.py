@@ -24,7 +24,6 @@ from shared.repository.progress import Progress
 from shared.repository.runs import Ending
 
 _IN_MEMORY = 1 << 20
-_decoder = msgspec.json.Decoder(DriftRow)
 
 
 class FileJournal:
@@ -110,7 +109,7 @@ class FileJournal:
     def refuse(self) -> None:
         """Nothing waited to be written."""
 
-    def settle_events(self, _error: str) -> None:
+    def close_waiting_events(self, _error: str) -> None:
         """No event was entered."""
 
     def rewind(self) -> None:
@@ -158,7 +157,7 @@ class FileJournal:
                 yield msgspec.structs.replace(last, customer=customer or row.customer)
 
     def _waiting(self, spool: IO[bytes]) -> Iterator[DriftRow]:
-        """Yield what waits; what is settled goes on into the next spool."""
+        """Yield what waits; what is closed goes on into the next spool."""
         for row in self._found(spool):
             if row.action == "pending":
                 yield row
@@ -168,7 +167,7 @@ class FileJournal:
     def _found(self, spool: IO[bytes]) -> Iterator[DriftRow]:
         """Yield what was spooled, what was found later in its place."""
         for line in spool:
-            row = _decoder.decode(line)
+            row = drifts.from_line(line)
             name = row.object, row.object_id
             if name not in self._later:
                 yield row
@@ -177,7 +176,7 @@ class FileJournal:
         yield from (row for row in self._later.values() if row is not None)
 
     def _append(self, spool: IO[bytes], row: DriftRow) -> None:
-        spool.write(msgspec.json.encode(row) + b"\n")
+        spool.write(drifts.as_line(row))
 
 
 def _spool() -> IO[bytes]:

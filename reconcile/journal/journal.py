@@ -82,11 +82,11 @@ class Journal(Protocol):
     def refuse(self) -> None:
         """Note that nothing that waited is written."""
 
-    def settle_events(self, error: str, /) -> None:
+    def close_waiting_events(self, error: str, /) -> None:
         """Let failed events with this reason be history whose rows wait no more."""
 
     def rewind(self) -> None:
-        """Take the cursor back: everything is compared and settled, the next run begins anew."""
+        """Take the cursor back: everything is compared and repaired, the next run begins anew."""
 
     def require_lease(self) -> None:
         """Raise LeaseLost where another run was seen to have taken over."""

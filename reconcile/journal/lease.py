@@ -88,7 +88,7 @@ def hold(
     try:
         started = database.write(take)
         log.event(
-            _log, "run.started", run_id=started.story, attempt=run_id, resumes=started.resumes
+            _log, "run.started", run_id=started.night, attempt=run_id, resumes=started.resumes
         )
         lease = Lease(database, started, lease_seconds)
         yield lease

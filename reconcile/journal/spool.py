@@ -9,17 +9,13 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-import msgspec
-
-from shared.repository.drifts import CONSEQUENCES, DriftRow
+from shared.repository.drifts import CONSEQUENCES, DriftRow, as_line, from_line
 
 _PORTION = 4 << 20
 """Bytes that are sorted at once."""
 
 _BUFFERS = 8 << 20
 """Bytes that are read ahead in all."""
-
-_decoder = msgspec.json.Decoder(DriftRow)
 
 
 class _Segment(NamedTuple):
@@ -38,7 +34,7 @@ class SortedSpool:
         waiting: list[tuple[tuple[str, str, str], str, bytes]] = []
         size = 0
         for row in rows:
-            line = msgspec.json.encode(row) + b"\n"
+            line = as_line(row)
             waiting.append((row.place, row.consequence, line))
             size += len(line)
             if size >= portion:
@@ -80,4 +76,4 @@ class SortedSpool:
             place += len(read)
             *lines, rest = (rest + read).split(b"\n")
             for line in lines:
-                yield _decoder.decode(line)
+                yield from_line(line)

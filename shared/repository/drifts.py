@@ -72,7 +72,18 @@ class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
         return f"{currency[:_MOST_OF_A_CURRENCY]} {most:019d}"
 
 
+_line_decoder = msgspec.json.Decoder(DriftRow)
 _decoder = msgspec.json.Decoder(list[DriftRow])
+
+
+def as_line(row: DriftRow) -> bytes:
+    """Return a difference as a line of JSON."""
+    return msgspec.json.encode(row) + b"\n"
+
+
+def from_line(line: bytes) -> DriftRow:
+    """Return the difference of a line that `as_line` made."""
+    return _line_decoder.decode(line)
 
 
 class Tally(NamedTuple):
@@ -346,13 +357,13 @@ WHERE run_id = %(run_id)s
 )
 
 
-def settle(connection: Connection[Any], run_id: str, object_: str, object_id: str) -> None:
+def withdraw(connection: Connection[Any], run_id: str, object_: str, object_id: str) -> None:
     """Note that a difference that waits is none: Stripe says by now what the row says."""
-    _SETTLE.execute(connection, {"run_id": run_id, "object": object_, "object_id": object_id})
+    _WITHDRAW.execute(connection, {"run_id": run_id, "object": object_, "object_id": object_id})
 
 
-_SETTLE = statement(
-    settle,
+_WITHDRAW = statement(
+    withdraw,
     """
 UPDATE stripe.drifts SET action = 'in_flight', spooled = NULL
 WHERE run_id = %(run_id)s AND object = %(object)s AND object_id = %(object_id)s

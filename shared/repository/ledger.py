@@ -92,13 +92,13 @@ _ENTER_MANY = statement(
 )
 
 
-def settle(connection: Connection[Any], run_id: str, error: str) -> None:
+def close_waiting(connection: Connection[Any], run_id: str, error: str) -> None:
     """Let events that failed for this reason be stale, where a run has put their rows right."""
-    _SETTLE.execute(connection, {"run_id": run_id, "error": error})
+    _CLOSE_WAITING.execute(connection, {"run_id": run_id, "error": error})
 
 
-_SETTLE = statement(
-    settle,
+_CLOSE_WAITING = statement(
+    close_waiting,
     """
 UPDATE stripe.events AS e SET outcome = 'stale', error = NULL, processed_at = now()
 FROM stripe.drifts AS d

@@ -28,7 +28,7 @@ RESUME_HOURS = 36
 class Started(msgspec.Struct, kw_only=True, frozen=True):
     """A run that holds the lease; `progress` is what it took over from the run it resumes.
 
-    `id` is this attempt's, and fences it. `story` is the id of the run that began what this one
+    `id` is this attempt's, and fences it. `night` is the id of the run that began what this one
     goes on with, or its own: what all of them find and change is kept under it. `since`: when that
     run began (epoch).
     """
@@ -36,7 +36,7 @@ class Started(msgspec.Struct, kw_only=True, frozen=True):
     id: str
     started_at: int
     resumes: str | None
-    story: str
+    night: str
     since: int
     progress: Progress
 
@@ -75,7 +75,7 @@ def start(
             "holder": holder,
             "lease": lease_seconds,
             "resumes": resumes,
-            "first": before.story if before else None,
+            "first": before.night if before else None,
             "version": asked.version,
             "flags": [_storable(flag) for flag in asked.flags],
             **progress.kept(),
@@ -90,7 +90,7 @@ def start(
         id=run_id,
         started_at=row[0],
         resumes=resumes,
-        story=before.story if before else run_id,
+        night=before.night if before else run_id,
         since=before.since if before else row[0],
         progress=progress,
     )
@@ -135,7 +135,7 @@ WHERE outcome IS NULL AND lease_expires_at < now()
 
 class _Unfinished(NamedTuple):
     id: str
-    story: str
+    night: str
     since: int
     progress: Progress
 

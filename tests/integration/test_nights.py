@@ -211,7 +211,7 @@ def test_what_waited_in_a_run_from_which_none_went_on_waits_no_more(
     ]
 
 
-def test_next_night_begins_a_story_of_its_own(
+def test_next_night_begins_a_night_of_its_own(
     database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
     drifted(database_url, stripe_double, 2)
@@ -223,7 +223,7 @@ def test_next_night_begins_a_story_of_its_own(
     assert count(connection, "nights") == 3
 
 
-def test_chains_of_runs_from_before_are_stories_too(empty_database_url: str) -> None:
+def test_chains_of_runs_from_before_are_nights_too(empty_database_url: str) -> None:
     """The migration reads them from what each run went on from."""
     until = next(n for n, one in enumerate(migrations()) if one.name.startswith("0009"))
     migrate(empty_database_url, migrations()[:until])

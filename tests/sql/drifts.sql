@@ -134,12 +134,6 @@ ON CONFLICT (run_id, object, object_id) DO UPDATE SET
 UPDATE stripe.drifts SET action = 'refused', spooled = NULL
 WHERE run_id = %(run_id)s AND action = 'pending';
 
--- drifts.settle
--- Note that a difference that waits is none: Stripe says by now what the row says.
-UPDATE stripe.drifts SET action = 'in_flight', spooled = NULL
-WHERE run_id = %(run_id)s AND object = %(object)s AND object_id = %(object_id)s
-    AND action = 'pending';
-
 -- drifts.waiting
 -- Return the objects and ids of these of which a difference waits for its repair.
 SELECT object, object_id
@@ -147,4 +141,10 @@ FROM stripe.drifts
 WHERE run_id = %(run_id)s
     AND object = ANY(%(objects)s)
     AND object_id = ANY(%(ids)s)
+    AND action = 'pending';
+
+-- drifts.withdraw
+-- Note that a difference that waits is none: Stripe says by now what the row says.
+UPDATE stripe.drifts SET action = 'in_flight', spooled = NULL
+WHERE run_id = %(run_id)s AND object = %(object)s AND object_id = %(object_id)s
     AND action = 'pending';

@@ -1,3 +1,13 @@
+-- ledger.close_waiting
+-- Let events that failed for this reason be stale, where a run has put their rows right.
+UPDATE stripe.events AS e SET outcome = 'stale', error = NULL, processed_at = now()
+FROM stripe.drifts AS d
+WHERE e.outcome = 'failed'
+    AND e.error = %(error)s
+    AND d.run_id = %(run_id)s
+    AND d.object_id = e.object_id
+    AND d.action IN ('repaired', 'in_flight');
+
 -- ledger.drop_payloads
 -- Drop the payloads of `most` events that were done and received so many days ago.
 UPDATE stripe.events SET payload = NULL
@@ -109,13 +119,3 @@ WHERE outcome = 'failed'
     AND (%(most)s::int IS NULL OR attempts < %(most)s::int)
     AND (%(event_id)s::text IS NULL OR id = %(event_id)s::text)
 ORDER BY received_at, id;
-
--- ledger.settle
--- Let events that failed for this reason be stale, where a run has put their rows right.
-UPDATE stripe.events AS e SET outcome = 'stale', error = NULL, processed_at = now()
-FROM stripe.drifts AS d
-WHERE e.outcome = 'failed'
-    AND e.error = %(error)s
-    AND d.run_id = %(run_id)s
-    AND d.object_id = e.object_id
-    AND d.action IN ('repaired', 'in_flight');

@@ -20,7 +20,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sandbox import product
 from sandbox.product import Webhook, wait_until
 from sandbox.stripe_double import StripeDouble, sign
+from shared.objects.catalogue import MIRRORED
 from tests.e2e.reconciling import Ended, reconcile
+from tests.integration.lived import Lived
 
 KEY = "rk_test_CanaryKey51Aa9"
 SIGNING = "whsec_CanarySigning77"
@@ -114,6 +116,13 @@ def test_webhook_tells_no_secret_and_no_address_on_any_path(  # noqa: PLR0915 (o
             broken["id"] = f"evt_1Broken{number}"
             broken["data"]["object"]["email"] = value
             assert sender.post(json.dumps(broken).encode()) == 200
+        for mirrored in MIRRORED:
+            lived = Lived(control, mirrored, metadata={MAIL: MAIL})
+            assert sender.post(lived.body()) == 200
+            spoilt = json.loads(lived.body())
+            spoilt["id"] = f"evt_1Broken{mirrored.name}"
+            spoilt["data"]["object"] |= {"id": "x_1Gone", "created": MAIL}
+            assert sender.post(json.dumps(spoilt).encode()) == 200
         # Stripe: 403 and 401 name the account and the key's tail, 500 anything.
         assert sender.post(next_body("one")) == 200
         control.update_customer(customer, name="two, in the same second")
@@ -173,8 +182,11 @@ def test_reconcile_tells_no_secret_and_no_address_in_its_log_on_any_path(
 
     customer = control.create_customer(email=MAIL, name=MAIL, metadata={MAIL: MAIL})
     control.create_subscription(customer=customer, metadata={"note": MAIL})
+    those = [Lived(control, mirrored, metadata={MAIL: MAIL}) for mirrored in MIRRORED]
     control.advance(3_600)
     assert run().status == 0
+    for lived in those:
+        lived.become(1, events=0)
     control.update_customer(customer, email=f"new.{MAIL}")
     control.create_customer(email=MAIL, extra={"name": [MAIL]})
     control.advance(3_600)

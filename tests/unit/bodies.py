@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from shared.objects.declaration import Content, Held
+from shared.objects.column import Column, Type
+from shared.objects.declaration import Content, Held, MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
 from shared.truth import Interval
 
@@ -70,3 +72,37 @@ def held(
     """A row that says what the body says."""
     found = content(body)
     return Held(found.row, found.items or (), Interval(*as_of), 1, missing)
+
+
+def whole(mirrored: MirroredObject, seed: int = 1) -> JsonObject:
+    """A body of which every mirrored field says something; another `seed`, something else."""
+    body = _whole(mirrored.columns, mirrored.name, seed)
+    if mirrored.items is not None:
+        items = [_whole(mirrored.items.columns, f"{mirrored.name}_item", seed)]
+        body["items"] = {"object": "list", "data": items, "has_more": False}
+    return body
+
+
+def _whole(columns: Sequence[Column], name: str, seed: int) -> JsonObject:
+    values: dict[Type, Any] = {
+        Type.TEXT: f"text {seed}",
+        Type.REFERENCE: f"x_{seed}",
+        Type.BOOLEAN: seed != 1,
+        Type.INTEGER: seed,
+        Type.DECIMAL: f"{seed}.5",
+        Type.TIMESTAMP: 1_700_000_000 + seed,
+        Type.REFERENCES: [f"x_{seed}"],
+        Type.METADATA: {"a": str(seed)},
+        Type.JSON: {"a": seed},
+    }
+    body: JsonObject = {"object": name}
+    for column in columns:
+        *way, last = column.source.split(".")
+        place = body
+        for step in way:
+            place = place.setdefault(step, {})
+        place[last] = values[column.type]
+    body["id"] = "x_1"
+    if "deleted" in body:
+        body["deleted"] = False
+    return body

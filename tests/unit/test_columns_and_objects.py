@@ -62,23 +62,6 @@ def test_no_discount_is_an_empty_list(fields: dict[str, Any]) -> None:
     assert value(content(subscription(**fields)), "discounts") == "[]"
 
 
-@pytest.mark.parametrize(
-    "name, column",
-    [
-        ("customer", "customer_id"),
-        ("latest_invoice", "latest_invoice"),
-        ("default_payment_method", "default_payment_method"),
-        ("schedule", "schedule"),
-        ("test_clock", "test_clock"),
-    ],
-)
-def test_reference_is_an_id_plain_or_expanded(name: str, column: str) -> None:
-    plain = content(subscription(**{name: "x_1"}))
-    expanded = content(subscription(**{name: {"id": "x_1", "object": "x", "more": [1]}}))
-    assert value(plain, column) == "x_1"
-    assert plain == expanded
-
-
 def test_product_is_an_id_plain_or_expanded() -> None:
     found = content(subscription(item(price={"product": {"id": "prod_1", "name": "One"}})))
     assert item_value(found, "product_id") == "prod_1"
@@ -102,30 +85,6 @@ def test_unknown_fields_and_values_are_tolerated() -> None:
 @pytest.mark.parametrize("status", ["canceled", "incomplete_expired"])
 def test_ended_statuses_are_terminal(status: str) -> None:
     assert SUBSCRIPTION.is_terminal(content(subscription(status=status)).row)
-
-
-OPTIONAL = [
-    column.name
-    for column in SUBSCRIPTION.columns
-    if not column.required and column.name not in {"metadata", "discounts"}
-]
-
-
-@pytest.mark.parametrize("name", OPTIONAL)
-def test_missing_and_null_are_the_same(name: str) -> None:
-    bare = item(current_period_start=None, current_period_end=None)
-    missing, null = subscription(bare, **{name: ...}), subscription(bare, **{name: None})
-    assert content(missing) == content(null)
-    assert value(content(missing), name) is None
-
-
-REQUIRED = [column for column in SUBSCRIPTION.columns if column.required]
-
-
-@pytest.mark.parametrize("column", REQUIRED, ids=lambda column: column.name)
-def test_missing_required_field_is_named(column: Any) -> None:
-    with pytest.raises(UnreadableObject, match=column.source):
-        content(subscription(**{column.source: ...}))
 
 
 def test_item_without_recurring_has_no_interval() -> None:
@@ -226,19 +185,6 @@ def test_page_without_an_end_is_no_page() -> None:
     for body in (b'{"data": []}', b'{"has_more": false}', b"<html>", b'{"data": [{}]}'):
         with pytest.raises(UnreadableObject):
             decode_page(SUBSCRIPTION, body)
-
-
-def test_deleted_customer_has_one_content_in_event_and_answer() -> None:
-    whole = {"id": "cus_1", "email": "a@b.c", "name": "A", "created": 5, "metadata": {"a": "b"}}
-    before = CUSTOMER.decode(json.dumps(whole).encode())
-    row = Held(before.row, (), Interval(1, 2), 1, None)
-    answer = CUSTOMER.decode(b'{"id": "cus_1", "object": "customer", "deleted": true}')
-    assert CUSTOMER.value(answer.row, "email") is None
-    assert CUSTOMER.is_deleted(answer.row)
-    assert CUSTOMER.is_terminal(answer.row)
-    kept = CUSTOMER.completed(answer, row)
-    assert CUSTOMER.value(kept.row, "created") == 5
-    assert set(CUSTOMER.differences(row, kept)) == {"deleted", "email", "name", "metadata"}
 
 
 def test_differences_name_fields_and_items() -> None:

@@ -22,6 +22,7 @@ from shared.errors import SettingsError
 
 _NAMED_BY = "ENV_FILE"
 _MOST_BYTES: Final = 65_536
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 class FromFile(NamedTuple):
@@ -71,7 +72,7 @@ def _read(path: Path) -> dict[str, str]:
     for line in parse_stream(io.StringIO(text)):
         whole = line.original.string
         blank_lines = whole[: len(whole) - len(whole.lstrip())].count("\n")
-        if wrong := _fault(line.key, line.value, is_unreadable=line.error):
+        if wrong := _fault(line.key, line.value, whole if line.error else None):
             faults.append(f"{path}, line {line.original.line + blank_lines}: {wrong}")
         elif line.key is not None:
             values[line.key] = line.value or ""
@@ -95,14 +96,16 @@ def _text(path: Path) -> str:
         raise SettingsError([f"{path}, line {line}: is not text in UTF-8"]) from None
 
 
-def _fault(name: str | None, value: str | None, *, is_unreadable: bool) -> str | None:
-    """Return what is wrong with a line, without a word of it."""
-    if is_unreadable:
-        return "a quote is not closed, or something follows a closed one"
+def _fault(name: str | None, value: str | None, unreadable: str | None) -> str | None:
+    """Return what is wrong with a line, without a word of it; `unreadable`: one without a name."""
+    if unreadable is not None:
+        name = unreadable.strip().removeprefix("export ").partition("=")[0].strip()
+        if re.fullmatch(_NAME, name):
+            return "a quote is not closed, or something follows a closed one"
     if name is None:  # blank, or a comment
         return None
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        return "does not begin with a setting's name: letters, digits and underscores"
+    if not re.fullmatch(_NAME, name):
+        return "does not begin with a setting's name (letters, digits, underscores) and `=`"
     if value is None:
         return "has no `=` after the name"
     return "holds a NUL character" if "\0" in value else None

@@ -115,6 +115,10 @@ def test_line_is_read_as_people_expect_and_nothing_takes_the_place_of_a_dollar(
         (f"{CANARY}-name=1\n", 1, "does not begin with a setting's name"),
         (f"postgresql://u:{CANARY}@h/d?a=b\n", 1, "does not begin with a setting's name"),
         (f"A='{CANARY}\0'\n", 1, "NUL"),
+        (f"{CANARY} is 'mine\n", 1, "does not begin with a setting's name"),
+        (f"A {CANARY}=1\n", 1, "does not begin with a setting's name"),
+        (f"export A B={CANARY}\n", 1, "does not begin with a setting's name"),
+        (f"='{CANARY}'\n", 1, "does not begin with a setting's name"),
     ],
 )
 def test_line_that_cannot_be_read_is_named_without_a_word_of_it(

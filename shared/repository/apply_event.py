@@ -115,10 +115,11 @@ def _apply_text(mirrored: MirroredObject) -> str:
     with the row's newest version), with `before` values that were never replaced. A row that is
     removed by hand meanwhile is inserted again, at a revision beyond that of its removal.
     """
-    is_later = "tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of"
+    is_later = "o.id IS NULL OR tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of"
     if (ending := mirrored.ending) is not None:
         # Nothing comes after a terminal state: Stripe has to be asked.
-        is_later += f" AND (%(is_terminal)s::boolean OR NOT {sql.has_ended(ending, 'o')})"
+        is_later += f"""
+            AND (%(is_terminal)s::boolean OR NOT {sql.has_ended(ending, "o")})"""
     columns, items = mirrored.columns, mirrored.items
     updates = sql.singly(
         (f'"{column.name}" = {_updated(column, columns)}' for column in columns[1:]), 8
@@ -145,7 +146,7 @@ WITH newer AS (
             SELECT FROM stripe.events AS e
             WHERE e.id = %(event_id)s::text AND e.outcome <> 'failed'
         )
-        AND (o.id IS NULL OR ({is_later}))
+        AND ({is_later})
         AND NOT {compared.is_history(mirrored, "r.upper")}
 ),
 {_items_read(items)}differing AS (
@@ -220,7 +221,7 @@ def _quoted(names: Iterable[str], indent: int) -> str:
 
 
 def _pairs(columns: tuple[Column, ...], table: str, record: str, indent: int) -> str:
-    pairs = (sql.pair(one, table, record, keeps=_keeps(one, columns)) for one in columns)
+    pairs = (sql.pair(one, table, record, indent, keeps=_keeps(one, columns)) for one in columns)
     return sql.singly(pairs, indent)
 
 

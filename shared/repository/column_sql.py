@@ -99,7 +99,7 @@ def written(column: Column, record: str) -> str:
     return f"{name}::numeric" if column.type is Type.DECIMAL else name
 
 
-def pair(column: Column, table: str, record: str, *, keeps: bool) -> str:
+def pair(column: Column, table: str, record: str, indent: int, *, keeps: bool) -> str:
     """Return `[before, after]` of a column, NULL where both are one value in whatever spelling.
 
     `keeps`: the value stays where Stripe leaves it out of a deleted object.
@@ -109,7 +109,8 @@ def pair(column: Column, table: str, record: str, *, keeps: bool) -> str:
     if keeps:
         new = kept(column, new, table, record)
         after = shown_value(column, new)
-    return f"CASE WHEN {old} IS DISTINCT FROM {new} THEN jsonb_build_array({before}, {after}) END"
+    return f"""CASE WHEN {old} IS DISTINCT FROM {new}
+{" " * indent}    THEN jsonb_build_array({before}, {after}) END"""
 
 
 def shown(column: Column, table: str) -> str:
@@ -125,26 +126,12 @@ def shown(column: Column, table: str) -> str:
 def shown_value(column: Column, name: str) -> str:
     """Return the same of any value of a column's type."""
     if column.type is Type.TIMESTAMP:
-        return (
-            f"CASE WHEN {is_whole(name)} THEN to_jsonb(date_part('epoch', {name})::bigint)"
-            f" WHEN {name} = 'infinity' THEN to_jsonb(9223372036854775807)"
-            f" WHEN {name} = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint)"
-            f" ELSE to_jsonb(trim_scale(extract(epoch FROM {name}))::text) END"
-        )
+        return f"stripe.seconds({name})"
     if column.type is Type.DECIMAL:
         return f"{name}::text"
     if column.type in AS_JSON:
         return f"""CASE WHEN {name} = 'null' THEN '"null"' ELSE {name} END"""
     return name
-
-
-def is_whole(name: str) -> str:
-    """Return whether a time is finite and of whole seconds, as all of Stripe's are."""
-    # Exact, and cheaper than date_trunc. CASE, because an infinity is no bigint.
-    return (
-        f"CASE WHEN isfinite({name})"
-        f" THEN {name} = to_timestamp(date_part('epoch', {name})::bigint) ELSE false END"
-    )
 
 
 def kept(column: Column, new: str, table: str, record: str) -> str:

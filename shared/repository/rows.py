@@ -210,7 +210,7 @@ def _is_emptied(mirrored: MirroredObject) -> str:
     for column in mirrored.columns:
         name = f'o."{column.name}"'
         if column.keeps and column.type is Type.TIMESTAMP:
-            wanted.append(f"({name} IS NULL OR {sql.is_whole(name)})")
+            wanted.append(f"({name} IS NULL OR stripe.is_whole({name}))")
         elif column.type is Type.METADATA:
             wanted.append(f"{name} = '{{}}'")
         elif not column.keeps and column.name not in {"id", "deleted"}:

@@ -167,7 +167,7 @@ _JSON = """CASE WHEN {0} = 'null' THEN '"null"' ELSE {0} END"""
 _READ = {
     # What Stripe cannot have said (infinity, a fraction of a second) cannot be decoded: the row is
     # then read singly.
-    Type.TIMESTAMP: f"CASE WHEN {sql.is_whole('{0}')} THEN date_part('epoch', {{0}})::bigint"
+    Type.TIMESTAMP: "CASE WHEN stripe.is_whole({0}) THEN date_part('epoch', {0})::bigint"
     " WHEN {0} IS NOT NULL THEN 9223372036854775807 END",
     Type.DECIMAL: "{0}::text",
     Type.METADATA: _JSON,

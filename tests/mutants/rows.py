@@ -34,9 +34,9 @@ ROWS = (
         "a time with a fraction is no whole second",
         (
             Patch(
-                "shared/repository/column_sql.py",
-                "THEN {name} = to_timestamp(date_part('epoch', {name})::bigint) ELSE",
-                "THEN true ELSE",
+                "shared/migrations/0012_times.sql",
+                "THEN moment = to_timestamp(date_part('epoch', moment)::bigint)",
+                "THEN true",
             ),
         ),
         (_ODD,),

@@ -88,7 +88,7 @@ MUTANTS = (
     ),
     Mutant(
         "the one statement leaves a terminal state to the decision",
-        (Patch(_EVENT, " OR NOT {sql.has_ended(ending, 'o')})", " OR true)"),),
+        (Patch(_EVENT, ' OR NOT {sql.has_ended(ending, "o")})', " OR true)"),),
         (_STATEMENT, _EVENTS),
     ),
     Mutant(

@@ -5,15 +5,22 @@ WITH newer AS (
         r.*,
         o.revision AS at_revision,
         ARRAY[
-            CASE WHEN o."id" IS DISTINCT FROM r."id" THEN jsonb_build_array(o."id", r."id") END,
-            CASE WHEN o."email" IS DISTINCT FROM r."email" THEN jsonb_build_array(o."email", r."email") END,
-            CASE WHEN o."name" IS DISTINCT FROM r."name" THEN jsonb_build_array(o."name", r."name") END,
-            CASE WHEN o."created" IS DISTINCT FROM CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END, CASE WHEN CASE WHEN isfinite(CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END) THEN CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END = to_timestamp(date_part('epoch', CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END)::bigint) ELSE false END THEN to_jsonb(date_part('epoch', CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END)::bigint) WHEN CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END = 'infinity' THEN to_jsonb(9223372036854775807) WHEN CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END))::text) END) END,
-            CASE WHEN o."deleted" IS DISTINCT FROM r."deleted" THEN jsonb_build_array(o."deleted", r."deleted") END,
-            CASE WHEN o."test_clock" IS DISTINCT FROM CASE WHEN r."deleted" THEN coalesce(r."test_clock", o."test_clock") ELSE r."test_clock" END THEN jsonb_build_array(o."test_clock", CASE WHEN r."deleted" THEN coalesce(r."test_clock", o."test_clock") ELSE r."test_clock" END) END,
-            CASE WHEN o."metadata" IS DISTINCT FROM r."metadata" THEN jsonb_build_array(CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END, r."metadata") END,
+            CASE WHEN o."id" IS DISTINCT FROM r."id"
+                THEN jsonb_build_array(o."id", r."id") END,
+            CASE WHEN o."email" IS DISTINCT FROM r."email"
+                THEN jsonb_build_array(o."email", r."email") END,
+            CASE WHEN o."name" IS DISTINCT FROM r."name"
+                THEN jsonb_build_array(o."name", r."name") END,
+            CASE WHEN o."created" IS DISTINCT FROM CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END
+                THEN jsonb_build_array(stripe.seconds(o."created"), stripe.seconds(CASE WHEN r."deleted" THEN coalesce(to_timestamp(r."created"), CASE WHEN isfinite(o."created") THEN to_timestamp(round(extract(epoch FROM o."created"))) END) ELSE to_timestamp(r."created") END)) END,
+            CASE WHEN o."deleted" IS DISTINCT FROM r."deleted"
+                THEN jsonb_build_array(o."deleted", r."deleted") END,
+            CASE WHEN o."test_clock" IS DISTINCT FROM CASE WHEN r."deleted" THEN coalesce(r."test_clock", o."test_clock") ELSE r."test_clock" END
+                THEN jsonb_build_array(o."test_clock", CASE WHEN r."deleted" THEN coalesce(r."test_clock", o."test_clock") ELSE r."test_clock" END) END,
+            CASE WHEN o."metadata" IS DISTINCT FROM r."metadata"
+                THEN jsonb_build_array(CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END, r."metadata") END,
             CASE WHEN o.missing_in_stripe_since IS NOT NULL
-                THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END, NULL) END
+                THEN jsonb_build_array(stripe.seconds(o."missing_in_stripe_since"), NULL) END
         ] AS pairs
     FROM json_to_record(%(row)s::json) AS r (
         "id" text, "email" text, "name" text, "created" bigint, "deleted" boolean,
@@ -24,7 +31,8 @@ WITH newer AS (
             SELECT FROM stripe.events AS e
             WHERE e.id = %(event_id)s::text AND e.outcome <> 'failed'
         )
-        AND (o.id IS NULL OR (tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of AND (%(is_terminal)s::boolean OR NOT o."deleted" IN (true))))
+        AND (o.id IS NULL OR tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of
+            AND (%(is_terminal)s::boolean OR NOT o."deleted" IN (true)))
         AND NOT EXISTS (
             SELECT FROM stripe.compared AS c
             WHERE c.object = 'customer' AND c.began >= to_timestamp(r.upper)
@@ -106,9 +114,8 @@ SELECT
         SELECT
         json_build_array(
             json_build_array(
-                o."id", o."email", o."name",
-                CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END,
-                o."deleted", o."test_clock", o."metadata"::text
+                o."id", o."email", o."name", stripe.seconds(o."created"), o."deleted",
+                o."test_clock", o."metadata"::text
             ),
             '[]'::json,
             json_build_array(
@@ -116,7 +123,7 @@ SELECT
                 ceil(extract(epoch FROM upper(o.as_of)))::bigint
             ),
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END
+            stripe.seconds(o."missing_in_stripe_since")
         )::text
         FROM stripe.customers AS o
         WHERE o.id = %(id)s::text AND NOT EXISTS (SELECT FROM newer)
@@ -135,9 +142,8 @@ SELECT
         SELECT
         json_build_array(
             json_build_array(
-                o."id", o."email", o."name",
-                CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END,
-                o."deleted", o."test_clock", o."metadata"::text
+                o."id", o."email", o."name", stripe.seconds(o."created"), o."deleted",
+                o."test_clock", o."metadata"::text
             ),
             '[]'::json,
             json_build_array(
@@ -145,7 +151,7 @@ SELECT
                 ceil(extract(epoch FROM upper(o.as_of)))::bigint
             ),
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END
+            stripe.seconds(o."missing_in_stripe_since")
         )::text
         FROM stripe.customers AS o
         WHERE o.id = %(id)s::text

@@ -48,7 +48,7 @@ FROM (
             ELSE (o.deleted
                 AND o."email" IS NULL
                 AND o."name" IS NULL
-                AND (o."created" IS NULL OR CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END)
+                AND (o."created" IS NULL OR stripe.is_whole(o."created"))
                 AND o."metadata" = '{}')
         END AS is_absent
     FROM stripe.customers AS o
@@ -65,9 +65,8 @@ CROSS JOIN LATERAL (
     SELECT
         json_build_array(
             json_build_array(
-                o."id", o."email", o."name",
-                CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END,
-                o."deleted", o."test_clock", o."metadata"::text
+                o."id", o."email", o."name", stripe.seconds(o."created"), o."deleted",
+                o."test_clock", o."metadata"::text
             ),
             '[]'::json,
             json_build_array(
@@ -75,7 +74,7 @@ CROSS JOIN LATERAL (
                 ceil(extract(epoch FROM upper(o.as_of)))::bigint
             ),
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END
+            stripe.seconds(o."missing_in_stripe_since")
         ) AS row
 ) AS h
 WHERE o.id = ANY(ARRAY(SELECT json_array_elements_text(%(ids)s::json)));

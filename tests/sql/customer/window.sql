@@ -12,7 +12,7 @@ SELECT
             floor(extract(epoch FROM lower(o.as_of)))::bigint,
             ceil(extract(epoch FROM upper(o.as_of)))::bigint,
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END,
+            stripe.seconds(o."missing_in_stripe_since"),
             h.row_hash,
             (
                 SELECT row_to_json(r)
@@ -20,7 +20,7 @@ SELECT
                     o."id" AS "id",
                     o."email" AS "email",
                     o."name" AS "name",
-                    CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
+                    CASE WHEN stripe.is_whole(o."created") THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
                     o."deleted" AS "deleted",
                     o."test_clock" AS "test_clock",
                     CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END AS "metadata"
@@ -62,7 +62,7 @@ SELECT
             floor(extract(epoch FROM lower(o.as_of)))::bigint,
             ceil(extract(epoch FROM upper(o.as_of)))::bigint,
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END,
+            stripe.seconds(o."missing_in_stripe_since"),
             h.row_hash,
             (
                 SELECT row_to_json(r)
@@ -70,7 +70,7 @@ SELECT
                     o."id" AS "id",
                     o."email" AS "email",
                     o."name" AS "name",
-                    CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
+                    CASE WHEN stripe.is_whole(o."created") THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
                     o."deleted" AS "deleted",
                     o."test_clock" AS "test_clock",
                     CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END AS "metadata"

@@ -5,34 +5,60 @@ WITH newer AS (
         r.*,
         o.revision AS at_revision,
         ARRAY[
-            CASE WHEN o."id" IS DISTINCT FROM r."id" THEN jsonb_build_array(o."id", r."id") END,
-            CASE WHEN o."customer_id" IS DISTINCT FROM r."customer_id" THEN jsonb_build_array(o."customer_id", r."customer_id") END,
-            CASE WHEN o."customer_account" IS DISTINCT FROM r."customer_account" THEN jsonb_build_array(o."customer_account", r."customer_account") END,
-            CASE WHEN o."status" IS DISTINCT FROM r."status" THEN jsonb_build_array(o."status", r."status") END,
-            CASE WHEN o."currency" IS DISTINCT FROM r."currency" THEN jsonb_build_array(o."currency", r."currency") END,
-            CASE WHEN o."collection_method" IS DISTINCT FROM r."collection_method" THEN jsonb_build_array(o."collection_method", r."collection_method") END,
-            CASE WHEN o."cancel_at_period_end" IS DISTINCT FROM r."cancel_at_period_end" THEN jsonb_build_array(o."cancel_at_period_end", r."cancel_at_period_end") END,
-            CASE WHEN o."cancel_at" IS DISTINCT FROM to_timestamp(r."cancel_at") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."cancel_at") THEN o."cancel_at" = to_timestamp(date_part('epoch', o."cancel_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."cancel_at")::bigint) WHEN o."cancel_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."cancel_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."cancel_at"))::text) END, r."cancel_at") END,
-            CASE WHEN o."canceled_at" IS DISTINCT FROM to_timestamp(r."canceled_at") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."canceled_at") THEN o."canceled_at" = to_timestamp(date_part('epoch', o."canceled_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."canceled_at")::bigint) WHEN o."canceled_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."canceled_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."canceled_at"))::text) END, r."canceled_at") END,
-            CASE WHEN o."ended_at" IS DISTINCT FROM to_timestamp(r."ended_at") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."ended_at") THEN o."ended_at" = to_timestamp(date_part('epoch', o."ended_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."ended_at")::bigint) WHEN o."ended_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."ended_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."ended_at"))::text) END, r."ended_at") END,
-            CASE WHEN o."trial_start" IS DISTINCT FROM to_timestamp(r."trial_start") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."trial_start") THEN o."trial_start" = to_timestamp(date_part('epoch', o."trial_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."trial_start")::bigint) WHEN o."trial_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."trial_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."trial_start"))::text) END, r."trial_start") END,
-            CASE WHEN o."trial_end" IS DISTINCT FROM to_timestamp(r."trial_end") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."trial_end") THEN o."trial_end" = to_timestamp(date_part('epoch', o."trial_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."trial_end")::bigint) WHEN o."trial_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."trial_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."trial_end"))::text) END, r."trial_end") END,
-            CASE WHEN o."current_period_start" IS DISTINCT FROM to_timestamp(r."current_period_start") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."current_period_start") THEN o."current_period_start" = to_timestamp(date_part('epoch', o."current_period_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_start")::bigint) WHEN o."current_period_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_start"))::text) END, r."current_period_start") END,
-            CASE WHEN o."current_period_end" IS DISTINCT FROM to_timestamp(r."current_period_end") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."current_period_end") THEN o."current_period_end" = to_timestamp(date_part('epoch', o."current_period_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_end")::bigint) WHEN o."current_period_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_end"))::text) END, r."current_period_end") END,
-            CASE WHEN o."billing_cycle_anchor" IS DISTINCT FROM to_timestamp(r."billing_cycle_anchor") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."billing_cycle_anchor") THEN o."billing_cycle_anchor" = to_timestamp(date_part('epoch', o."billing_cycle_anchor")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."billing_cycle_anchor")::bigint) WHEN o."billing_cycle_anchor" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."billing_cycle_anchor" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."billing_cycle_anchor"))::text) END, r."billing_cycle_anchor") END,
-            CASE WHEN o."created" IS DISTINCT FROM to_timestamp(r."created") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END, r."created") END,
-            CASE WHEN o."start_date" IS DISTINCT FROM to_timestamp(r."start_date") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."start_date") THEN o."start_date" = to_timestamp(date_part('epoch', o."start_date")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."start_date")::bigint) WHEN o."start_date" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."start_date" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."start_date"))::text) END, r."start_date") END,
-            CASE WHEN o."days_until_due" IS DISTINCT FROM r."days_until_due" THEN jsonb_build_array(o."days_until_due", r."days_until_due") END,
-            CASE WHEN o."pause_collection" IS DISTINCT FROM r."pause_collection" THEN jsonb_build_array(CASE WHEN o."pause_collection" = 'null' THEN '"null"' ELSE o."pause_collection" END, r."pause_collection") END,
-            CASE WHEN o."discounts" IS DISTINCT FROM r."discounts" THEN jsonb_build_array(CASE WHEN o."discounts" = 'null' THEN '"null"' ELSE o."discounts" END, r."discounts") END,
-            CASE WHEN o."default_payment_method" IS DISTINCT FROM r."default_payment_method" THEN jsonb_build_array(o."default_payment_method", r."default_payment_method") END,
-            CASE WHEN o."latest_invoice" IS DISTINCT FROM r."latest_invoice" THEN jsonb_build_array(o."latest_invoice", r."latest_invoice") END,
-            CASE WHEN o."schedule" IS DISTINCT FROM r."schedule" THEN jsonb_build_array(o."schedule", r."schedule") END,
-            CASE WHEN o."test_clock" IS DISTINCT FROM r."test_clock" THEN jsonb_build_array(o."test_clock", r."test_clock") END,
-            CASE WHEN o."livemode" IS DISTINCT FROM r."livemode" THEN jsonb_build_array(o."livemode", r."livemode") END,
-            CASE WHEN o."metadata" IS DISTINCT FROM r."metadata" THEN jsonb_build_array(CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END, r."metadata") END,
+            CASE WHEN o."id" IS DISTINCT FROM r."id"
+                THEN jsonb_build_array(o."id", r."id") END,
+            CASE WHEN o."customer_id" IS DISTINCT FROM r."customer_id"
+                THEN jsonb_build_array(o."customer_id", r."customer_id") END,
+            CASE WHEN o."customer_account" IS DISTINCT FROM r."customer_account"
+                THEN jsonb_build_array(o."customer_account", r."customer_account") END,
+            CASE WHEN o."status" IS DISTINCT FROM r."status"
+                THEN jsonb_build_array(o."status", r."status") END,
+            CASE WHEN o."currency" IS DISTINCT FROM r."currency"
+                THEN jsonb_build_array(o."currency", r."currency") END,
+            CASE WHEN o."collection_method" IS DISTINCT FROM r."collection_method"
+                THEN jsonb_build_array(o."collection_method", r."collection_method") END,
+            CASE WHEN o."cancel_at_period_end" IS DISTINCT FROM r."cancel_at_period_end"
+                THEN jsonb_build_array(o."cancel_at_period_end", r."cancel_at_period_end") END,
+            CASE WHEN o."cancel_at" IS DISTINCT FROM to_timestamp(r."cancel_at")
+                THEN jsonb_build_array(stripe.seconds(o."cancel_at"), r."cancel_at") END,
+            CASE WHEN o."canceled_at" IS DISTINCT FROM to_timestamp(r."canceled_at")
+                THEN jsonb_build_array(stripe.seconds(o."canceled_at"), r."canceled_at") END,
+            CASE WHEN o."ended_at" IS DISTINCT FROM to_timestamp(r."ended_at")
+                THEN jsonb_build_array(stripe.seconds(o."ended_at"), r."ended_at") END,
+            CASE WHEN o."trial_start" IS DISTINCT FROM to_timestamp(r."trial_start")
+                THEN jsonb_build_array(stripe.seconds(o."trial_start"), r."trial_start") END,
+            CASE WHEN o."trial_end" IS DISTINCT FROM to_timestamp(r."trial_end")
+                THEN jsonb_build_array(stripe.seconds(o."trial_end"), r."trial_end") END,
+            CASE WHEN o."current_period_start" IS DISTINCT FROM to_timestamp(r."current_period_start")
+                THEN jsonb_build_array(stripe.seconds(o."current_period_start"), r."current_period_start") END,
+            CASE WHEN o."current_period_end" IS DISTINCT FROM to_timestamp(r."current_period_end")
+                THEN jsonb_build_array(stripe.seconds(o."current_period_end"), r."current_period_end") END,
+            CASE WHEN o."billing_cycle_anchor" IS DISTINCT FROM to_timestamp(r."billing_cycle_anchor")
+                THEN jsonb_build_array(stripe.seconds(o."billing_cycle_anchor"), r."billing_cycle_anchor") END,
+            CASE WHEN o."created" IS DISTINCT FROM to_timestamp(r."created")
+                THEN jsonb_build_array(stripe.seconds(o."created"), r."created") END,
+            CASE WHEN o."start_date" IS DISTINCT FROM to_timestamp(r."start_date")
+                THEN jsonb_build_array(stripe.seconds(o."start_date"), r."start_date") END,
+            CASE WHEN o."days_until_due" IS DISTINCT FROM r."days_until_due"
+                THEN jsonb_build_array(o."days_until_due", r."days_until_due") END,
+            CASE WHEN o."pause_collection" IS DISTINCT FROM r."pause_collection"
+                THEN jsonb_build_array(CASE WHEN o."pause_collection" = 'null' THEN '"null"' ELSE o."pause_collection" END, r."pause_collection") END,
+            CASE WHEN o."discounts" IS DISTINCT FROM r."discounts"
+                THEN jsonb_build_array(CASE WHEN o."discounts" = 'null' THEN '"null"' ELSE o."discounts" END, r."discounts") END,
+            CASE WHEN o."default_payment_method" IS DISTINCT FROM r."default_payment_method"
+                THEN jsonb_build_array(o."default_payment_method", r."default_payment_method") END,
+            CASE WHEN o."latest_invoice" IS DISTINCT FROM r."latest_invoice"
+                THEN jsonb_build_array(o."latest_invoice", r."latest_invoice") END,
+            CASE WHEN o."schedule" IS DISTINCT FROM r."schedule"
+                THEN jsonb_build_array(o."schedule", r."schedule") END,
+            CASE WHEN o."test_clock" IS DISTINCT FROM r."test_clock"
+                THEN jsonb_build_array(o."test_clock", r."test_clock") END,
+            CASE WHEN o."livemode" IS DISTINCT FROM r."livemode"
+                THEN jsonb_build_array(o."livemode", r."livemode") END,
+            CASE WHEN o."metadata" IS DISTINCT FROM r."metadata"
+                THEN jsonb_build_array(CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END, r."metadata") END,
             CASE WHEN o.missing_in_stripe_since IS NOT NULL
-                THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END, NULL) END
+                THEN jsonb_build_array(stripe.seconds(o."missing_in_stripe_since"), NULL) END
         ] AS pairs
     FROM json_to_record(%(row)s::json) AS r (
         "id" text, "customer_id" text, "customer_account" text, "status" text, "currency" text,
@@ -49,7 +75,8 @@ WITH newer AS (
             SELECT FROM stripe.events AS e
             WHERE e.id = %(event_id)s::text AND e.outcome <> 'failed'
         )
-        AND (o.id IS NULL OR (tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of AND (%(is_terminal)s::boolean OR NOT o."status" IN ('canceled', 'incomplete_expired'))))
+        AND (o.id IS NULL OR tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)) >> o.as_of
+            AND (%(is_terminal)s::boolean OR NOT o."status" IN ('canceled', 'incomplete_expired')))
         AND NOT EXISTS (
             SELECT FROM stripe.compared AS c
             WHERE c.object = 'subscription' AND c.began >= to_timestamp(r.upper)
@@ -97,9 +124,9 @@ differing_items AS (
                     'interval', o."interval",
                     'interval_count', o."interval_count",
                     'usage_type', o."usage_type",
-                    'current_period_start', CASE WHEN CASE WHEN isfinite(o."current_period_start") THEN o."current_period_start" = to_timestamp(date_part('epoch', o."current_period_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_start")::bigint) WHEN o."current_period_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_start"))::text) END,
-                    'current_period_end', CASE WHEN CASE WHEN isfinite(o."current_period_end") THEN o."current_period_end" = to_timestamp(date_part('epoch', o."current_period_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_end")::bigint) WHEN o."current_period_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_end"))::text) END,
-                    'created', CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END
+                    'current_period_start', stripe.seconds(o."current_period_start"),
+                    'current_period_end', stripe.seconds(o."current_period_end"),
+                    'created', stripe.seconds(o."created")
                 ))
                 || CASE WHEN o."transform_quantity" IS NULL THEN '{}' ELSE jsonb_build_object('transform_quantity', CASE WHEN o."transform_quantity" = 'null' THEN '"null"' ELSE o."transform_quantity" END) END
                 || CASE WHEN o."metadata" IS NULL THEN '{}' ELSE jsonb_build_object('metadata', CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END) END
@@ -125,21 +152,36 @@ differing_items AS (
                 || CASE WHEN n."metadata" IS NULL THEN '{}' ELSE jsonb_build_object('metadata', n."metadata") END
             )]
             ELSE ARRAY[
-                CASE WHEN o."id" IS DISTINCT FROM n."id" THEN jsonb_build_array(o."id", n."id") END,
-                CASE WHEN o."price_id" IS DISTINCT FROM n."price_id" THEN jsonb_build_array(o."price_id", n."price_id") END,
-                CASE WHEN o."product_id" IS DISTINCT FROM n."product_id" THEN jsonb_build_array(o."product_id", n."product_id") END,
-                CASE WHEN o."quantity" IS DISTINCT FROM n."quantity" THEN jsonb_build_array(o."quantity", n."quantity") END,
-                CASE WHEN o."unit_amount" IS DISTINCT FROM n."unit_amount" THEN jsonb_build_array(o."unit_amount", n."unit_amount") END,
-                CASE WHEN o."unit_amount_decimal" IS DISTINCT FROM n."unit_amount_decimal"::numeric THEN jsonb_build_array(o."unit_amount_decimal"::text, n."unit_amount_decimal") END,
-                CASE WHEN o."currency" IS DISTINCT FROM n."currency" THEN jsonb_build_array(o."currency", n."currency") END,
-                CASE WHEN o."interval" IS DISTINCT FROM n."interval" THEN jsonb_build_array(o."interval", n."interval") END,
-                CASE WHEN o."interval_count" IS DISTINCT FROM n."interval_count" THEN jsonb_build_array(o."interval_count", n."interval_count") END,
-                CASE WHEN o."usage_type" IS DISTINCT FROM n."usage_type" THEN jsonb_build_array(o."usage_type", n."usage_type") END,
-                CASE WHEN o."transform_quantity" IS DISTINCT FROM n."transform_quantity" THEN jsonb_build_array(CASE WHEN o."transform_quantity" = 'null' THEN '"null"' ELSE o."transform_quantity" END, n."transform_quantity") END,
-                CASE WHEN o."current_period_start" IS DISTINCT FROM to_timestamp(n."current_period_start") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."current_period_start") THEN o."current_period_start" = to_timestamp(date_part('epoch', o."current_period_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_start")::bigint) WHEN o."current_period_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_start"))::text) END, n."current_period_start") END,
-                CASE WHEN o."current_period_end" IS DISTINCT FROM to_timestamp(n."current_period_end") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."current_period_end") THEN o."current_period_end" = to_timestamp(date_part('epoch', o."current_period_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_end")::bigint) WHEN o."current_period_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_end"))::text) END, n."current_period_end") END,
-                CASE WHEN o."created" IS DISTINCT FROM to_timestamp(n."created") THEN jsonb_build_array(CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END, n."created") END,
-                CASE WHEN o."metadata" IS DISTINCT FROM n."metadata" THEN jsonb_build_array(CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END, n."metadata") END
+                CASE WHEN o."id" IS DISTINCT FROM n."id"
+                    THEN jsonb_build_array(o."id", n."id") END,
+                CASE WHEN o."price_id" IS DISTINCT FROM n."price_id"
+                    THEN jsonb_build_array(o."price_id", n."price_id") END,
+                CASE WHEN o."product_id" IS DISTINCT FROM n."product_id"
+                    THEN jsonb_build_array(o."product_id", n."product_id") END,
+                CASE WHEN o."quantity" IS DISTINCT FROM n."quantity"
+                    THEN jsonb_build_array(o."quantity", n."quantity") END,
+                CASE WHEN o."unit_amount" IS DISTINCT FROM n."unit_amount"
+                    THEN jsonb_build_array(o."unit_amount", n."unit_amount") END,
+                CASE WHEN o."unit_amount_decimal" IS DISTINCT FROM n."unit_amount_decimal"::numeric
+                    THEN jsonb_build_array(o."unit_amount_decimal"::text, n."unit_amount_decimal") END,
+                CASE WHEN o."currency" IS DISTINCT FROM n."currency"
+                    THEN jsonb_build_array(o."currency", n."currency") END,
+                CASE WHEN o."interval" IS DISTINCT FROM n."interval"
+                    THEN jsonb_build_array(o."interval", n."interval") END,
+                CASE WHEN o."interval_count" IS DISTINCT FROM n."interval_count"
+                    THEN jsonb_build_array(o."interval_count", n."interval_count") END,
+                CASE WHEN o."usage_type" IS DISTINCT FROM n."usage_type"
+                    THEN jsonb_build_array(o."usage_type", n."usage_type") END,
+                CASE WHEN o."transform_quantity" IS DISTINCT FROM n."transform_quantity"
+                    THEN jsonb_build_array(CASE WHEN o."transform_quantity" = 'null' THEN '"null"' ELSE o."transform_quantity" END, n."transform_quantity") END,
+                CASE WHEN o."current_period_start" IS DISTINCT FROM to_timestamp(n."current_period_start")
+                    THEN jsonb_build_array(stripe.seconds(o."current_period_start"), n."current_period_start") END,
+                CASE WHEN o."current_period_end" IS DISTINCT FROM to_timestamp(n."current_period_end")
+                    THEN jsonb_build_array(stripe.seconds(o."current_period_end"), n."current_period_end") END,
+                CASE WHEN o."created" IS DISTINCT FROM to_timestamp(n."created")
+                    THEN jsonb_build_array(stripe.seconds(o."created"), n."created") END,
+                CASE WHEN o."metadata" IS DISTINCT FROM n."metadata"
+                    THEN jsonb_build_array(CASE WHEN o."metadata" = 'null' THEN '"null"' ELSE o."metadata" END, n."metadata") END
             ]
         END
     ) AS f (name, pair)
@@ -299,20 +341,14 @@ SELECT
         json_build_array(
             json_build_array(
                 o."id", o."customer_id", o."customer_account", o."status", o."currency",
-                o."collection_method", o."cancel_at_period_end",
-                CASE WHEN CASE WHEN isfinite(o."cancel_at") THEN o."cancel_at" = to_timestamp(date_part('epoch', o."cancel_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."cancel_at")::bigint) WHEN o."cancel_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."cancel_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."cancel_at"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."canceled_at") THEN o."canceled_at" = to_timestamp(date_part('epoch', o."canceled_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."canceled_at")::bigint) WHEN o."canceled_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."canceled_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."canceled_at"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."ended_at") THEN o."ended_at" = to_timestamp(date_part('epoch', o."ended_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."ended_at")::bigint) WHEN o."ended_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."ended_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."ended_at"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."trial_start") THEN o."trial_start" = to_timestamp(date_part('epoch', o."trial_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."trial_start")::bigint) WHEN o."trial_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."trial_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."trial_start"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."trial_end") THEN o."trial_end" = to_timestamp(date_part('epoch', o."trial_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."trial_end")::bigint) WHEN o."trial_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."trial_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."trial_end"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."current_period_start") THEN o."current_period_start" = to_timestamp(date_part('epoch', o."current_period_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_start")::bigint) WHEN o."current_period_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_start"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."current_period_end") THEN o."current_period_end" = to_timestamp(date_part('epoch', o."current_period_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_end")::bigint) WHEN o."current_period_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_end"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."billing_cycle_anchor") THEN o."billing_cycle_anchor" = to_timestamp(date_part('epoch', o."billing_cycle_anchor")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."billing_cycle_anchor")::bigint) WHEN o."billing_cycle_anchor" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."billing_cycle_anchor" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."billing_cycle_anchor"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."start_date") THEN o."start_date" = to_timestamp(date_part('epoch', o."start_date")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."start_date")::bigint) WHEN o."start_date" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."start_date" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."start_date"))::text) END,
-                o."days_until_due", o."pause_collection"::text, o."discounts"::text,
-                o."default_payment_method", o."latest_invoice", o."schedule", o."test_clock",
-                o."livemode", o."metadata"::text
+                o."collection_method", o."cancel_at_period_end", stripe.seconds(o."cancel_at"),
+                stripe.seconds(o."canceled_at"), stripe.seconds(o."ended_at"),
+                stripe.seconds(o."trial_start"), stripe.seconds(o."trial_end"),
+                stripe.seconds(o."current_period_start"), stripe.seconds(o."current_period_end"),
+                stripe.seconds(o."billing_cycle_anchor"), stripe.seconds(o."created"),
+                stripe.seconds(o."start_date"), o."days_until_due", o."pause_collection"::text,
+                o."discounts"::text, o."default_payment_method", o."latest_invoice",
+                o."schedule", o."test_clock", o."livemode", o."metadata"::text
             ),
             coalesce(
                 (
@@ -321,9 +357,8 @@ SELECT
                             i."id", i."price_id", i."product_id", i."quantity", i."unit_amount",
                             i."unit_amount_decimal"::text, i."currency", i."interval",
                             i."interval_count", i."usage_type", i."transform_quantity"::text,
-                            CASE WHEN CASE WHEN isfinite(i."current_period_start") THEN i."current_period_start" = to_timestamp(date_part('epoch', i."current_period_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', i."current_period_start")::bigint) WHEN i."current_period_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN i."current_period_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM i."current_period_start"))::text) END,
-                            CASE WHEN CASE WHEN isfinite(i."current_period_end") THEN i."current_period_end" = to_timestamp(date_part('epoch', i."current_period_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', i."current_period_end")::bigint) WHEN i."current_period_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN i."current_period_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM i."current_period_end"))::text) END,
-                            CASE WHEN CASE WHEN isfinite(i."created") THEN i."created" = to_timestamp(date_part('epoch', i."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', i."created")::bigint) WHEN i."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN i."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM i."created"))::text) END,
+                            stripe.seconds(i."current_period_start"),
+                            stripe.seconds(i."current_period_end"), stripe.seconds(i."created"),
                             i."metadata"::text
                         )
                         ORDER BY i.id COLLATE "C"
@@ -338,7 +373,7 @@ SELECT
                 ceil(extract(epoch FROM upper(o.as_of)))::bigint
             ),
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END
+            stripe.seconds(o."missing_in_stripe_since")
         )::text
         FROM stripe.subscriptions AS o
         WHERE o.id = %(id)s::text AND NOT EXISTS (SELECT FROM newer)
@@ -358,20 +393,14 @@ SELECT
         json_build_array(
             json_build_array(
                 o."id", o."customer_id", o."customer_account", o."status", o."currency",
-                o."collection_method", o."cancel_at_period_end",
-                CASE WHEN CASE WHEN isfinite(o."cancel_at") THEN o."cancel_at" = to_timestamp(date_part('epoch', o."cancel_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."cancel_at")::bigint) WHEN o."cancel_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."cancel_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."cancel_at"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."canceled_at") THEN o."canceled_at" = to_timestamp(date_part('epoch', o."canceled_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."canceled_at")::bigint) WHEN o."canceled_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."canceled_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."canceled_at"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."ended_at") THEN o."ended_at" = to_timestamp(date_part('epoch', o."ended_at")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."ended_at")::bigint) WHEN o."ended_at" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."ended_at" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."ended_at"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."trial_start") THEN o."trial_start" = to_timestamp(date_part('epoch', o."trial_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."trial_start")::bigint) WHEN o."trial_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."trial_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."trial_start"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."trial_end") THEN o."trial_end" = to_timestamp(date_part('epoch', o."trial_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."trial_end")::bigint) WHEN o."trial_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."trial_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."trial_end"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."current_period_start") THEN o."current_period_start" = to_timestamp(date_part('epoch', o."current_period_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_start")::bigint) WHEN o."current_period_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_start"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."current_period_end") THEN o."current_period_end" = to_timestamp(date_part('epoch', o."current_period_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."current_period_end")::bigint) WHEN o."current_period_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."current_period_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."current_period_end"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."billing_cycle_anchor") THEN o."billing_cycle_anchor" = to_timestamp(date_part('epoch', o."billing_cycle_anchor")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."billing_cycle_anchor")::bigint) WHEN o."billing_cycle_anchor" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."billing_cycle_anchor" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."billing_cycle_anchor"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."created")::bigint) WHEN o."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."created"))::text) END,
-                CASE WHEN CASE WHEN isfinite(o."start_date") THEN o."start_date" = to_timestamp(date_part('epoch', o."start_date")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."start_date")::bigint) WHEN o."start_date" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."start_date" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."start_date"))::text) END,
-                o."days_until_due", o."pause_collection"::text, o."discounts"::text,
-                o."default_payment_method", o."latest_invoice", o."schedule", o."test_clock",
-                o."livemode", o."metadata"::text
+                o."collection_method", o."cancel_at_period_end", stripe.seconds(o."cancel_at"),
+                stripe.seconds(o."canceled_at"), stripe.seconds(o."ended_at"),
+                stripe.seconds(o."trial_start"), stripe.seconds(o."trial_end"),
+                stripe.seconds(o."current_period_start"), stripe.seconds(o."current_period_end"),
+                stripe.seconds(o."billing_cycle_anchor"), stripe.seconds(o."created"),
+                stripe.seconds(o."start_date"), o."days_until_due", o."pause_collection"::text,
+                o."discounts"::text, o."default_payment_method", o."latest_invoice",
+                o."schedule", o."test_clock", o."livemode", o."metadata"::text
             ),
             coalesce(
                 (
@@ -380,9 +409,8 @@ SELECT
                             i."id", i."price_id", i."product_id", i."quantity", i."unit_amount",
                             i."unit_amount_decimal"::text, i."currency", i."interval",
                             i."interval_count", i."usage_type", i."transform_quantity"::text,
-                            CASE WHEN CASE WHEN isfinite(i."current_period_start") THEN i."current_period_start" = to_timestamp(date_part('epoch', i."current_period_start")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', i."current_period_start")::bigint) WHEN i."current_period_start" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN i."current_period_start" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM i."current_period_start"))::text) END,
-                            CASE WHEN CASE WHEN isfinite(i."current_period_end") THEN i."current_period_end" = to_timestamp(date_part('epoch', i."current_period_end")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', i."current_period_end")::bigint) WHEN i."current_period_end" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN i."current_period_end" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM i."current_period_end"))::text) END,
-                            CASE WHEN CASE WHEN isfinite(i."created") THEN i."created" = to_timestamp(date_part('epoch', i."created")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', i."created")::bigint) WHEN i."created" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN i."created" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM i."created"))::text) END,
+                            stripe.seconds(i."current_period_start"),
+                            stripe.seconds(i."current_period_end"), stripe.seconds(i."created"),
                             i."metadata"::text
                         )
                         ORDER BY i.id COLLATE "C"
@@ -397,7 +425,7 @@ SELECT
                 ceil(extract(epoch FROM upper(o.as_of)))::bigint
             ),
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END
+            stripe.seconds(o."missing_in_stripe_since")
         )::text
         FROM stripe.subscriptions AS o
         WHERE o.id = %(id)s::text

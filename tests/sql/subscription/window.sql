@@ -12,7 +12,7 @@ SELECT
             floor(extract(epoch FROM lower(o.as_of)))::bigint,
             ceil(extract(epoch FROM upper(o.as_of)))::bigint,
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END,
+            stripe.seconds(o."missing_in_stripe_since"),
             h.row_hash,
             (
                 SELECT row_to_json(r)
@@ -24,16 +24,16 @@ SELECT
                     o."currency" AS "currency",
                     o."collection_method" AS "collection_method",
                     o."cancel_at_period_end" AS "cancel_at_period_end",
-                    CASE WHEN CASE WHEN isfinite(o."cancel_at") THEN o."cancel_at" = to_timestamp(date_part('epoch', o."cancel_at")::bigint) ELSE false END THEN date_part('epoch', o."cancel_at")::bigint WHEN o."cancel_at" IS NOT NULL THEN 9223372036854775807 END AS "cancel_at",
-                    CASE WHEN CASE WHEN isfinite(o."canceled_at") THEN o."canceled_at" = to_timestamp(date_part('epoch', o."canceled_at")::bigint) ELSE false END THEN date_part('epoch', o."canceled_at")::bigint WHEN o."canceled_at" IS NOT NULL THEN 9223372036854775807 END AS "canceled_at",
-                    CASE WHEN CASE WHEN isfinite(o."ended_at") THEN o."ended_at" = to_timestamp(date_part('epoch', o."ended_at")::bigint) ELSE false END THEN date_part('epoch', o."ended_at")::bigint WHEN o."ended_at" IS NOT NULL THEN 9223372036854775807 END AS "ended_at",
-                    CASE WHEN CASE WHEN isfinite(o."trial_start") THEN o."trial_start" = to_timestamp(date_part('epoch', o."trial_start")::bigint) ELSE false END THEN date_part('epoch', o."trial_start")::bigint WHEN o."trial_start" IS NOT NULL THEN 9223372036854775807 END AS "trial_start",
-                    CASE WHEN CASE WHEN isfinite(o."trial_end") THEN o."trial_end" = to_timestamp(date_part('epoch', o."trial_end")::bigint) ELSE false END THEN date_part('epoch', o."trial_end")::bigint WHEN o."trial_end" IS NOT NULL THEN 9223372036854775807 END AS "trial_end",
-                    CASE WHEN CASE WHEN isfinite(o."current_period_start") THEN o."current_period_start" = to_timestamp(date_part('epoch', o."current_period_start")::bigint) ELSE false END THEN date_part('epoch', o."current_period_start")::bigint WHEN o."current_period_start" IS NOT NULL THEN 9223372036854775807 END AS "current_period_start",
-                    CASE WHEN CASE WHEN isfinite(o."current_period_end") THEN o."current_period_end" = to_timestamp(date_part('epoch', o."current_period_end")::bigint) ELSE false END THEN date_part('epoch', o."current_period_end")::bigint WHEN o."current_period_end" IS NOT NULL THEN 9223372036854775807 END AS "current_period_end",
-                    CASE WHEN CASE WHEN isfinite(o."billing_cycle_anchor") THEN o."billing_cycle_anchor" = to_timestamp(date_part('epoch', o."billing_cycle_anchor")::bigint) ELSE false END THEN date_part('epoch', o."billing_cycle_anchor")::bigint WHEN o."billing_cycle_anchor" IS NOT NULL THEN 9223372036854775807 END AS "billing_cycle_anchor",
-                    CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
-                    CASE WHEN CASE WHEN isfinite(o."start_date") THEN o."start_date" = to_timestamp(date_part('epoch', o."start_date")::bigint) ELSE false END THEN date_part('epoch', o."start_date")::bigint WHEN o."start_date" IS NOT NULL THEN 9223372036854775807 END AS "start_date",
+                    CASE WHEN stripe.is_whole(o."cancel_at") THEN date_part('epoch', o."cancel_at")::bigint WHEN o."cancel_at" IS NOT NULL THEN 9223372036854775807 END AS "cancel_at",
+                    CASE WHEN stripe.is_whole(o."canceled_at") THEN date_part('epoch', o."canceled_at")::bigint WHEN o."canceled_at" IS NOT NULL THEN 9223372036854775807 END AS "canceled_at",
+                    CASE WHEN stripe.is_whole(o."ended_at") THEN date_part('epoch', o."ended_at")::bigint WHEN o."ended_at" IS NOT NULL THEN 9223372036854775807 END AS "ended_at",
+                    CASE WHEN stripe.is_whole(o."trial_start") THEN date_part('epoch', o."trial_start")::bigint WHEN o."trial_start" IS NOT NULL THEN 9223372036854775807 END AS "trial_start",
+                    CASE WHEN stripe.is_whole(o."trial_end") THEN date_part('epoch', o."trial_end")::bigint WHEN o."trial_end" IS NOT NULL THEN 9223372036854775807 END AS "trial_end",
+                    CASE WHEN stripe.is_whole(o."current_period_start") THEN date_part('epoch', o."current_period_start")::bigint WHEN o."current_period_start" IS NOT NULL THEN 9223372036854775807 END AS "current_period_start",
+                    CASE WHEN stripe.is_whole(o."current_period_end") THEN date_part('epoch', o."current_period_end")::bigint WHEN o."current_period_end" IS NOT NULL THEN 9223372036854775807 END AS "current_period_end",
+                    CASE WHEN stripe.is_whole(o."billing_cycle_anchor") THEN date_part('epoch', o."billing_cycle_anchor")::bigint WHEN o."billing_cycle_anchor" IS NOT NULL THEN 9223372036854775807 END AS "billing_cycle_anchor",
+                    CASE WHEN stripe.is_whole(o."created") THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
+                    CASE WHEN stripe.is_whole(o."start_date") THEN date_part('epoch', o."start_date")::bigint WHEN o."start_date" IS NOT NULL THEN 9223372036854775807 END AS "start_date",
                     o."days_until_due" AS "days_until_due",
                     CASE WHEN o."pause_collection" = 'null' THEN '"null"' ELSE o."pause_collection" END AS "pause_collection",
                     CASE WHEN o."discounts" = '[]' THEN o."discounts"
@@ -74,9 +74,9 @@ SELECT
                                                     ) AS r
                                                 ) AS "price",
                                                 i."quantity" AS "quantity",
-                                                CASE WHEN CASE WHEN isfinite(i."current_period_start") THEN i."current_period_start" = to_timestamp(date_part('epoch', i."current_period_start")::bigint) ELSE false END THEN date_part('epoch', i."current_period_start")::bigint WHEN i."current_period_start" IS NOT NULL THEN 9223372036854775807 END AS "current_period_start",
-                                                CASE WHEN CASE WHEN isfinite(i."current_period_end") THEN i."current_period_end" = to_timestamp(date_part('epoch', i."current_period_end")::bigint) ELSE false END THEN date_part('epoch', i."current_period_end")::bigint WHEN i."current_period_end" IS NOT NULL THEN 9223372036854775807 END AS "current_period_end",
-                                                CASE WHEN CASE WHEN isfinite(i."created") THEN i."created" = to_timestamp(date_part('epoch', i."created")::bigint) ELSE false END THEN date_part('epoch', i."created")::bigint WHEN i."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
+                                                CASE WHEN stripe.is_whole(i."current_period_start") THEN date_part('epoch', i."current_period_start")::bigint WHEN i."current_period_start" IS NOT NULL THEN 9223372036854775807 END AS "current_period_start",
+                                                CASE WHEN stripe.is_whole(i."current_period_end") THEN date_part('epoch', i."current_period_end")::bigint WHEN i."current_period_end" IS NOT NULL THEN 9223372036854775807 END AS "current_period_end",
+                                                CASE WHEN stripe.is_whole(i."created") THEN date_part('epoch', i."created")::bigint WHEN i."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
                                                 CASE WHEN i."metadata" = 'null' THEN '"null"' ELSE i."metadata" END AS "metadata"
                                             ) AS r
                                         )
@@ -143,7 +143,7 @@ SELECT
             floor(extract(epoch FROM lower(o.as_of)))::bigint,
             ceil(extract(epoch FROM upper(o.as_of)))::bigint,
             o.revision,
-            CASE WHEN CASE WHEN isfinite(o."missing_in_stripe_since") THEN o."missing_in_stripe_since" = to_timestamp(date_part('epoch', o."missing_in_stripe_since")::bigint) ELSE false END THEN to_jsonb(date_part('epoch', o."missing_in_stripe_since")::bigint) WHEN o."missing_in_stripe_since" = 'infinity' THEN to_jsonb(9223372036854775807) WHEN o."missing_in_stripe_since" = '-infinity' THEN to_jsonb((-9223372036854775808)::bigint) ELSE to_jsonb(trim_scale(extract(epoch FROM o."missing_in_stripe_since"))::text) END,
+            stripe.seconds(o."missing_in_stripe_since"),
             h.row_hash,
             (
                 SELECT row_to_json(r)
@@ -155,16 +155,16 @@ SELECT
                     o."currency" AS "currency",
                     o."collection_method" AS "collection_method",
                     o."cancel_at_period_end" AS "cancel_at_period_end",
-                    CASE WHEN CASE WHEN isfinite(o."cancel_at") THEN o."cancel_at" = to_timestamp(date_part('epoch', o."cancel_at")::bigint) ELSE false END THEN date_part('epoch', o."cancel_at")::bigint WHEN o."cancel_at" IS NOT NULL THEN 9223372036854775807 END AS "cancel_at",
-                    CASE WHEN CASE WHEN isfinite(o."canceled_at") THEN o."canceled_at" = to_timestamp(date_part('epoch', o."canceled_at")::bigint) ELSE false END THEN date_part('epoch', o."canceled_at")::bigint WHEN o."canceled_at" IS NOT NULL THEN 9223372036854775807 END AS "canceled_at",
-                    CASE WHEN CASE WHEN isfinite(o."ended_at") THEN o."ended_at" = to_timestamp(date_part('epoch', o."ended_at")::bigint) ELSE false END THEN date_part('epoch', o."ended_at")::bigint WHEN o."ended_at" IS NOT NULL THEN 9223372036854775807 END AS "ended_at",
-                    CASE WHEN CASE WHEN isfinite(o."trial_start") THEN o."trial_start" = to_timestamp(date_part('epoch', o."trial_start")::bigint) ELSE false END THEN date_part('epoch', o."trial_start")::bigint WHEN o."trial_start" IS NOT NULL THEN 9223372036854775807 END AS "trial_start",
-                    CASE WHEN CASE WHEN isfinite(o."trial_end") THEN o."trial_end" = to_timestamp(date_part('epoch', o."trial_end")::bigint) ELSE false END THEN date_part('epoch', o."trial_end")::bigint WHEN o."trial_end" IS NOT NULL THEN 9223372036854775807 END AS "trial_end",
-                    CASE WHEN CASE WHEN isfinite(o."current_period_start") THEN o."current_period_start" = to_timestamp(date_part('epoch', o."current_period_start")::bigint) ELSE false END THEN date_part('epoch', o."current_period_start")::bigint WHEN o."current_period_start" IS NOT NULL THEN 9223372036854775807 END AS "current_period_start",
-                    CASE WHEN CASE WHEN isfinite(o."current_period_end") THEN o."current_period_end" = to_timestamp(date_part('epoch', o."current_period_end")::bigint) ELSE false END THEN date_part('epoch', o."current_period_end")::bigint WHEN o."current_period_end" IS NOT NULL THEN 9223372036854775807 END AS "current_period_end",
-                    CASE WHEN CASE WHEN isfinite(o."billing_cycle_anchor") THEN o."billing_cycle_anchor" = to_timestamp(date_part('epoch', o."billing_cycle_anchor")::bigint) ELSE false END THEN date_part('epoch', o."billing_cycle_anchor")::bigint WHEN o."billing_cycle_anchor" IS NOT NULL THEN 9223372036854775807 END AS "billing_cycle_anchor",
-                    CASE WHEN CASE WHEN isfinite(o."created") THEN o."created" = to_timestamp(date_part('epoch', o."created")::bigint) ELSE false END THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
-                    CASE WHEN CASE WHEN isfinite(o."start_date") THEN o."start_date" = to_timestamp(date_part('epoch', o."start_date")::bigint) ELSE false END THEN date_part('epoch', o."start_date")::bigint WHEN o."start_date" IS NOT NULL THEN 9223372036854775807 END AS "start_date",
+                    CASE WHEN stripe.is_whole(o."cancel_at") THEN date_part('epoch', o."cancel_at")::bigint WHEN o."cancel_at" IS NOT NULL THEN 9223372036854775807 END AS "cancel_at",
+                    CASE WHEN stripe.is_whole(o."canceled_at") THEN date_part('epoch', o."canceled_at")::bigint WHEN o."canceled_at" IS NOT NULL THEN 9223372036854775807 END AS "canceled_at",
+                    CASE WHEN stripe.is_whole(o."ended_at") THEN date_part('epoch', o."ended_at")::bigint WHEN o."ended_at" IS NOT NULL THEN 9223372036854775807 END AS "ended_at",
+                    CASE WHEN stripe.is_whole(o."trial_start") THEN date_part('epoch', o."trial_start")::bigint WHEN o."trial_start" IS NOT NULL THEN 9223372036854775807 END AS "trial_start",
+                    CASE WHEN stripe.is_whole(o."trial_end") THEN date_part('epoch', o."trial_end")::bigint WHEN o."trial_end" IS NOT NULL THEN 9223372036854775807 END AS "trial_end",
+                    CASE WHEN stripe.is_whole(o."current_period_start") THEN date_part('epoch', o."current_period_start")::bigint WHEN o."current_period_start" IS NOT NULL THEN 9223372036854775807 END AS "current_period_start",
+                    CASE WHEN stripe.is_whole(o."current_period_end") THEN date_part('epoch', o."current_period_end")::bigint WHEN o."current_period_end" IS NOT NULL THEN 9223372036854775807 END AS "current_period_end",
+                    CASE WHEN stripe.is_whole(o."billing_cycle_anchor") THEN date_part('epoch', o."billing_cycle_anchor")::bigint WHEN o."billing_cycle_anchor" IS NOT NULL THEN 9223372036854775807 END AS "billing_cycle_anchor",
+                    CASE WHEN stripe.is_whole(o."created") THEN date_part('epoch', o."created")::bigint WHEN o."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
+                    CASE WHEN stripe.is_whole(o."start_date") THEN date_part('epoch', o."start_date")::bigint WHEN o."start_date" IS NOT NULL THEN 9223372036854775807 END AS "start_date",
                     o."days_until_due" AS "days_until_due",
                     CASE WHEN o."pause_collection" = 'null' THEN '"null"' ELSE o."pause_collection" END AS "pause_collection",
                     CASE WHEN o."discounts" = '[]' THEN o."discounts"
@@ -205,9 +205,9 @@ SELECT
                                                     ) AS r
                                                 ) AS "price",
                                                 i."quantity" AS "quantity",
-                                                CASE WHEN CASE WHEN isfinite(i."current_period_start") THEN i."current_period_start" = to_timestamp(date_part('epoch', i."current_period_start")::bigint) ELSE false END THEN date_part('epoch', i."current_period_start")::bigint WHEN i."current_period_start" IS NOT NULL THEN 9223372036854775807 END AS "current_period_start",
-                                                CASE WHEN CASE WHEN isfinite(i."current_period_end") THEN i."current_period_end" = to_timestamp(date_part('epoch', i."current_period_end")::bigint) ELSE false END THEN date_part('epoch', i."current_period_end")::bigint WHEN i."current_period_end" IS NOT NULL THEN 9223372036854775807 END AS "current_period_end",
-                                                CASE WHEN CASE WHEN isfinite(i."created") THEN i."created" = to_timestamp(date_part('epoch', i."created")::bigint) ELSE false END THEN date_part('epoch', i."created")::bigint WHEN i."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
+                                                CASE WHEN stripe.is_whole(i."current_period_start") THEN date_part('epoch', i."current_period_start")::bigint WHEN i."current_period_start" IS NOT NULL THEN 9223372036854775807 END AS "current_period_start",
+                                                CASE WHEN stripe.is_whole(i."current_period_end") THEN date_part('epoch', i."current_period_end")::bigint WHEN i."current_period_end" IS NOT NULL THEN 9223372036854775807 END AS "current_period_end",
+                                                CASE WHEN stripe.is_whole(i."created") THEN date_part('epoch', i."created")::bigint WHEN i."created" IS NOT NULL THEN 9223372036854775807 END AS "created",
                                                 CASE WHEN i."metadata" = 'null' THEN '"null"' ELSE i."metadata" END AS "metadata"
                                             ) AS r
                                         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from reconcile.comparison.compare import compare_one
-from reconcile.comparison.inspector import Inspector
+from reconcile.comparison.object_inspector import ObjectInspector
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
 from reconcile.gate import Plan
@@ -34,14 +34,14 @@ class SecondLook:
     def __init__(
         self,
         database: RetryingDatabase,
-        inspector: Inspector,
+        objects: ObjectInspector,
         journal: Journal,
         watch: Watch,
         access: frozenset[str],
     ) -> None:
         """`watch` may stop it between two steps."""
         self._database = database
-        self._inspector = inspector
+        self._objects = objects
         self._journal = journal
         self._watch = watch
         self._access = access
@@ -88,7 +88,7 @@ class SecondLook:
         """Ask Stripe for one object again and return what is now to be said of it."""
         mirrored = BY_NAME[row.object]
         try:
-            difference = self._inspector.one(mirrored, row.object_id).difference
+            difference = self._objects.look(mirrored, row.object_id).difference
         except UnreadableObject as error:
             log.event(
                 _log,

@@ -11,6 +11,7 @@ import msgspec
 from reconcile.comparison.findings import Findings
 from reconcile.comparison.inspector import Inspector
 from reconcile.comparison.known_rows import KnownRows
+from reconcile.comparison.object_inspector import ObjectInspector
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
 from reconcile.deliveries.deliveries import Deliveries
@@ -73,16 +74,18 @@ class Stages:
         self._journal = journal
         self._watch = watch
         self._fault: StripeError | None = None
+        self._objects = ObjectInspector(database, stripe, options.access)
         self._inspector = Inspector(
             database,
             stripe,
+            objects=self._objects,
             grace=options.grace,
             access=options.access,
             known_rows=KnownRows.of(database, recall=not options.every_field),
             watch=watch,
         )
-        self._deliveries = Deliveries(database, stripe, self._inspector, journal, watch, account)
-        self._second_look = SecondLook(database, self._inspector, journal, watch, options.access)
+        self._deliveries = Deliveries(database, stripe, self._objects, journal, watch, account)
+        self._second_look = SecondLook(database, self._objects, journal, watch, options.access)
 
     def begin(self) -> None:
         """Remember that it begins, and note how many rows there are to compare.
@@ -115,7 +118,7 @@ class Stages:
     def look_at(self, object_id: str) -> None:
         """Compare this one subscription only. Raises UnknownId."""
         self._watch.enter(COMPARING)
-        found = self._inspector.single(named_by(object_id), object_id)
+        found = self._objects.single(named_by(object_id), object_id)
         counts = found.counts
         if not (counts.stripe or counts.database or counts.unreadable):
             raise UnknownId(f"neither Stripe nor the database knows {object_id}")

@@ -82,7 +82,7 @@ class Sweep:
             self._watch.how_far = f"every {mirrored.name} window, but not rows from beyond"
         for object_id in beyond.ids:
             self._watch.require()
-            yield self._inspector.single(mirrored, object_id, Window(0, self._end))
+            yield self._inspector.objects.single(mirrored, object_id, Window(0, self._end))
         if beyond.absent:
             counts = Counts(database=beyond.absent, in_sync=beyond.absent)
             yield Findings(mirrored=mirrored, window=Window(0, 0), counts=counts)

@@ -53,14 +53,14 @@ class Listed(NamedTuple):
 class Sifted(NamedTuple):
     """What is left of a page when all that is in sync is taken away.
 
-    `equal`: the rows in sync. `odd`: objects with the row that they do not
-    equal, None where there is none. `granting`: how many of those in sync let a customer in.
-    `unreadable`: (id, reason).
+    `equal`: the rows in sync. `unequal`: objects with the row that they do not equal, None where
+    there is none. `granting`: how many of those in sync let a customer in. `unreadable`: (id,
+    reason).
     """
 
     equal: list[WindowRow]
     granting: int
-    odd: list[tuple[Any, WindowRow | None]]
+    unequal: list[tuple[Any, WindowRow | None]]
     unreadable: list[tuple[str, str]]
 
 
@@ -79,7 +79,7 @@ def sift(
     granting = 0
     access_of = mirrored.access_of
     equal: list[WindowRow] = []
-    odd: list[tuple[Any, WindowRow | None]] = []
+    unequal: list[tuple[Any, WindowRow | None]] = []
     unreadable: list[tuple[str, str]] = []
     settled, take = mirrored.settled, rows.pop
     for one in objects:
@@ -94,8 +94,8 @@ def sift(
             if access and access_of(one) in access:
                 granting += 1
         else:
-            odd.append((one, row))
-    return Sifted(equal, granting, odd, unreadable)
+            unequal.append((one, row))
+    return Sifted(equal, granting, unequal, unreadable)
 
 
 def compare_window(

@@ -1,10 +1,9 @@
-"""Look at one window, or at one object, on both sides. Reads only; threads share the inspector."""
+"""Look at one window on both sides. Reads only; threads share the inspector."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
 
 from reconcile.comparison.compare import (
     Difference,
@@ -16,8 +15,8 @@ from reconcile.comparison.compare import (
 from reconcile.comparison.consequence import grants
 from reconcile.comparison.findings import Findings, is_at, is_listed_in
 from reconcile.comparison.known_rows import KnownRows
-from reconcile.comparison.moved_rows import MovedRows
-from reconcile.comparison.sides import never_listed, sides
+from reconcile.comparison.object_inspector import ObjectInspector
+from reconcile.comparison.sides import never_listed, take_step
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
 from reconcile.windows.frontier import Span
@@ -27,15 +26,13 @@ from shared import truth
 from shared.errors import (
     DeadlineReached,
     Interrupted,
-    ObjectMissing,
     StripeError,
     UnreadableObject,
 )
-from shared.objects.declaration import Content, Held, MirroredObject
+from shared.objects.declaration import Held, MirroredObject
 from shared.repository.rows import read_held, recorded_created
 from shared.repository.window import WindowRows
 from shared.stripe.api import StripeApi
-from shared.truth import Interval
 
 MOST_PAGES = 20
 """Pages after which a window is kept and its rest becomes a window of its own."""
@@ -45,15 +42,6 @@ _MOST_FOUND = 400
 
 _MOST_ASKED = 50
 """Questions after which a window's rest becomes a window of its own: each costs a request."""
-
-
-class BothSides(NamedTuple):
-    """Both sides of one object. `as_of`: when Stripe's was true; `difference`: None if none."""
-
-    held: Held | None
-    content: Content | None
-    as_of: Interval
-    difference: Difference | None
 
 
 Questions = dict[str, tuple[bool, int]]
@@ -68,19 +56,21 @@ class Inspector:
         database: RetryingDatabase,
         stripe: StripeApi,
         *,
+        objects: ObjectInspector,
         grace: int,
         access: frozenset[str],
         known_rows: KnownRows,
         watch: Watch,
     ) -> None:
-        """`watch` may stop the run between two questions."""
+        """`objects` looks at those of which a list may not speak; `watch` may stop it meanwhile."""
         self._database = database
         self._stripe = stripe
         self._grace = grace
         self._access = access
         self._known_rows = known_rows
         self._watch = watch
-        self._moved_rows = MovedRows()
+        self.objects = objects
+        self._moved_rows = objects.moved_rows
 
     def window(self, mirrored: MirroredObject, span: Span) -> Findings:
         """Compare a span, or as much of its upper part as is enough for one time.
@@ -90,7 +80,7 @@ class Inspector:
         DatabaseUnavailable.
         """
         rows = self._known_rows.rows(mirrored, Window(span.gte, span.lt))
-        known = rows.known.keys() | rows.rows.keys() | rows.odd.keys()
+        known = rows.known.keys() | rows.rows.keys() | rows.irregular.keys()
         unlisted = never_listed(mirrored, rows)
         memory = self._known_rows.memory(rows)
         found = Findings(mirrored=mirrored, window=Window(span.lt, span.lt))
@@ -164,12 +154,12 @@ class Inspector:
         created = mirrored.decoded.index["created"]
         access = self._access if mirrored.access else frozenset[str]()
         counts, overtaken = self._known_rows.take(mirrored, rows, step, access)
-        found, held, listed = sides(mirrored, rows, step, access)
+        found, held, listed = take_step(mirrored, rows, step, access)
         for name in self._moved_rows.done(mirrored, held) - listed.keys():
             del held[name]
             found.counts.database -= 1
         found.counts.add(counts)
-        found.counts.granting += sum(self._grants(mirrored, row) for row in held.values())
+        found.counts.granting += sum(grants(mirrored, row, self._access) for row in held.values())
         questions: Questions = {}
         doubtful = [name for name in overtaken if name in listed]
         unheld = listed.keys() - held.keys() - set(doubtful)
@@ -251,87 +241,13 @@ class Inspector:
             found = Findings(mirrored=mirrored, window=Window(0, 0))
             difference: Difference | None = None
             try:
-                difference = self.one(mirrored, name).difference
+                difference = self.objects.look(mirrored, name).difference
             except UnreadableObject as error:
                 found.unreadable[name] = str(error)
                 found.tell_unreadable()
             if difference and (difference.content is None or "created" in difference.fields):
                 found.sort(difference, begun, self._grace)
             yield found
-
-    def one(self, mirrored: MirroredObject, object_id: str) -> BothSides:
-        """Read the row, then ask Stripe for the object, and compare.
-
-        Raises UnreadableObject besides what `window` raises.
-        """
-        held = self._database.read(
-            lambda connection: read_held(connection, mirrored, [object_id]).get(object_id)
-        )
-        content: Content | None = None
-        try:
-            content, as_of = self._stripe.retrieve(mirrored, object_id)
-        except ObjectMissing as missing:
-            as_of = Interval(*missing.as_of)
-        difference = compare_one(mirrored, object_id, held, content, as_of)
-        return BothSides(held, content, as_of, difference)
-
-    def single(
-        self, mirrored: MirroredObject, object_id: str, looked_at: Window | None = None
-    ) -> Findings:
-        """Look at one object as if it were a window.
-
-        One that Stripe's lists show in `looked_at` has been compared there and is only counted.
-        Without that no comparison is remembered, so a row that is right is confirmed.
-        """
-        found = Findings(mirrored=mirrored, window=Window(0, 0))
-        if looked_at is not None and self._moved_rows.is_listed(mirrored, object_id):
-            return self._only_counted(found, object_id)
-        try:
-            held, content, as_of, difference = self.one(mirrored, object_id)
-        except UnreadableObject as error:
-            found.counts.database = int(looked_at is not None)  # then it is a row's id
-            found.unreadable[object_id] = str(error)
-            found.tell_unreadable()
-            return found
-        found.counts.database = int(held is not None)
-        found.counts.granting = int(held is not None and self._grants(mirrored, held))
-        if looked_at is not None and content and is_listed_in(mirrored, content, looked_at):
-            return found
-        found.counts.stripe = int(content is not None)
-        if difference is not None:
-            found.waiting.append(difference)
-        elif held is not None or content is not None:
-            found.counts.in_sync = 1
-        if looked_at is None and difference is None and held is not None and content is not None:
-            content = mirrored.completed(content, held)
-            found.confirmed.append(Difference(object_id, "differs", held, content, as_of, {}))
-        return found
-
-    def again(self, mirrored: MirroredObject, object_id: str) -> Findings:
-        """Look at an object of which an event tells that the comparison may not know.
-
-        What is missing may be inserted at once: its event is older than the grace time. Raises
-        UnreadableObject besides what `window` raises.
-        """
-        found = Findings(mirrored=mirrored, window=Window(0, 0), again=object_id)
-        held, content, _, difference = self.one(mirrored, object_id)
-        found.is_nowhere = held is None and content is None
-        if difference is not None and difference.held is None:
-            found.missing.append(difference)
-            # What lists name is counted in its window.
-            found.counts.stripe = int(content is None or not mirrored.is_listed(content.row))
-        elif difference is not None:
-            found.waiting.append(difference)
-        return found
-
-    def _only_counted(self, found: Findings, object_id: str) -> Findings:
-        """Count a row that was compared where Stripe lists its object."""
-        held = self._database.read(
-            lambda connection: read_held(connection, found.mirrored, [object_id]).get(object_id)
-        )
-        found.counts.database = int(held is not None)
-        found.counts.granting = int(held is not None and self._grants(found.mirrored, held))
-        return found
 
     def _ask(
         self, found: Findings, object_id: str, *, is_listed: bool, is_new: bool, begun: int
@@ -342,7 +258,7 @@ class Inspector:
         """
         mirrored, covered = found.mirrored, found.window
         try:
-            held, content, _, difference = self.one(mirrored, object_id)
+            held, content, _, difference = self.objects.look(mirrored, object_id)
         except UnreadableObject as error:
             found.unreadable[object_id] = str(error)
             found.tell_unreadable()
@@ -370,6 +286,3 @@ class Inspector:
             found.counts.database += 1
         elif may_be_absent(found.mirrored, row):
             found.counts.in_sync -= 1
-
-    def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
-        return grants(mirrored, row, self._access)

@@ -45,7 +45,7 @@ class KnownRows:
 
     def memory(self, rows: WindowRows) -> Memory | None:
         """Return what recognises the bodies of a list, None where no row can be equal to one."""
-        is_empty = not (rows.known or rows.rows or rows.odd)
+        is_empty = not (rows.known or rows.rows or rows.irregular)
         return None if is_empty else Memory(rows.known.copy(), self._seed)
 
     def take(
@@ -115,17 +115,17 @@ def _put_back(
     late: dict[str, WindowRow] = {}
     for name in ids:
         known = rows.known.pop(name)
-        row = again.rows.get(name) or again.odd.get(name)
+        row = again.rows.get(name) or again.irregular.get(name)
         if row is None:
             continue  # deleted by hand since
         if row.revision != known.revision and name in listed:
             overtaken.append(known)
         elif isinstance(row, Held):
-            rows.odd[name] = row
+            rows.irregular[name] = row
         elif row.content.created is not None and row.content.created >= step.floor:
             late[name] = row
         else:  # somebody has moved it: out of the order in which rows are looked through
-            rows.odd[name] = row.held(mirrored)
+            rows.irregular[name] = row.held(mirrored)
     if late:
         # In front, so that what is left unlisted is found: none of it lies below the step's floor.
         others = dict(rows.rows)

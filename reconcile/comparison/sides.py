@@ -14,7 +14,7 @@ from shared.objects.declaration import Held, MirroredObject
 from shared.repository.window import WindowRow, WindowRows
 
 
-def sides(
+def take_step(
     mirrored: MirroredObject, rows: WindowRows, step: Step, access: frozenset[str]
 ) -> tuple[Findings, dict[str, Held], dict[str, Listed]]:
     """Take the rows of a step out of `rows`, and return what is left to compare on either side.
@@ -35,8 +35,8 @@ def sides(
         counts.granting += sifted.granting
         found.unreadable.update(sifted.unreadable)
         found.unreadable.update((one.id, str(one.error)) for one in part.unreadable)
-        for one, row in sifted.odd:
-            held_row = row.held(mirrored) if row else rows.odd.pop(one.id, None)
+        for one, row in sifted.unequal:
+            held_row = row.held(mirrored) if row else rows.irregular.pop(one.id, None)
             try:
                 content = mirrored.content(one)
             except UnreadableObject as error:
@@ -72,7 +72,9 @@ def _unlisted(mirrored: MirroredObject, rows: WindowRows, floor: int) -> dict[st
         left.append(row)
     held = {row.content.id: row.held(mirrored) for row in left}
     held |= {
-        name: row for name, row in rows.odd.items() if (mirrored.created(row.row) or 0) >= floor
+        name: row
+        for name, row in rows.irregular.items()
+        if (mirrored.created(row.row) or 0) >= floor
     }
     for name in held:
         _take(rows, name)
@@ -80,4 +82,4 @@ def _unlisted(mirrored: MirroredObject, rows: WindowRows, floor: int) -> dict[st
 
 
 def _take(rows: WindowRows, name: str) -> bool:
-    return (rows.rows.pop(name, None) or rows.odd.pop(name, None)) is not None
+    return (rows.rows.pop(name, None) or rows.irregular.pop(name, None)) is not None

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
 from reconcile.comparison.findings import Findings
-from reconcile.comparison.inspector import Inspector
+from reconcile.comparison.object_inspector import ObjectInspector
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
 from reconcile.deliveries.event_list import EventList, EventPage
@@ -63,14 +63,14 @@ class Deliveries:
         self,
         database: RetryingDatabase,
         stripe: StripeApi,
-        inspector: Inspector,
+        objects: ObjectInspector,
         journal: Journal,
         watch: Watch,
         account: Account,
     ) -> None:
         self._database = database
         self._stripe = stripe
-        self._inspector = inspector
+        self._objects = objects
         self._journal = journal
         self._account = account
         self._watch = watch
@@ -243,7 +243,7 @@ class Deliveries:
         """Look at each object, several at a time, and keep what is found."""
 
         def again(subject: Subject) -> Findings:
-            return self._inspector.again(*subject)
+            return self._objects.again(*subject)
 
         for subject, look in answers(again, subjects, self._watch):
             self._looked[subject] = self._kept(look)

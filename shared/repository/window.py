@@ -49,17 +49,18 @@ class WindowRows(NamedTuple):
     """The rows of a window by id.
 
     `known` are those that equal a body that was seen before, if it is what Stripe still sends.
-    `rows` are all others, newest first, but for the `odd`: what Stripe could never have sent and
-    somebody else has written (an infinite time, a fraction of a second, metadata that is no text).
+    `rows` are all others, newest first, but for the `irregular`: what Stripe could never have sent
+    and somebody else has written (an infinite time, a fraction of a second, metadata that is no
+    text).
     """
 
     known: dict[str, Known]
     rows: dict[str, WindowRow]
-    odd: dict[str, Held]
+    irregular: dict[str, Held]
 
     def copy(self) -> WindowRows:
         """Return the same, to be taken from on its own."""
-        return WindowRows(dict(self.known), dict(self.rows), dict(self.odd))
+        return WindowRows(dict(self.known), dict(self.rows), dict(self.irregular))
 
 
 class _Head(msgspec.Struct):
@@ -133,18 +134,18 @@ def _decoded(
 def _singly(connection: Connection[Any], mirrored: MirroredObject, text: str) -> WindowRows:
     """Read the rows one by one; those that cannot be decoded are read again, as columns."""
     plain: dict[str, WindowRow] = {}
-    odd: list[str] = []
+    irregular: list[str] = []
     for raw in _raw_decoder.decode(text):
         name = _head_decoder.decode(raw.content).id
         try:
             content = mirrored.decoder.decode(raw.content)
         except msgspec.DecodeError:
-            odd.append(name)
+            irregular.append(name)
         else:
             plain[name] = WindowRow(
                 raw.lower, raw.upper, raw.revision, raw.missing, raw.hash, content
             )
-    return WindowRows({}, plain, read_held(connection, mirrored, odd))
+    return WindowRows({}, plain, read_held(connection, mirrored, irregular))
 
 
 _known_decoder = msgspec.json.Decoder(list[Known])

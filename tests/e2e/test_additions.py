@@ -207,9 +207,15 @@ def test_next_job_refuses_wrong_usage_and_settings_with_2(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_next_job_is_told_of_a_signal_and_ends_by_itself(
-    house: Path, prune: str, number: signal.Signals
+@pytest.mark.parametrize("heeds", [True, False])
+def test_next_job_ends_by_itself_at_a_signal_or_is_interrupted(
+    house: Path, prune: str, heeds: bool, number: signal.Signals
 ) -> None:
+    if not heeds:
+        job = house / "reconcile" / "prune.py"
+        text = job.read_text(encoding="utf-8").replace("heeds_stop=True", "heeds_stop=False")
+        text = text.replace("call.stop.wait(30)", "import threading; threading.Event().wait(30)")
+        job.write_text(text, encoding="utf-8")
     environ = product.environment(DATABASE_URL="postgresql:///x", LOG_LEVEL="DEBUG")
     with subprocess.Popen(
         line(prune),
@@ -222,9 +228,13 @@ def test_next_job_is_told_of_a_signal_and_ends_by_itself(
         assert process.stdout is not None
         assert process.stdout.readline() == "it waits\n"
         process.send_signal(number)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert json.loads(said.splitlines()[-1])["forgotten"] == 3
+        _, said = process.communicate(timeout=40)
+    last = json.loads(said.splitlines()[-1])
+    if heeds:
+        assert (process.returncode, last["forgotten"]) == (0, 3)
+    else:
+        assert (process.returncode, last["event"]) == (1, "prune.failed")
+        assert last["error"] == "stopped by a signal"
 
 
 def test_next_word_is_one_module(house: Path) -> None:

@@ -1,5 +1,6 @@
 """The rules, each with the change of text that switches it off and the tests that should notice."""
 
+from tests.mutants.commands import COMMANDS
 from tests.mutants.compared import COMPARED
 from tests.mutants.mutant import Mutant, Patch
 from tests.mutants.rows import ROWS
@@ -370,4 +371,5 @@ MUTANTS = (
     ),
     *COMPARED,
     *ROWS,
+    *COMMANDS,
 )

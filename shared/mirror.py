@@ -36,9 +36,9 @@ from shared.repository.apply_event import Attempt, Found, apply_if_newer, look
 from shared.repository.ledger import Entry
 from shared.repository.write import Write, write_for_event
 from shared.stripe.account import Whose, whose
-from shared.stripe.api import StripeApi
+from shared.stripe.api import Retrieved, StripeApi
 from shared.stripe.event import LAST_SECOND, Event
-from shared.truth import Verdict
+from shared.truth import Interval, Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -179,6 +179,7 @@ class _Work:
         self._deadline = deadline
         self._object_id: str | None = None
         self._unsaid: frozenset[str] = frozenset()
+        self._require_gone: Callable[[], None] = lambda: None
         self._asked = 0
         self._retries = 0
 
@@ -191,6 +192,7 @@ class _Work:
         3. Where there is none, or nothing can be made of it either, it fails: if the key is of our
            account, or Stripe has the event. If not, the event is another account's, or the key is.
         """
+        self._require_gone = partial(require_gone, is_readable=True)
         reasons: list[str] = []
         steps = [self._event.subject]
         if is_told:
@@ -278,13 +280,27 @@ class _Work:
             return Outcome.STALE if self._enter(Outcome.STALE) else None
         if verdict is Verdict.ASK:
             self._asked += 1
-            retrieved = self._stripe.retrieve(self._mirrored, content.id, self._deadline)
+            retrieved = self._retrieve(content)
             content = self._mirrored.completed(retrieved.content, held or _told(content, incoming))
             as_of = truth.after_answer(held.as_of if held else None, retrieved.as_of)
         else:
             as_of = truth.after_event(held.as_of if held else None, incoming)
         ended = incoming.upper if verdict is Verdict.REPLACE else None
         return self._write(content, held, as_of, ended)
+
+    def _retrieve(self, content: Content) -> Retrieved:
+        """Ask Stripe, which of some objects knows no more once they are deleted.
+
+        That there was one is told by a snapshot that can be read, or by a thin event.
+        """
+        try:
+            return self._stripe.retrieve(self._mirrored, content.id, self._deadline)
+        except ObjectMissing as missing:
+            is_told = bool(content.row) or self._event.related is not None
+            if self._mirrored.known_when_deleted or not is_told:
+                raise
+            self._require_gone()
+            return Retrieved(self._mirrored.deleted(content.id), Interval(*missing.as_of))
 
     def _decide(self, content: Content, found: Found, incoming: truth.Interval) -> Verdict:
         """Apply the rule; a snapshot that is not whole may be old, but is never the answer.

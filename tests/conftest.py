@@ -195,7 +195,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def stripe_double() -> Iterator[StripeDouble]:
     """A Stripe of the test's own: `.url` for the product, `.control` for the test."""
-    with StripeDouble.start() as double:
+    with StripeDouble.start(shop="closed") as double:
         yield double
 
 

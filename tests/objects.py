@@ -8,6 +8,7 @@ it; no test names it.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,15 +43,38 @@ def _filled(fields: Picture) -> Picture:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _plain(*names: str) -> Callable[[dict[str, Any]], Picture]:
-    """Picture an object that can be deleted, whose columns are called as Stripe calls them."""
+def _plain(*names: str, **others: str) -> Callable[[dict[str, Any]], Picture]:
+    """Picture an object that can be deleted: columns by their names, `others` by Stripe's."""
 
     def picture(body: dict[str, Any]) -> Picture:
         if body.get("deleted"):
             return {"id": body["id"], "deleted": True}
-        return _filled({**{name: body.get(name) for name in names}, "deleted": False})
+        columns = {**{name: name for name in names}, **others}
+        return _filled(
+            {**{name: body.get(source) for name, source in columns.items()}, "deleted": False}
+        )
 
     return picture
+
+
+_of_price = _plain(
+    *("id", "active", "lookup_key", "nickname", "type", "currency", "unit_amount"),
+    *("billing_scheme", "tiers_mode", "tiers", "transform_quantity", "custom_unit_amount"),
+    *("tax_behavior", "created", "livemode", "metadata"),
+    product_id="product",
+)
+
+
+def _price(body: dict[str, Any]) -> Picture:
+    recurring, decimal = body.get("recurring") or {}, body.get("unit_amount_decimal")
+    names = ("interval", "interval_count", "usage_type", "meter")
+    return _filled(
+        {
+            **_of_price(body),
+            **{name: recurring.get(name) for name in names},
+            "unit_amount_decimal": None if decimal is None else Decimal(decimal),
+        }
+    )
 
 
 _PERIOD = ("current_period_start", "current_period_end")
@@ -120,6 +144,40 @@ LIVES: Mapping[str, Life] = {
         whole={"email": "a@example.com", "metadata": {"a": "1"}, "test_clock": "clock_1"},
         picture=_plain("id", "email", "name", "created", "test_clock", "metadata"),
     ),
+    "product": Life(
+        create=Control.create_product,
+        update=Control.update_product,
+        end=Control.delete_product,
+        states=tuple({"name": name} for name in ("Bronze", "Silver", "Gold", "Jade", "Ruby")),
+        whole={
+            "default_price": "price_1",
+            "unit_label": "seat",
+            "statement_descriptor": "ACME",
+            "tax_code": "txcd_10103001",
+            "metadata": {"a": "1"},
+        },
+        picture=_plain(
+            *("id", "name", "active", "type", "unit_label", "statement_descriptor", "tax_code"),
+            *("created", "livemode", "metadata"),
+            default_price_id="default_price",
+        ),
+    ),
+    "price": Life(
+        create=partial(Control.create_price, product="pro"),
+        update=Control.update_price,
+        end=Control.delete_price,
+        states=tuple({"nickname": name} for name in ("one", "two", "three", "four", "five")),
+        whole={
+            "billing_scheme": "tiered",
+            "unit_amount": 900,
+            "lookup_key": "key",
+            "transform_quantity": {"divide_by": 5, "round": "up"},
+            "custom_unit_amount": {"maximum": None, "minimum": 100, "preset": 500},
+            "meter": "mtr_1",
+            "metadata": {"a": "1"},
+        },
+        picture=_price,
+    ),
     "subscription": Life(
         create=Control.create_subscription,
         update=_change_item,
@@ -179,6 +237,16 @@ def has_items(mirrored: MirroredObject) -> bool:
 def can_be_deleted(mirrored: MirroredObject) -> bool:
     """Whether Stripe deletes such objects, and lists then leave them out."""
     return mirrored.is_deletable
+
+
+def vouches(mirrored: MirroredObject) -> bool:
+    """Whether its rows tell whose the database is."""
+    return mirrored.vouches
+
+
+def is_always_listed(mirrored: MirroredObject) -> bool:
+    """Whether a list that leaves such an object out is broken."""
+    return mirrored.unlisted is None
 
 
 def has_test_clock(mirrored: MirroredObject) -> bool:

@@ -87,9 +87,12 @@ class Findings:
     def note_left_out(self, content: Content, begun: int) -> None:
         """Count what a sound list would have named: neither young, nor deleted, nor on a clock.
 
-        Raises ListingBroken when that is too often to be chance.
+        Of objects that lists may leave out it is nothing. Raises ListingBroken when that is too
+        often to be chance.
         """
         mirrored = self.mirrored
+        if mirrored.unlisted is not None:
+            return
         created = mirrored.decoded.index["created"]
         young = int(content.row[created] or 0) >= begun - LIST_LAG
         if young or mirrored.is_deleted(content.row) or mirrored.is_on_test_clock(content.row):

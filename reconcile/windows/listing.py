@@ -8,7 +8,7 @@ would list too much again the cursor is used, and then without a range.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from reconcile.windows.frontier import Span
@@ -69,9 +69,59 @@ def walk(
 ) -> Iterator[Step]:
     """List a span from its newest object down to its lower bound, which may rise meanwhile.
 
+    Where several lists are complete together, each is walked on its own, the one that is least far
+    down first, and a step is what all of them have shown. An object that went from one list to
+    another meanwhile is taken from the page that was asked for last.
+
     `memory`: what need not be decoded. Raises StripeUnavailable, StripeRefused, StripeUnreadable
     (also for a list that breaks off).
     """
+    if len(mirrored.lists) == 1:
+        yield from _walk(stripe, mirrored, span, memory, span.walked)
+        return
+    lists = [
+        _walk(stripe, mirrored, span, memory, lambda *_: span.gte, number)
+        for number in range(len(mirrored.lists))
+    ]
+    floors = [span.lt] * len(lists)
+    ceiling, asked = span.lt, None
+    shown: list[Part] = []
+    while True:
+        listed = 0
+        for number in [one for one, floor in enumerate(floors) if floor == max(floors)]:
+            step = next(lists[number])
+            floors[number] = step.floor
+            asked = step.asked if asked is None else min(asked, step.asked)
+            shown = [_without(part, step.parts) for part in shown] + step.parts
+            listed += sum(len(part.objects) + len(part.same) for part in step.parts)
+        gte = span.walked(max(floors), listed)
+        floor = max(*floors, gte)
+        yield Step([part.between(floor, ceiling) for part in shown], floor, ceiling, asked or 0)
+        if floor <= gte:
+            return
+        shown = [part.between(gte, floor) for part in shown]
+        ceiling = floor
+
+
+def _without(part: Part, later: list[Part]) -> Part:
+    """Return a part without what a later page of another list shows."""
+    again = {one.id for other in later for one in (*other.objects, *other.same, *other.unreadable)}
+    return part._replace(
+        objects=[one for one in part.objects if one.id not in again],
+        same=[one for one in part.same if one.id not in again],
+        unreadable=[one for one in part.unreadable if one.id not in again],
+    )
+
+
+def _walk(
+    stripe: StripeApi,
+    mirrored: MirroredObject,
+    span: Span,
+    memory: Memory | None,
+    walked: Callable[[int, int], int],
+    number: int = 0,
+) -> Iterator[Step]:
+    """Walk one list; `walked` is told how far down, and returns the lower bound as it is now."""
     parameters: dict[str, str | int] = {"created[gte]": span.gte, "created[lt]": span.lt}
     gte, ceiling = span.gte, span.lt
     reached: int | None = None
@@ -79,7 +129,7 @@ def walk(
     is_stuck = False
     while True:
         try:
-            found = stripe.page(mirrored, parameters, memory)
+            found = stripe.page(mirrored, parameters, memory, number)
         except StripeUnreadable:
             if "starting_after" not in parameters or is_stuck:
                 raise
@@ -89,7 +139,7 @@ def walk(
             continue
         page = found.page
         floor = _floor(page, span, mirrored)
-        gte = span.walked(floor, len(page.objects) + len(page.same))
+        gte = walked(floor, len(page.objects) + len(page.same))
         floor = max(floor, gte)
         pages = [*kept, Part(page.objects, page.same, page.unreadable, page.bodies, found.as_of)]
         parts = [one.between(floor, ceiling) for one in pages]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import MirroredObject
+from shared.objects.price import PRICE
+from shared.objects.product import PRODUCT
 from shared.objects.subscription import SUBSCRIPTION
 
 MIRRORED: tuple[MirroredObject, ...] = (
     CUSTOMER,
+    PRODUCT,
+    PRICE,
     SUBSCRIPTION,
 )
 """Every mirrored object, in the order in which a run compares them and a report counts them.

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.errors import UnreadableObject
-from shared.objects.column import AS_JSON, NULL_JSON, Column, Columns, Row, Type, Value
+from shared.objects import deletion
+from shared.objects.column import AS_JSON, Column, Columns, Row, Type, Value
 from shared.objects.difference import Fields, between_items, between_rows, initial
 from shared.objects.nesting import TOO_DEEP, is_too_deep
 from shared.truth import Interval
@@ -23,7 +24,8 @@ from shared.truth import Interval
 class Content(NamedTuple):
     """What one snapshot says: the object's row and the rows of its items, by id.
 
-    `items` is empty for objects without items and None where the snapshot does not carry all.
+    `items` is empty for objects without items. It is None where the snapshot is not whole: where it
+    does not carry all items, or leaves out what Stripe tells only where it is asked.
     """
 
     id: str
@@ -52,7 +54,6 @@ _id = attrgetter("id")
 
 _INFINITE = 2**63 - 1
 _EMPTY = (None, "{}")
-_EMPTY_JSON: dict[Type, Any] = {Type.METADATA: {}, Type.JSON: NULL_JSON}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,16 @@ class Ending(NamedTuple):
     values: frozenset[Value]
 
 
+class Expansion(NamedTuple):
+    """A column that Stripe fills only where it is asked to (`expand[]`), so never in an event.
+
+    It has a value where another column has this one; a body that lacks it then is not whole.
+    """
+
+    column: str
+    where: tuple[str, Value]
+
+
 def _as_read(_: Any, __: list[Any] | None) -> None:
     """Leave what was read as it is."""
 
@@ -95,10 +106,13 @@ class MirroredObject:
     one that can live on a test clock a column `test_clock`.
 
     `events`: the types of the events that carry it. `deleted_by`: the one of them after which it
-    is deleted; it carries the object as it was, Stripe's answer from then on only its id.
-    `ends`: what ends it, by default its deletion.
+    is deleted; it carries the object as it was, Stripe's answer from then on only its id, or, where
+    it is not `known_when_deleted`, that there is none. `ends`: what ends it, by default that.
 
-    `lists`: the parameters of the lists that are complete together.
+    `lists`: the parameters of the lists that are complete together, each object being in one of
+    them. `unlisted`: a column and its value with which an object may be in none of them for good;
+    such a row is looked for only once a list has shown its object, and of such objects no absence
+    proves that a list is broken. `expands`: what has to be asked for besides.
 
     `customer`: the column that names the customer whose object it is, None where it is nobody's.
     `access`: the column whose value decides whether an application lets that customer in.
@@ -120,8 +134,11 @@ class MirroredObject:
     events: tuple[str, ...] = ()
     items: Items | None = None
     deleted_by: str | None = None
+    known_when_deleted: bool = True
     ends: Ending | None = None
     lists: tuple[Mapping[str, str], ...] = ({},)
+    unlisted: tuple[str, Value] | None = None
+    expands: tuple[Expansion, ...] = ()
     customer: str | None = None
     access: str | None = None
     is_billed: bool = False
@@ -229,49 +246,19 @@ class MirroredObject:
                 if any(one.id == other.id for one, other in pairwise(items)):
                     raise UnreadableObject("$.items.data", "two items have one id")
         if self._emptied:
-            self._settle_deletion(one)
+            deletion.settle(one, self._emptied)
         self.settle(one, items)
         return one
 
-    def _settle_deletion(self, one: Any) -> None:
-        """Empty what Stripe no longer tells of a deleted object.
-
-        Its event still carries the object as it was, its answer only the id and `deleted`; both
-        are to give one content.
-        """
-        if one.deleted:
-            for path, empty in self._emptied:
-                *way, name = path
-                inner = one
-                for step in way:
-                    inner = None if inner is None else getattr(inner, step)
-                if inner is not None:
-                    setattr(inner, name, empty)
-        else:
-            one.deleted = False
-
     @cached_property
-    def _emptied(self) -> list[tuple[list[str], Any]]:
-        """The places in Stripe's JSON that are emptied when it is deleted, and what they get."""
-        if not self.is_deletable:
-            return []
-        return [
-            (column.source.split("."), _EMPTY_JSON.get(column.type))
-            for column in self.columns
-            if not (column.keeps or column.name in {"id", "deleted"})
-        ]
+    def _emptied(self) -> deletion.Emptied:
+        return deletion.emptied(self.columns)
 
     def as_deleted(self, content: Content) -> Content:
         """Return an object's content after its deletion, of which the event carries what it was."""
-        row = tuple(
-            True
-            if column.name == "deleted"
-            else value
-            if column.keeps or column.name == "id"
-            else ("{}" if column.type is Type.METADATA else None)
-            for column, value in zip(self.columns, content.row, strict=True)
-        )
-        return content._replace(row=row)
+        row = deletion.after_deletion(self.columns, content.row)
+        items = content.items if self.items is not None else ()
+        return content._replace(row=row, items=items)
 
     def content(self, one: Any, *, checked: bool = True) -> Content:
         """Return what a settled object says.
@@ -279,6 +266,8 @@ class MirroredObject:
         `checked`: raise UnreadableObject for ids and decimals that are none.
         """
         row = tuple(self.decoded.row(one, checked=checked))
+        if not self._is_expanded(row):
+            return Content(one.id, row, None)
         if self.items is None:
             return Content(one.id, row, ())
         if one.items is None or one.items.has_more:
@@ -286,6 +275,18 @@ class MirroredObject:
         rows = self.items.decoded.row
         return Content(
             one.id, row, tuple(tuple(rows(item, checked=checked)) for item in one.items.data)
+        )
+
+    def deleted(self, object_id: str) -> Content:
+        """Return what is known of an object of which nothing is but that it is deleted."""
+        row = tuple(object_id if name == "id" else None for name in self.decoded.names)
+        return Content(object_id, deletion.after_deletion(self.columns, row), ())
+
+    def _is_expanded(self, row: Row) -> bool:
+        """Return whether a row says all that Stripe tells only where it is asked."""
+        return not any(
+            self.value(row, column) is None and self.value(row, where) == value
+            for column, (where, value) in self.expands
         )
 
     def value(self, row: Row, name: str) -> Value:
@@ -318,7 +319,9 @@ class MirroredObject:
         return position is not None and row[position] is not None
 
     def is_listed(self, row: Row) -> bool:
-        """Return whether Stripe's lists name such an object."""
+        """Return whether Stripe's lists name such an object, for certain."""
+        if self.unlisted is not None and self.value(row, self.unlisted[0]) == self.unlisted[1]:
+            return False
         return not self.is_on_test_clock(row) and not self.is_deleted(row)
 
     def is_emptied(self, row: Row) -> bool:

@@ -24,7 +24,8 @@ _items = msgspec.json.Decoder(dict[str, Any])
 def left_out(mirrored: MirroredObject, body: msgspec.Raw, content: Content) -> frozenset[str]:
     """Return the fields of a readable body's content that it leaves out, by their names.
 
-    The names are those of `MirroredObject.differences`: `<column>`, `items.<id>.<column>`.
+    The names are those of `MirroredObject.differences`: `<column>`, `items.<id>.<column>`. What has
+    to be expanded is not among them: where it says something, a body without it is not whole.
     """
     members = _object.decode(body)
     found = list(_of(mirrored.columns, content.row, members, mirrored.also_as))
@@ -33,7 +34,7 @@ def left_out(mirrored: MirroredObject, body: msgspec.Raw, content: Content) -> f
         for item in content.items:
             names = _of(mirrored.items.columns, item, listed[item[0]], {})
             found += [f"items.{item[0]}.{name}" for name in names]
-    return frozenset(found)
+    return frozenset(found) - {one.column for one in mirrored.expands}
 
 
 def would_empty(fields: Fields, unsaid: frozenset[str]) -> bool:

@@ -59,6 +59,22 @@ def _literal(value: Value) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value).lower()
 
 
+def is_compared(mirrored: MirroredObject, table: str) -> str:
+    """Return the further condition of rows that a window looks for, empty where that is each.
+
+    One that lists may never name is looked for once its object was found equal in a list. Another
+    that a list names after all is read when it does.
+    """
+    if mirrored.unlisted is None:
+        return ""
+    column, value = mirrored.unlisted
+    # No EXISTS: the planner may read all fingerprints for it.
+    return f"""
+    AND ({table}."{column}" IS DISTINCT FROM {_literal(value)} OR (
+        SELECT seen.object_id FROM stripe.fingerprints AS seen WHERE seen.object_id = {table}.id
+    ) IS NOT NULL)"""
+
+
 def last_revision(object_id: str) -> str:
     """Return the last revision that an id is known to have had, NULL for none.
 

@@ -74,21 +74,24 @@ ORDER BY o.object_id, o.revision DESC, o.id DESC
 
 
 def number(connection: Connection[Any], mirrored: MirroredObject) -> int:
-    """Return how many rows there are."""
+    """Return how many rows there are to compare."""
     row = _NUMBER.of(mirrored).execute(connection).fetchone()
     assert row is not None
     return int(row[0])
 
 
-_NUMBER = object_statement(
-    number,
-    lambda mirrored: (
-        f"""
+def _number_text(mirrored: MirroredObject) -> str:
+    condition = sql.is_compared(mirrored, "o")
+    if condition:
+        # The index on `created` leads to what is to be looked at.
+        condition = f"\nWHERE o.created IS NOT NULL{condition}"
+    return f"""
 SELECT count(*)
-FROM stripe.{mirrored.table}
+FROM stripe.{mirrored.table} AS o{condition}
 """
-    ),
-)
+
+
+_NUMBER = object_statement(number, _number_text)
 
 
 def newest_ids(connection: Connection[Any], mirrored: MirroredObject, count: int) -> list[str]:
@@ -139,8 +142,8 @@ FROM (
         count(*) FILTER (WHERE NOT is_listed) OVER upwards AS unlisted
     FROM (
         SELECT created, {" AND ".join(is_there)}{_and_on_no_clock(mirrored)} AS is_listed
-        FROM stripe.{mirrored.table}
-        WHERE isfinite(created)
+        FROM stripe.{mirrored.table} AS o
+        WHERE isfinite(created){sql.is_compared(mirrored, "o")}
     ) AS told
     WINDOW upwards AS (ORDER BY created ROWS UNBOUNDED PRECEDING)
 ) AS numbered

@@ -98,8 +98,8 @@ _READ_WINDOW = object_statement(
     read_window,
     lambda mirrored: _text(
         mirrored,
-        """o.created >= to_timestamp(%(gte)s::bigint)
-    AND o.created < to_timestamp(%(lt)s::bigint)""",
+        f"""o.created >= to_timestamp(%(gte)s::bigint)
+    AND o.created < to_timestamp(%(lt)s::bigint){sql.is_compared(mirrored, "o")}""",
     ),
 )
 

@@ -116,6 +116,8 @@ class StripeApi:
             content = mirrored.decode(answer.body)
             if content.items is not None:
                 return Retrieved(content, answer.as_of)
+            if mirrored.items is None:
+                raise UnreadableObject("$", "what was to be expanded is left out")
             # The items come in an answer of their own, maybe of another state. Where the object
             # is the same before and after, there was a moment at which both were true.
             items = self._all_items(mirrored, object_id, deadline)
@@ -130,7 +132,8 @@ class StripeApi:
     def _object(self, mirrored: MirroredObject, object_id: str, deadline: float | None) -> Answer:
         endpoint = f"{mirrored.path}/:id"
         path = f"{mirrored.path}/{quote(object_id, safe='')}"
-        answer = self._http.get(path, endpoint=endpoint, deadline=deadline)
+        expanded = [("expand[]", one.column) for one in mirrored.expands]
+        answer = self._http.get(path, expanded, endpoint=endpoint, deadline=deadline)
         if mirrored.decode(answer.body).id != object_id:
             raise StripeUnreadable(f"GET {endpoint}: answered another object")
         return answer
@@ -161,14 +164,22 @@ class StripeApi:
         mirrored: MirroredObject,
         parameters: Mapping[str, str | int],
         memory: Memory | None = None,
+        number: int = 0,
         deadline: float | None = None,
     ) -> ListedPage:
         """Ask for one page of a list, newest first, without decoding what `memory` recognises.
 
+        `number`: which of the object's lists.
+
         Raises StripeRefused, StripeUnavailable, StripeUnreadable. Objects that cannot be read do
         not spoil the page: they are named in it.
         """
-        asked = {**parameters, "limit": PAGE, **mirrored.lists[0]}
+        asked: list[tuple[str, str | int]] = [
+            *parameters.items(),
+            ("limit", PAGE),
+            *mirrored.lists[number].items(),
+            *(("expand[]", f"data.{one.column}") for one in mirrored.expands),
+        ]
         try:
             answer = self._http.get(mirrored.path, asked, deadline=deadline)
         except ObjectMissing:

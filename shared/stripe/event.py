@@ -69,6 +69,10 @@ class Event(msgspec.Struct, frozen=True):
         is_creation = self.type.endswith(".created") and self.related is None
         return truth.of_event(self.created, is_creation=is_creation)
 
+    def tells_of_deletion(self, mirrored: MirroredObject) -> bool:
+        """Return whether its object is deleted; a thin event's type says it with its version."""
+        return self.type.removeprefix("v1.") == mirrored.deleted_by
+
     def content(self, mirrored: MirroredObject) -> Content:
         """Read the snapshot; of a thin event only the id, the rest has to be asked for.
 
@@ -81,7 +85,7 @@ class Event(msgspec.Struct, frozen=True):
         if not bytes(self.carried):
             raise UnreadableObject("$.data.object", "the event carries no object")
         content = mirrored.decode(self.carried)
-        return mirrored.as_deleted(content) if self.type == mirrored.deleted_by else content
+        return mirrored.as_deleted(content) if self.tells_of_deletion(mirrored) else content
 
     def subject(self) -> Content:
         """Return of which object it tells and nothing more, as if it were a thin event.

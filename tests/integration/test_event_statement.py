@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from shared import truth
 from shared.objects.catalogue import MIRRORED
 from shared.objects.column import Column, Type
-from shared.objects.customer import CUSTOMER
 from shared.objects.declaration import Content, Held, Items, MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
 from shared.repository.apply_event import Attempt, apply_if_newer
@@ -51,10 +50,11 @@ SUBSCRIBED: dict[str, Any] = {
 
 
 def content(mirrored: MirroredObject, *, terminal: bool, note: str) -> Content:
-    if mirrored is CUSTOMER:
-        body: dict[str, Any] = {"id": "cus_1", "created": 1, "deleted": terminal}
-        # Nothing is left of a deleted customer that could differ but what is kept.
-        body["test_clock" if terminal else "name"] = note
+    if mirrored.is_deletable:
+        body: dict[str, Any] = {"id": "x_1", "created": 1, "deleted": terminal}
+        # Nothing is left of a deleted object that could differ but what is kept.
+        kept = (c.source for c in mirrored.columns if c.keeps and c.type is Type.REFERENCE)
+        body[next(kept) if terminal else "metadata"] = note if terminal else {"note": note}
     else:
         status = "canceled" if terminal else "active"
         body = {**SUBSCRIBED, "status": status, "metadata": {"note": note}}
@@ -76,7 +76,8 @@ def test_the_statement_writes_what_the_rule_calls_simply_newer_and_nothing_else(
     at = Interval(100, 102)
     for number, held_is_terminal in enumerate((False, True)):
         before = content(mirrored, terminal=held_is_terminal, note="a")
-        connection.execute("TRUNCATE stripe.customers, stripe.subscriptions CASCADE")
+        tables = ", ".join(f"stripe.{one.table}" for one in MIRRORED)
+        connection.execute(f"TRUNCATE {tables} CASCADE".encode())
         first = replace(ENTRY, event_id=f"evt_first_{number}")
         attempt = apply_if_newer(connection, mirrored, before, at, first)
         assert attempt.outcome == "applied"

@@ -73,6 +73,7 @@ def cases(mirrored: MirroredObject) -> Cases:
             "none and said to be deleted": f"created = NULL, {emptied(mirrored)}",
             "long ago and said to be deleted": f"created = '1999-01-01', {emptied(mirrored)}",
         }
+    if mirrored.is_deletable and mirrored.known_when_deleted:
         deleted = {
             QUIET: "created = NULL",
             "created none, a value": f"created = NULL, {wrong}",

@@ -19,7 +19,7 @@ from tests.builders import ACCESS, apply, mirror, reconcile, world
 from tests.integration import meddling
 from tests.integration.lived import seeded
 from tests.integration.witness import count, one
-from tests.objects import LIVES, each_object, endpoint, has_items
+from tests.objects import LIVES, each_object, endpoint, has_items, is_always_listed
 
 FLAGS = "{{" + ", ".join(f'"flag_{number:02}": "{{}}"' for number in range(32)) + "}}"
 
@@ -36,7 +36,8 @@ def both_seeded(url: str, double: StripeDouble, number: int = 12) -> list[str]:
 
 
 def recognised(report: Report) -> dict[str, int]:
-    return {name: counts.recognised for name, counts in report.counts.items()}
+    """How many objects were recognised, of those of which there are any."""
+    return {name: counts.recognised for name, counts in report.counts.items() if counts.stripe}
 
 
 def known(connection: psycopg.Connection, mirrored: MirroredObject, salt: int = 0) -> set[str]:
@@ -284,7 +285,7 @@ def test_row_that_a_webhook_writes_while_its_page_is_listed_is_asked_for(
     assert one(connection, quantity, names[3]) == (5 if is_late else 6)
 
 
-@each_object()
+@each_object(is_always_listed)
 def test_recognisable_row_that_the_list_leaves_out_is_asked_for(
     mirrored: MirroredObject,
     database_url: str,
@@ -312,10 +313,8 @@ def test_pages_of_another_layout_are_compared_field_by_field(
     stripe_double.control.switch(compact=True)
     report = reconcile(database_url, stripe_double)
     assert recognised(report) == {"customer": 0, "subscription": 0}
-    assert {name: counts.in_sync for name, counts in report.counts.items()} == {
-        "customer": 12,
-        "subscription": 12,
-    }
+    in_sync = {name: counts.in_sync for name, counts in report.counts.items() if counts.stripe}
+    assert in_sync == {"customer": 12, "subscription": 12}
 
 
 @pytest.mark.parametrize("moment", ["1960-01-01", None])

@@ -328,7 +328,7 @@ def test_key_without_permission_to_read_events_repairs_and_then_says_so(
     control.cancel(name)
     control.advance(3_600)
     key = "rk_test_noevents"
-    control.add_key(key, permissions={"subscriptions", "customers"})
+    control.add_key(key, permissions={"subscriptions", "customers", "products", "prices"})
     report = reconcile(database_url, stripe_double, key=key)
     assert report.run.outcome == "failed"
     assert "permission" in (report.run.reason or "")

@@ -40,6 +40,8 @@ def test_documented_query_says_how_far_a_run_is_while_it_runs(
 ) -> None:
     control = stripe_double.control
     control.seed(30)
+    control.create_product(created=1)
+    control.create_price(product="pro", created=1)
     assert asked(connection) == []
     reconcile(database_url, stripe_double, writes=False)
     lists = [line for line in control.requests() if line.endpoint == "subscriptions.list"]
@@ -52,16 +54,16 @@ def test_documented_query_says_how_far_a_run_is_while_it_runs(
             running = pool.submit(reconcile, database_url, stripe_double)
             hold.wait_reached()
             until(
-                lambda: bool(asked(connection)) and asked(connection)[0]["compared"] == 30,
-                "the customers are done",
+                lambda: bool(asked(connection)) and asked(connection)[0]["compared"] == 32,
+                "all but the subscriptions are done",
             )
             (row,) = asked(connection)
             hold.release()
             report = running.result(20)
         assert report.run.outcome == "success"
         assert (row["phase"], row["is_alive"]) == ("comparing", True)
-        assert row["drift"] == (30 if first else 0)
-        assert row["planned"] == (None if first else 60), "who begins cannot know"
+        assert row["drift"] == (32 if first else 0)
+        assert row["planned"] == (None if first else 62), "who begins cannot know"
         assert (row["time_left"] is None) == first
         assert row["per_second"] > 0
         assert asked(connection) == []

@@ -117,6 +117,7 @@ def test_products_and_prices_have_the_librarys_fields(
     stripe_double: StripeDouble, client: Client
 ) -> None:
     control = stripe_double.control
+    control.switch(shop="open")
     control.create_price("once", interval=None, unit_amount=100)
     control.create_price("pieces", transform_quantity={"divide_by": 10, "round": "up"})
     for found in client.read("/v1/products", limit=100)["data"]:

@@ -55,7 +55,8 @@ class Truth(RealmPart):
         """All ids of a kind, by Stripe's name of it; inline prices come after the others."""
         realm = self._realm
         with realm.lock:
-            found = list(realm.shelves[kind_named(kind).name].names())
+            names = realm.shelves[kind_named(kind).name].names()
+            found = [name for name in names if name not in realm.hidden]
             return found + list(realm.inline_prices.names()) if kind == "price" else found
 
     def _shelf(self, name: str) -> Shelf[Any] | None:

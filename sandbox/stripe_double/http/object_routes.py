@@ -4,6 +4,8 @@ from typing import Any
 
 from sandbox.stripe_double.http.calls import Call, answer_one, answer_page, find_page
 from sandbox.stripe_double.objects.kind import Kind, Selection
+from sandbox.stripe_double.objects.price import PRICE
+from sandbox.stripe_double.objects.product import PRODUCT
 from sandbox.stripe_double.protocol.listing import (
     ListQuery,
     Page,
@@ -32,9 +34,13 @@ def list_objects(kind: Kind[Any], call: Call) -> Answer:
         def is_cursor(state: Any) -> bool:
             return asked.cursor(state) and (goes_on or not state.deleted)
 
+        def is_shown(state: Any) -> bool:
+            return asked.listed(state) and not (hidden and state.id in hidden)
+
         if asked.customer is None:
             shelf = realm.shelves[kind.name]
-            page = find_page(shelf, query, asked.listed, kind.name, call, is_cursor=is_cursor)
+            hidden = realm.hidden if kind.name in {PRODUCT.name, PRICE.name} else frozenset()
+            page = find_page(shelf, query, is_shown, kind.name, call, is_cursor=is_cursor)
         else:
             page = _of_customer(call, asked.customer, query, asked)
     return answer_page(page, call)

@@ -78,6 +78,12 @@ class Realm:
             for name, state in states.items():
                 self.shelves[kind_of(state).name].add(state, -LATEST)
                 names[name] = state.id
+        self._first_offers = frozenset([*self.product_names.values(), *self.price_names.values()])
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The ids of what no list shows while the shop is closed."""
+        return self._first_offers if self.switches.shop == "closed" else frozenset()
 
     @property
     def subscriptions(self) -> Shelf[Subscription]:

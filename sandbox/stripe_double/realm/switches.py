@@ -20,6 +20,7 @@ class Switches(Struct, kw_only=True):
     events these are at an organization's destination, `acct_...` or `org_.../acct_...`.
     `accounts_v2`: how customers made from now on are kept. `beside`: as a customer and an account
     that are the same; `instead`: subscriptions name the account alone, whose own events are thin.
+    `shop`: whether what is sold from the start is in lists, and among what a judge looks for.
     """
 
     account_status: Literal[200, 400, 401, 403, 404, 500, 503] = 200
@@ -45,6 +46,7 @@ class Switches(Struct, kw_only=True):
     paused_without_items: bool = False
     rate_limits: bool = False
     sandbox_rate: float = 25.0
+    shop: Literal["open", "closed"] = "open"
 
     def set(self, values: dict[str, object]) -> None:
         """Set some; ValueError, and nothing set, when a name or a value is none of a switch."""

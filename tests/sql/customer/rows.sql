@@ -9,7 +9,7 @@ FROM (
         count(*) FILTER (WHERE NOT is_listed) OVER upwards AS unlisted
     FROM (
         SELECT created, missing_in_stripe_since IS NULL AND NOT deleted AND test_clock IS NULL AS is_listed
-        FROM stripe.customers
+        FROM stripe.customers AS o
         WHERE isfinite(created)
     ) AS told
     WINDOW upwards AS (ORDER BY created ROWS UNBOUNDED PRECEDING)
@@ -30,9 +30,9 @@ ORDER BY created DESC
 LIMIT %(count)s::bigint;
 
 -- rows.number.customer
--- Return how many rows there are.
+-- Return how many rows there are to compare.
 SELECT count(*)
-FROM stripe.customers;
+FROM stripe.customers AS o;
 
 -- rows.read_beyond.customer
 -- Return the rows without a `created`, and those whose `created` lies outside `[0, end)`.

@@ -1,0 +1,190 @@
+-- write.mark_missing.product
+-- Mark a row whose id Stripe does not know; False where it was changed since it was read.
+WITH written AS (
+    UPDATE stripe.products SET
+        missing_in_stripe_since = to_timestamp(%(since)s::bigint),
+        as_of = tstzrange(to_timestamp(%(lower)s::bigint), to_timestamp(%(upper)s::bigint)),
+        revision = revision + 1
+    WHERE id = %(id)s AND revision = %(at_revision)s AND missing_in_stripe_since IS NULL
+    RETURNING
+        id,
+        revision,
+        jsonb_build_object(
+            'missing_in_stripe_since', jsonb_build_array(NULL, %(since)s::bigint)
+        ) AS fields
+),
+changed AS (
+    INSERT INTO stripe.changes (object, object_id, revision, event_id, run_id, fields)
+    SELECT
+        'product', w.id, w.revision, %(event_id)s::text, %(run_id)s::uuid, w.fields
+    FROM written AS w
+    WHERE w.fields IS NOT NULL
+)
+SELECT id FROM written;
+
+-- write.write_for_event.product
+-- Write one row with its items, its change and its event's ledger row, all or nothing.
+WITH incoming AS (
+    SELECT r.*
+    FROM json_to_recordset(%(rows)s::json) AS r (
+        "id" text, "name" text, "active" boolean, "default_price_id" text, "type" text,
+        "unit_label" text, "statement_descriptor" text, "tax_code" text, "created" bigint,
+        "livemode" boolean, "deleted" boolean, "metadata" jsonb, fields jsonb, lower bigint,
+        upper bigint, at_revision bigint
+    )
+    WHERE NOT EXISTS (
+            SELECT FROM stripe.compared AS c
+            WHERE c.object = 'product' AND c.began >= to_timestamp(%(ended)s::bigint)
+        )
+    LIMIT 1
+),
+inserted AS (
+    INSERT INTO stripe.products (
+        "id", "name", "active", "default_price_id", "type", "unit_label", "statement_descriptor",
+        "tax_code", "created", "livemode", "deleted", "metadata", as_of, revision
+    )
+    SELECT
+        r."id", r."name", r."active", r."default_price_id", r."type", r."unit_label",
+        r."statement_descriptor", r."tax_code", to_timestamp(r."created"), r."livemode",
+        r."deleted", r."metadata",
+        tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        coalesce((
+            SELECT c.revision
+            FROM stripe.changes AS c
+            WHERE c.object_id = r.id
+            ORDER BY c.revision DESC
+            LIMIT 1
+        ), 0) + 1
+    FROM incoming AS r
+    WHERE r.at_revision IS NULL
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, revision
+),
+updated AS (
+    UPDATE stripe.products AS o SET
+        "name" = r."name",
+        "active" = r."active",
+        "default_price_id" = r."default_price_id",
+        "type" = r."type",
+        "unit_label" = r."unit_label",
+        "statement_descriptor" = r."statement_descriptor",
+        "tax_code" = r."tax_code",
+        "created" = to_timestamp(r."created"),
+        "livemode" = r."livemode",
+        "deleted" = r."deleted",
+        "metadata" = r."metadata",
+        missing_in_stripe_since = NULL,
+        as_of = tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        revision = o.revision + 1
+    FROM incoming AS r
+    WHERE o.id = r.id
+        AND o.revision = r.at_revision
+        AND o.id = ANY(ARRAY(SELECT i.id FROM incoming AS i))
+    RETURNING o.id, o.revision
+),
+written AS (
+    SELECT w.id, w.revision, r.fields
+    FROM (
+        SELECT id, revision FROM inserted
+        UNION ALL
+        SELECT id, revision FROM updated
+    ) AS w
+    JOIN incoming AS r USING (id)
+),
+changed AS (
+    INSERT INTO stripe.changes (object, object_id, revision, event_id, run_id, fields)
+    SELECT
+        'product', w.id, w.revision, %(event_id)s::text, %(run_id)s::uuid, w.fields
+    FROM written AS w
+    WHERE w.fields IS NOT NULL
+),
+ledger AS (
+    INSERT INTO stripe.events (
+        id, type, object_id, created, api_version, source, outcome, error, payload
+    )
+    SELECT
+        %(event_id)s::text, %(type)s::text, w.id, to_timestamp(%(created)s::bigint),
+        %(api_version)s::text, %(source)s::text, %(outcome)s::text, %(error)s::text, %(payload)s::bytea
+    FROM written AS w
+    ON CONFLICT (id) DO UPDATE SET
+        object_id = coalesce(EXCLUDED.object_id, events.object_id),
+        outcome = EXCLUDED.outcome,
+        error = EXCLUDED.error,
+        payload = EXCLUDED.payload,
+        attempts = events.attempts + 1,
+        processed_at = now()
+)
+SELECT id FROM written;
+
+-- write.write_for_run.product
+-- Write encoded rows for a run and return the ids that were written.
+WITH incoming AS (
+    SELECT r.*
+    FROM json_to_recordset(%(rows)s::json) AS r (
+        "id" text, "name" text, "active" boolean, "default_price_id" text, "type" text,
+        "unit_label" text, "statement_descriptor" text, "tax_code" text, "created" bigint,
+        "livemode" boolean, "deleted" boolean, "metadata" jsonb, fields jsonb, lower bigint,
+        upper bigint, at_revision bigint
+    )
+),
+inserted AS (
+    INSERT INTO stripe.products (
+        "id", "name", "active", "default_price_id", "type", "unit_label", "statement_descriptor",
+        "tax_code", "created", "livemode", "deleted", "metadata", as_of, revision
+    )
+    SELECT
+        r."id", r."name", r."active", r."default_price_id", r."type", r."unit_label",
+        r."statement_descriptor", r."tax_code", to_timestamp(r."created"), r."livemode",
+        r."deleted", r."metadata",
+        tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        coalesce((
+            SELECT c.revision
+            FROM stripe.changes AS c
+            WHERE c.object_id = r.id
+            ORDER BY c.revision DESC
+            LIMIT 1
+        ), 0) + 1
+    FROM incoming AS r
+    WHERE r.at_revision IS NULL
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, revision
+),
+updated AS (
+    UPDATE stripe.products AS o SET
+        "name" = r."name",
+        "active" = r."active",
+        "default_price_id" = r."default_price_id",
+        "type" = r."type",
+        "unit_label" = r."unit_label",
+        "statement_descriptor" = r."statement_descriptor",
+        "tax_code" = r."tax_code",
+        "created" = to_timestamp(r."created"),
+        "livemode" = r."livemode",
+        "deleted" = r."deleted",
+        "metadata" = r."metadata",
+        missing_in_stripe_since = NULL,
+        as_of = tstzrange(to_timestamp(r.lower), to_timestamp(r.upper)),
+        revision = o.revision + 1
+    FROM incoming AS r
+    WHERE o.id = r.id
+        AND o.revision = r.at_revision
+        AND o.id = ANY(ARRAY(SELECT i.id FROM incoming AS i))
+    RETURNING o.id, o.revision
+),
+written AS (
+    SELECT w.id, w.revision, r.fields
+    FROM (
+        SELECT id, revision FROM inserted
+        UNION ALL
+        SELECT id, revision FROM updated
+    ) AS w
+    JOIN incoming AS r USING (id)
+),
+changed AS (
+    INSERT INTO stripe.changes (object, object_id, revision, event_id, run_id, fields)
+    SELECT
+        'product', w.id, w.revision, %(event_id)s::text, %(run_id)s::uuid, w.fields
+    FROM written AS w
+    WHERE w.fields IS NOT NULL
+)
+SELECT id FROM written;

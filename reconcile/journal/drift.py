@@ -95,11 +95,12 @@ def _customer(mirrored: MirroredObject, difference: Difference) -> Customer | No
     side = difference.held or difference.content
     if mirrored.customer is None or side is None:
         return None
-    said = dict(zip(mirrored.decoded.names, side.row, strict=True))
-    customer = said[mirrored.customer]
+    customer = mirrored.value(side.row, mirrored.customer)
     if customer is None:  # owned by an Account that is no Customer
         return None
-    email, name = (said[key] if mirrored.customer == "id" else None for key in ("email", "name"))
+    if mirrored.customer != "id":
+        return Customer(id=str(customer))
+    email, name = (mirrored.value(side.row, key) for key in ("email", "name"))
     return Customer(
         id=str(customer),
         email=None if email is None else str(email),

@@ -214,7 +214,7 @@ class _Work:
                 return receipt
         if not (is_told or self._asked):
             require_gone(is_readable=False)
-        return self._fail(", and ".join(reasons))
+        return self._fail(", and ".join(dict.fromkeys(reasons)))
 
     def _snapshot(self) -> Content:
         content = self._event.content(self._mirrored)

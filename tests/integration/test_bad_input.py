@@ -229,6 +229,8 @@ def test_object_that_cannot_be_kept_fails_and_is_kept_for_another_try(
             ).fetchone()
             assert kept is not None
             assert (kept[0], kept[1]) == ("failed", body)
+            reasons = kept[2].split(", and ")
+            assert len(reasons) == len(set(reasons)), kept[2]
             assert_silent(endpoint, answer.text, kept[2])
     assert world(connection, "events", "account") == before
     good["id"] = "evt_good"

@@ -3,6 +3,7 @@
 import gzip
 import socket
 import ssl
+import struct
 import threading
 import time
 import tracemalloc
@@ -189,6 +190,28 @@ def test_answer_that_had_begun_is_not_asked_for_again() -> None:
         with pytest.raises(NoAnswer):
             at.client.get("/", 5)
         assert len(at.script.requests) == 2
+
+
+def test_answer_that_is_reset_in_its_middle_is_not_asked_for_again() -> None:
+    """So much of it has come that no buffer on the way holds it all."""
+    requests = []
+    size = b"Content-Length: 67108864\r\n\r\n"
+
+    def serve(connection: socket.socket) -> None:
+        requests.append(read_head(connection))
+        connection.sendall(answer(b"1"))
+        requests.append(read_head(connection))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + size + bytes(60 * 1024 * 1024))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with (
+        closing(Peer(serve)) as peer,
+        closing(Connections(f"http://127.0.0.1:{peer.port}", {})) as client,
+    ):
+        assert client.get("/", 20).body == b"1"
+        with pytest.raises(NoAnswer, match="ConnectionResetError"):
+            client.get("/", 20)
+    assert len(requests) == 2
 
 
 def test_new_connection_that_ends_without_an_answer_is_not_tried_again() -> None:

@@ -31,13 +31,15 @@ _TIMES = frozenset(
 class Mirrored(Struct, frozen=True, kw_only=True):
     """One kind of Stripe's objects, by its `object`, and its table.
 
-    `columns`: by column name, where in Stripe's JSON its value stands.
+    `columns`: by column name, where in Stripe's JSON its value stands. `forgotten`: once deleted,
+    Stripe does not know it any more, so that a database that never had it cannot learn of it.
     """
 
     kind: str
     table: str
     columns: Mapping[str, str]
     deletable: bool = True
+    forgotten: bool = False
 
 
 def _columns(*names: str, **others: str) -> dict[str, str]:
@@ -55,6 +57,7 @@ _ITEM = _columns(
     interval="price.recurring.interval",
     interval_count="price.recurring.interval_count",
     usage_type="price.recurring.usage_type",
+    transform_quantity="price.transform_quantity",
 )
 MIRRORED = (
     Mirrored(
@@ -74,6 +77,32 @@ MIRRORED = (
         kind="customer",
         table="customers",
         columns=_columns("id", "email", "name", "created", "test_clock", "metadata"),
+    ),
+    Mirrored(
+        kind="product",
+        table="products",
+        columns=_columns(
+            *("id", "name", "active", "type", "unit_label", "statement_descriptor"),
+            *("tax_code", "created", "livemode", "metadata"),
+            default_price_id="default_price",
+        ),
+        forgotten=True,
+    ),
+    Mirrored(
+        kind="price",
+        table="prices",
+        columns=_columns(
+            *("id", "active", "lookup_key", "nickname", "type", "currency", "unit_amount"),
+            *("unit_amount_decimal", "billing_scheme", "tiers_mode", "tiers"),
+            *("transform_quantity", "custom_unit_amount", "tax_behavior"),
+            *("created", "livemode", "metadata"),
+            product_id="product",
+            interval="recurring.interval",
+            interval_count="recurring.interval_count",
+            usage_type="recurring.usage_type",
+            meter="recurring.meter",
+        ),
+        forgotten=True,
     ),
 )
 _ROWS = """

@@ -61,6 +61,7 @@ class Judge:
         self._ask = ask
         self._histories: dict[str, list[bytes]] = {}
         self._times: dict[str, list[float]] = {}
+        self._forgotten: set[str] = set()
 
     def load(self) -> None:
         """Read every state that every object ever had."""
@@ -69,6 +70,8 @@ class Judge:
                 seen = self._ask("history", name)
                 self._histories[name] = [digest(of_stripe(one["object"])) for one in seen]
                 self._times[name] = [-inf if one["at"] is None else one["at"] for one in seen]
+                if mirrored.forgotten and seen[-1]["object"].get("deleted"):
+                    self._forgotten.add(name)
 
     def differing(self) -> list[str]:
         """The objects of which the database says something else than Stripe, or one knows not."""
@@ -78,7 +81,7 @@ class Judge:
             held |= {picture["id"]: digest(picture) for picture in pictures}
         return sorted(
             name
-            for name in held.keys() | self._histories.keys()
+            for name in held.keys() | (self._histories.keys() - self._forgotten)
             if held.get(name) != self._histories.get(name, [b""])[-1]
         )
 

@@ -27,6 +27,7 @@ class Life:
         self._plan = plan
         self._chance = random.Random(plan.seed)
         self._alive: list[str] = []
+        self._unsold: list[str] = []
         self._to_create = 0
         self._turns: list[_Turn] = []
         self._weights: list[int] = []
@@ -44,6 +45,12 @@ class Life:
             (4, self._discount),
             (5, self._rename),
             (2, self._remind),
+            (2, self._rename_product),
+            (2, self._publish_product),
+            (3, self._relabel_price),
+            (2, self._retire_price),
+            (1, self._offer),
+            (1, self._sell_inline),
         ):
             self._turns.append(turn)
             self._weights.append(weight)
@@ -197,3 +204,41 @@ class Life:
 
     def _remind(self, truth: _Truth, _: int) -> object:
         return self._control.emit("customer.subscription.trial_will_end", truth["id"])
+
+    def _some_product(self) -> str:
+        return self._chance.choice([*self._control.products, *self._unsold])
+
+    def _rename_product(self, _: _Truth, times: int) -> object:
+        name = f"Plan {self._chance.randrange(1_000)}"
+        return self._control.update_product(self._some_product(), name=name, events=times)
+
+    def _publish_product(self, _: _Truth, times: int) -> object:
+        active = self._chance.random() < 0.5
+        return self._control.update_product(self._some_product(), active=active, events=times)
+
+    def _relabel_price(self, _: _Truth, times: int) -> object:
+        price = self._chance.choice([*self._control.prices])
+        nickname = f"price {self._chance.randrange(1_000)}"
+        return self._control.update_price(price, nickname=nickname, events=times)
+
+    def _retire_price(self, _: _Truth, times: int) -> object:
+        price = self._chance.choice([*self._control.prices])
+        active = self._chance.random() < 0.5
+        return self._control.update_price(price, active=active, events=times)
+
+    def _offer(self, _: _Truth, times: int) -> object:
+        """A new product without a price, or the end of one; sold ones cannot be deleted."""
+        if len(self._unsold) < 5:
+            self._unsold.append(self._control.create_product("New", events=times))
+            return self._unsold[-1]
+        gone = self._unsold.pop(self._chance.randrange(len(self._unsold)))
+        return self._control.delete_product(gone, events=times)
+
+    def _sell_inline(self, truth: _Truth, times: int) -> object:
+        """For this subscription alone, by a price that no list shows."""
+        amount = self._chance.randrange(100, 9_000)
+        price = self._control.create_price(
+            product="pro", unit_amount=amount, inline=True, active=False, events=times
+        )
+        item = self._some_item(truth)["id"]
+        return self._control.change_item(truth["id"], item, price=price, quantity=1, events=times)

@@ -11,6 +11,7 @@ from sandbox.telling import heading, say, shell, show, table
 REPORT = ("--report", "--exit-code", "--grace", "1")
 DRIFT = 3
 HOUR = 3_600
+SUBSCRIPTIONS = 40
 GUESSED = "whsec_guessed"
 
 
@@ -45,12 +46,24 @@ def fill(scene: Scene) -> None:
         2,
         "The first run fills the empty database",
         """Stripe has had 40 customers with a subscription for up to two years. `reconcile` brings
-        them over; its report goes to a file this time, and ends with:""",
+        them over, with the products and prices that they pay for; its report goes to a file this
+        time, and ends with:""",
     )
-    scene.double.control.seed(40)
+    scene.double.control.seed(SUBSCRIPTIONS)
     first = scene.folder / "first-run.txt"
     scene.command("reconcile", "--output", str(first))
     show(first.read_text(encoding="utf-8").splitlines()[-1])
+    say("So a query can call plans by their names:")
+    plans = scene.query(
+        """
+        SELECT p.name, count(*)
+        FROM stripe.subscription_items i JOIN stripe.products p ON p.id = i.product_id
+        GROUP BY p.name ORDER BY count(*) DESC, p.name
+        """
+    )
+    table(("plan", "subscriptions"), plans)
+    if sum(count for _, count in plans) != SUBSCRIPTIONS:
+        raise DemoFailed("a subscription's product is not in the database")
 
 
 def start_webhook(scene: Scene) -> Webhook:
@@ -106,7 +119,7 @@ def busy_morning(scene: Scene, webhook: Webhook) -> None:
         control.advance(60)
         control.update_subscription(name, metadata={"seat": "window"})
         control.update_subscription(name, metadata={"seat": "aisle"})
-    control.churn(60, seed=7, seconds=0.5)
+    control.churn(60, seed=3, seconds=0.5)
     control.clear_requests()
     names = control.outbox()
     plan = DeliveryPlan(seed=1, copies=(1, 3), order="shuffled", senders=8)
@@ -200,8 +213,11 @@ def let_drift(scene: Scene) -> None:
         """,
         renamed,
     )
+    product, price = control.products["pro"], control.prices["team"]
+    scene.tamper("UPDATE stripe.products SET name = 'Prowl' WHERE id = %s", product)
+    scene.tamper("UPDATE stripe.prices SET unit_amount = 490 WHERE id = %s", price)
     table(
-        ("subscription", "what happened"),
+        ("object", "what happened"),
         [
             (canceled, "canceled in Stripe, the event is lost"),
             (unheard, "new in Stripe, the event is lost"),
@@ -209,6 +225,8 @@ def let_drift(scene: Scene) -> None:
             (recounted, "seven too many, with psql"),
             (renamed, "its customer's old e-mail address restored with psql"),
             ("sub_invented", "inserted with psql; Stripe has never seen it"),
+            (product, "a product, its name mistyped with psql"),
+            (price, "a price, its amount a tenth of it with psql"),
         ],
     )
 
@@ -241,7 +259,7 @@ def repair(scene: Scene) -> None:
         SELECT c.object_id, f.key, f.value ->> 0, f.value ->> 1
         FROM stripe.changes c CROSS JOIN LATERAL jsonb_each(c.fields) f
         WHERE c.run_id = (SELECT id FROM stripe.nights ORDER BY started_at DESC LIMIT 1)
-            AND (f.key IN ('status', 'email') OR f.key LIKE '%%.quantity')
+            AND (f.key IN ('status', 'email', 'name', 'unit_amount') OR f.key LIKE '%%.quantity')
         ORDER BY c.id, f.key
         """
     )

@@ -56,10 +56,12 @@ def test_demo_finds_drift_repairs_it_and_ends_with_none(
         assert list(Path(name).iterdir()) == []
     first, rest = done.stdout.split("8. What drifted?")[1].split("9. The nightly run")
     middle, last = rest.split("10. And again")
-    for word in ("LEAK  subscription", "LOCKOUT  subscription", "MONEY  subscription", "DRIFT: 7"):
+    for word in ("LEAK  subscription", "LOCKOUT  subscription", "MONEY  subscription", "DRIFT: 9"):
         assert word in first
     assert "status: active -> canceled" in first
-    assert "REPAIRED: 7 of 7" in middle
+    assert "unit_amount: 490 in minor units -> 4900" in first
+    assert "name: Prowl -> Pro" in first
+    assert "REPAIRED: 9 of 9" in middle
     assert "IN SYNC: no drift" in last
     assert not [line for line in report_in_the_readme() if line not in shortened(first)]
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from sandbox.stripe_double.changes.customers import Customers
 from sandbox.stripe_double.changes.lifecycle import Lifecycle
+from sandbox.stripe_double.changes.shop import Shop
 from sandbox.stripe_double.changes.subscriptions import Subscriptions
 from sandbox.stripe_double.objects.states import TERMINAL_STATUSES, Subscription
 from sandbox.stripe_double.realm.part import RealmPart
@@ -24,6 +25,7 @@ class Churn(RealmPart):
         self._subscriptions = Subscriptions(find)
         self._customers = Customers(find)
         self._lifecycle = Lifecycle(find)
+        self._shop = Shop(find)
 
     def churn(
         self,
@@ -91,6 +93,8 @@ class Churn(RealmPart):
             "paused": [self._resume, self._resume, self._cancel],
         }
         rare: list[_Turn] = [self._rename_customer, self._stop_collecting, self._lose_customer]
+        if self._realm.switches.shop == "open":
+            rare += [self._relabel_product, self._relabel_price]
         some = always + by_status.get(state.status, [])
         return some * 3 + rare
 
@@ -161,3 +165,12 @@ class Churn(RealmPart):
 
     def _lose_customer(self, state: Subscription, _: random.Random, times: int) -> None:
         self._lifecycle.delete_customer(state.customer, events=times)
+
+    def _relabel_product(self, _: Subscription, chance: random.Random, times: int) -> None:
+        metadata = {"note": f"n{chance.randrange(1_000)}"}
+        product = chance.choice([*self._realm.product_names])
+        self._shop.update_product(product, metadata=metadata, events=times)
+
+    def _relabel_price(self, _: Subscription, chance: random.Random, times: int) -> None:
+        metadata = {"note": f"n{chance.randrange(1_000)}"}
+        self._shop.update_price(chance.choice(_PRICES), metadata=metadata, events=times)

@@ -6,7 +6,7 @@ it; no test names it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -28,7 +28,8 @@ class Life:
     `create` and `update` take fields as the double does, `end` is what Stripe never takes back;
     each is told by so many `events`. `states`: fields for `create` and `update`, of which each may
     follow each. `whole`: further fields for `create`, so that every mirrored one says something.
-    `picture`: what a row must say of Stripe's JSON, without the product's decoders.
+    `unlisted`: those of one that is in no list for good. `picture`: what a row must say of
+    Stripe's JSON, without the product's decoders.
     """
 
     create: Callable[..., str]
@@ -37,6 +38,7 @@ class Life:
     states: tuple[Mapping[str, Any], ...]
     whole: Mapping[str, Any]
     picture: Callable[[dict[str, Any]], Picture]
+    unlisted: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _filled(fields: Picture) -> Picture:
@@ -176,6 +178,7 @@ LIVES: Mapping[str, Life] = {
             "meter": "mtr_1",
             "metadata": {"a": "1"},
         },
+        unlisted={"inline": True, "active": False},
         picture=_price,
     ),
     "subscription": Life(

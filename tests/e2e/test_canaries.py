@@ -42,7 +42,8 @@ def settings(
     role = f"canary_{uuid.uuid4().hex[:8]}"
     create = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}")
     connection.execute(create.format(sql.Identifier(role), sql.Literal(PASSWORD)))
-    stripe_double.control.add_key(KEY, permissions={"subscriptions", "customers", "events"})
+    read = {mirrored.path.removeprefix("/v1/") for mirrored in MIRRORED}
+    stripe_double.control.add_key(KEY, permissions={*read, "events"})
     yield product.environment(
         DATABASE_URL=make_conninfo(database_url, user=role, password=PASSWORD),
         STRIPE_API_BASE=stripe_double.url,

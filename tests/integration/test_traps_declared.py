@@ -1,0 +1,174 @@
+"""Ways to lose the truth that only some objects know, each by what its declaration says of it."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from reconcile.report.model import RunOutcome
+from sandbox.stripe_double import Control, StripeDouble
+from shared.mirror import Outcome
+from shared.objects.catalogue import MIRRORED
+from shared.objects.declaration import MirroredObject
+from shared.repository.rows import read_held
+from tests.builders import apply, apply_all, mirror, reconcile
+from tests.integration.lived import Lived
+from tests.integration.witness import count
+from tests.objects import LIVES, each_object, endpoint
+
+HOUR = 3_600
+
+
+def of_list(control: Control, mirrored: MirroredObject, number: int, **fields: Any) -> Lived:
+    """An object that only one of its lists shows."""
+    shown = {name: value == "true" for name, value in mirrored.lists[number].items()}
+    return Lived(control, mirrored, **shown, **fields)
+
+
+def has_many_lists(mirrored: MirroredObject) -> bool:
+    return len(mirrored.lists) > 1
+
+
+@each_object(has_many_lists)
+def test_objects_of_every_list_are_found_and_repaired_by_one_run(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+) -> None:
+    """Left out of the one list that was asked for, they would be missing for ever."""
+    control = stripe_double.control
+    control.advance(HOUR)
+    made = [of_list(control, mirrored, n, events=0) for n in range(len(mirrored.lists))]
+    control.advance(HOUR)
+    assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+    assert [lived.held(connection) for lived in made] == [0] * len(made)
+    for lived in made:
+        lived.become(1, events=0)
+    control.advance(HOUR)
+    report = reconcile(database_url, stripe_double)
+    assert {(row.object_id, row.kind) for row in report.drift()} == {
+        (lived.name, "differs") for lived in made
+    }
+    assert [lived.held(connection) for lived in made] == [1] * len(made)
+    control.advance(HOUR)
+    assert list(reconcile(database_url, stripe_double).drift()) == []
+
+
+@each_object(has_many_lists)
+@pytest.mark.parametrize("origin", [0, 1])
+def test_object_that_goes_to_another_list_while_they_are_read_is_not_missing(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+    origin: int,
+) -> None:
+    """It is in none of the pages, or in two."""
+    control = stripe_double.control
+    control.advance(HOUR)
+    lived = of_list(control, mirrored, origin)
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+    control.advance(HOUR)
+    shown = {name: value == "true" for name, value in mirrored.lists[1 - origin].items()}
+
+    def move() -> None:
+        lived.life.update(control, lived.name, **shown, events=0)
+
+    control.hook(move, when="after_read", endpoint=endpoint(mirrored, "list"), count=1)
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome is RunOutcome.SUCCESS
+    assert "missing_in_stripe" not in {row.kind for row in report.drift()}
+    control.advance(HOUR)
+    reconcile(database_url, stripe_double)
+    assert count(connection, mirrored.table, "missing_in_stripe_since IS NOT NULL") == 0
+    held = read_held(connection, mirrored, [lived.name]).get(lived.name)
+    assert held is not None
+    assert {name: mirrored.value(held.row, name) for name in shown} == shown
+
+
+@each_object(lambda mirrored: mirrored.unlisted)
+def test_object_that_no_list_ever_shows_is_not_called_missing(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+) -> None:
+    control = stripe_double.control
+    control.advance(HOUR)
+    lived = Lived(control, mirrored, **LIVES[mirrored.name].unlisted)
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+    for night in range(3):
+        control.advance(24 * HOUR)
+        report = reconcile(database_url, stripe_double)
+        assert (report.run.outcome, list(report.drift())) == (RunOutcome.SUCCESS, []), night
+    assert lived.held(connection) == 0
+    lived.become(1)
+    with mirror(database_url, stripe_double) as to:
+        assert apply(to, lived.body()).outcome is Outcome.APPLIED
+    assert lived.held(connection) == 1
+
+
+@each_object(lambda mirrored: mirrored.expands)
+def test_what_no_event_tells_is_asked_for_and_no_list_takes_it_back(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+) -> None:
+    """Left out of a body is not empty: the row would lose it with every event."""
+    control = stripe_double.control
+    control.advance(HOUR)
+    lived = Lived(control, mirrored, **LIVES[mirrored.name].whole)
+
+    def told() -> list[object]:
+        held = read_held(connection, mirrored, [lived.name]).get(lived.name)
+        assert held is not None
+        return [mirrored.value(held.row, one.column) for one in mirrored.expands]
+
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+        first = told()
+        assert None not in first
+        for night in range(2):
+            control.advance(HOUR)
+            lived.become(1 + night)
+            receipt = apply(to, lived.body())
+            assert (receipt.outcome, receipt.asked) == (Outcome.APPLIED, 1)
+            assert told() == first
+            control.advance(HOUR)
+            report = reconcile(database_url, stripe_double)
+            assert (report.run.outcome, list(report.drift())) == (RunOutcome.SUCCESS, []), night
+    for one in mirrored.expands:
+        emptied = f'UPDATE stripe.{mirrored.table} SET "{one.column}" = NULL'  # noqa: S608
+        connection.execute(emptied.encode())
+    (row,) = reconcile(database_url, stripe_double).drift()
+    assert (row.object_id, row.action) == (lived.name, "repaired")
+    assert told() == first
+
+
+@each_object(lambda mirrored: not mirrored.vouches)
+def test_vanished_rows_of_what_may_vanish_make_no_healthy_database_anothers(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+) -> None:
+    """Trap 9: the newest rows are unknown to Stripe, and the key may not read whose it is."""
+    control = stripe_double.control
+    for one in MIRRORED:
+        Lived(control, one)
+    control.advance(HOUR)
+    for _ in range(6):
+        Lived(control, mirrored)
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+    gone = f"UPDATE stripe.{mirrored.table} SET id = 'x_' || id"  # noqa: S608
+    connection.execute(gone.encode())
+    control.advance(HOUR)
+    report = reconcile(database_url, stripe_double, key="rk_test_double")
+    assert report.run.outcome is RunOutcome.SUCCESS
+    marked = "id LIKE 'x_%' AND missing_in_stripe_since IS NOT NULL"
+    assert count(connection, mirrored.table, marked.replace("%", "%%")) == 7

@@ -28,7 +28,8 @@ class Life:
     `create` and `update` take fields as the double does, `end` is what Stripe never takes back;
     each is told by so many `events`. `states`: fields for `create` and `update`, of which each may
     follow each. `whole`: further fields for `create`, so that every mirrored one says something.
-    `unlisted`: those of one that is in no list for good. `picture`: what a row must say of
+    `shelved`: those of one that lists show only where they are asked for it; `unlisted`: of one
+    that none ever shows. `untold`: columns that no event tells. `picture`: what a row must say of
     Stripe's JSON, without the product's decoders.
     """
 
@@ -38,7 +39,9 @@ class Life:
     states: tuple[Mapping[str, Any], ...]
     whole: Mapping[str, Any]
     picture: Callable[[dict[str, Any]], Picture]
+    shelved: Mapping[str, Any] = field(default_factory=dict)
     unlisted: Mapping[str, Any] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
 
 
 def _filled(fields: Picture) -> Picture:
@@ -178,7 +181,9 @@ LIVES: Mapping[str, Life] = {
             "meter": "mtr_1",
             "metadata": {"a": "1"},
         },
+        shelved={"active": False},
         unlisted={"inline": True, "active": False},
+        untold=("tiers",),
         picture=_price,
     ),
     "subscription": Life(

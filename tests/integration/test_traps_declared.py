@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from reconcile.report.model import RunOutcome
-from sandbox.stripe_double import Control, StripeDouble
+from sandbox.stripe_double import StripeDouble
 from shared.mirror import Outcome
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
@@ -19,17 +19,17 @@ from tests.objects import LIVES, each_object, endpoint
 HOUR = 3_600
 
 
-def of_list(control: Control, mirrored: MirroredObject, number: int, **fields: Any) -> Lived:
-    """An object that only one of its lists shows."""
-    shown = {name: value == "true" for name, value in mirrored.lists[number].items()}
-    return Lived(control, mirrored, **shown, **fields)
+def can_be_shelved(mirrored: MirroredObject) -> bool:
+    return bool(LIVES[mirrored.name].shelved)
 
 
-def has_many_lists(mirrored: MirroredObject) -> bool:
-    return len(mirrored.lists) > 1
+def fields(mirrored: MirroredObject, *, is_shelved: bool) -> dict[str, Any]:
+    """What makes an object one that the lists show by default, or one that they do not."""
+    shelved = LIVES[mirrored.name].shelved
+    return {name: value if is_shelved else not value for name, value in shelved.items()}
 
 
-@each_object(has_many_lists)
+@each_object(can_be_shelved)
 def test_objects_of_every_list_are_found_and_repaired_by_one_run(
     database_url: str,
     stripe_double: StripeDouble,
@@ -39,7 +39,10 @@ def test_objects_of_every_list_are_found_and_repaired_by_one_run(
     """Left out of the one list that was asked for, they would be missing for ever."""
     control = stripe_double.control
     control.advance(HOUR)
-    made = [of_list(control, mirrored, n, events=0) for n in range(len(mirrored.lists))]
+    made = [
+        Lived(control, mirrored, **fields(mirrored, is_shelved=one), events=0)
+        for one in (False, True)
+    ]
     control.advance(HOUR)
     assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
     assert [lived.held(connection) for lived in made] == [0] * len(made)
@@ -55,23 +58,23 @@ def test_objects_of_every_list_are_found_and_repaired_by_one_run(
     assert list(reconcile(database_url, stripe_double).drift()) == []
 
 
-@each_object(has_many_lists)
-@pytest.mark.parametrize("origin", [0, 1])
+@each_object(can_be_shelved)
+@pytest.mark.parametrize("is_shelved", [False, True])
 def test_object_that_goes_to_another_list_while_they_are_read_is_not_missing(
     database_url: str,
     stripe_double: StripeDouble,
     connection: psycopg.Connection,
     mirrored: MirroredObject,
-    origin: int,
+    is_shelved: bool,
 ) -> None:
     """It is in none of the pages, or in two."""
     control = stripe_double.control
     control.advance(HOUR)
-    lived = of_list(control, mirrored, origin)
+    lived = Lived(control, mirrored, **fields(mirrored, is_shelved=is_shelved))
     with mirror(database_url, stripe_double) as to:
         apply_all(to, control)
     control.advance(HOUR)
-    shown = {name: value == "true" for name, value in mirrored.lists[1 - origin].items()}
+    shown = fields(mirrored, is_shelved=not is_shelved)
 
     def move() -> None:
         lived.life.update(control, lived.name, **shown, events=0)
@@ -88,7 +91,7 @@ def test_object_that_goes_to_another_list_while_they_are_read_is_not_missing(
     assert {name: mirrored.value(held.row, name) for name in shown} == shown
 
 
-@each_object(lambda mirrored: mirrored.unlisted)
+@each_object(lambda mirrored: LIVES[mirrored.name].unlisted)
 def test_object_that_no_list_ever_shows_is_not_called_missing(
     database_url: str,
     stripe_double: StripeDouble,
@@ -111,7 +114,7 @@ def test_object_that_no_list_ever_shows_is_not_called_missing(
     assert lived.held(connection) == 1
 
 
-@each_object(lambda mirrored: mirrored.expands)
+@each_object(lambda mirrored: LIVES[mirrored.name].untold)
 def test_what_no_event_tells_is_asked_for_and_no_list_takes_it_back(
     database_url: str,
     stripe_double: StripeDouble,
@@ -126,7 +129,7 @@ def test_what_no_event_tells_is_asked_for_and_no_list_takes_it_back(
     def told() -> list[object]:
         held = read_held(connection, mirrored, [lived.name]).get(lived.name)
         assert held is not None
-        return [mirrored.value(held.row, one.column) for one in mirrored.expands]
+        return [mirrored.value(held.row, name) for name in LIVES[mirrored.name].untold]
 
     with mirror(database_url, stripe_double) as to:
         apply_all(to, control)
@@ -141,24 +144,26 @@ def test_what_no_event_tells_is_asked_for_and_no_list_takes_it_back(
             control.advance(HOUR)
             report = reconcile(database_url, stripe_double)
             assert (report.run.outcome, list(report.drift())) == (RunOutcome.SUCCESS, []), night
-    for one in mirrored.expands:
-        emptied = f'UPDATE stripe.{mirrored.table} SET "{one.column}" = NULL'  # noqa: S608
+    for name in LIVES[mirrored.name].untold:
+        emptied = f'UPDATE stripe.{mirrored.table} SET "{name}" = NULL'  # noqa: S608
         connection.execute(emptied.encode())
     (row,) = reconcile(database_url, stripe_double).drift()
     assert (row.object_id, row.action) == (lived.name, "repaired")
     assert told() == first
 
 
-@each_object(lambda mirrored: not mirrored.vouches)
+@each_object(lambda mirrored: mirrored.is_deletable and not mirrored.known_when_deleted)
+@pytest.mark.parametrize("others", [(), MIRRORED], ids=["alone", "beside others"])
 def test_vanished_rows_of_what_may_vanish_make_no_healthy_database_anothers(
     database_url: str,
     stripe_double: StripeDouble,
     connection: psycopg.Connection,
     mirrored: MirroredObject,
+    others: tuple[MirroredObject, ...],
 ) -> None:
     """Trap 9: the newest rows are unknown to Stripe, and the key may not read whose it is."""
     control = stripe_double.control
-    for one in MIRRORED:
+    for one in others:
         Lived(control, one)
     control.advance(HOUR)
     for _ in range(6):
@@ -171,4 +176,5 @@ def test_vanished_rows_of_what_may_vanish_make_no_healthy_database_anothers(
     report = reconcile(database_url, stripe_double, key="rk_test_double")
     assert report.run.outcome is RunOutcome.SUCCESS
     marked = "id LIKE 'x_%' AND missing_in_stripe_since IS NOT NULL"
-    assert count(connection, mirrored.table, marked.replace("%", "%%")) == 7
+    wanted = 6 + (mirrored in others)
+    assert count(connection, mirrored.table, marked.replace("%", "%%")) == wanted

@@ -2,6 +2,7 @@
 
 from tests.mutants.commands import COMMANDS
 from tests.mutants.compared import COMPARED
+from tests.mutants.declared import DECLARED
 from tests.mutants.mutant import Mutant, Patch
 from tests.mutants.rows import ROWS
 
@@ -370,6 +371,7 @@ MUTANTS = (
         (_WINDOWS,),
     ),
     *COMPARED,
+    *DECLARED,
     *ROWS,
     *COMMANDS,
 )

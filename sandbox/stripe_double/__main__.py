@@ -36,6 +36,7 @@ def main() -> None:
                 end=now - 3_600,
                 items=options.items,
                 seed=options.seed,
+                inline_prices=options.inline_prices,
             )
         ready = {"url": double.url, "pid": os.getpid()}
         print(msgspec.json.encode(ready).decode(), flush=True)
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed-customers", type=int, metavar="N", help="default: as many")
     parser.add_argument("--seed-days", type=float, default=730, help="over so many past days")
     parser.add_argument("--items", type=int, default=1, help="items of a seeded subscription")
+    parser.add_argument("--inline-prices", action="store_true", help="each has its own, unlisted")
     parser.add_argument("--livemode", action="store_true", help="seed live mode, not test mode")
     parser.add_argument("--rate-limits", choices=("on", "off"), default="off")
     parser.add_argument("--latency", type=float, default=0, metavar="MS")

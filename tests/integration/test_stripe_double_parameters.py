@@ -50,11 +50,9 @@ DECLARED: dict[str, Any] = {
 ASKED = DECLARED.keys() - {
     "events.retrieve",
     "thin_events.retrieve",
-    "products.list",
-    "products.retrieve",
-    "prices.list",
-    "prices.retrieve",
 }
+# Of what is deleted there Stripe says that there is no such object.
+GONE = {"products.retrieve", "prices.retrieve"}
 
 
 def declared(endpoint: str) -> set[str]:
@@ -81,11 +79,14 @@ def test_product_asks_only_with_parameters_that_the_library_declares(
         control.update_subscription(crowded, metadata={"number": str(number)})
         if number % 3 == 0:
             control.advance(1)
+    product, price = control.create_product(), control.create_price()
     control.advance(3_600)
     for _ in range(2):
         report = reconcile(database_url, stripe_double, every_field=True)
         assert report.run.outcome is RunOutcome.SUCCESS
         control.create_subscription()
+        control.delete_product(product)
+        control.delete_price(price)
         control.advance(3_600)
     with mirror(database_url, stripe_double) as heart:
         control.update_customer(control.create_customer(), phone="+33 1")
@@ -98,6 +99,6 @@ def test_product_asks_only_with_parameters_that_the_library_declares(
     for line in asked:
         names = {name.partition("[")[0] for name, _ in line.query}
         assert names <= declared(line.endpoint), line
-        assert line.status == 200, line
+        assert line.status == 200 or line.endpoint in GONE, line
     sent = {name for line in asked for name, _ in line.query}
     assert sent >= {"starting_after", "created[gte]", "created[lt]", "types[]", "status", "limit"}

@@ -140,7 +140,15 @@ def start_process(*options: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_process_says_its_url_serves_and_ends_by_signal(number: signal.Signals) -> None:
-    options = ["--seed-subscriptions", "30", "--items", "2", "--clock", "1800000000"]
+    options = [
+        "--seed-subscriptions",
+        "30",
+        "--items",
+        "2",
+        "--inline-prices",
+        "--clock",
+        "1800000000",
+    ]
     with start_process(*options, "--ticking", "off", "--rate-limits", "on") as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
@@ -148,6 +156,8 @@ def test_process_says_its_url_serves_and_ends_by_signal(number: signal.Signals) 
         page = remote.get("/v1/subscriptions?limit=100&status=all").json()
         assert len(page["data"]) == 30
         assert len(page["data"][0]["items"]["data"]) == 2
+        prices = {item["price"]["id"] for one in page["data"] for item in one["items"]["data"]}
+        assert len(prices) == 30
         assert remote.call("now") == 1_800_000_000
         assert remote.call("switches")["rate_limits"] is True
         assert ready["pid"] == process.pid

@@ -23,6 +23,7 @@ from reconcile.journal.lease import hold
 from reconcile.progress import Display
 from reconcile.report.ending import Ended, Mode, Why, exit_status, reason
 from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, Totals, totals
+from reconcile.report.plans import WithPlans
 from reconcile.stages import Options, Stages
 from shared import log
 from shared.database.migrations import require_current
@@ -217,7 +218,7 @@ class Run:
             ),
             counts={name: progress.counts[name] for name in BY_NAME if name in progress.counts},
             stripe_requests=self._stripe.requests,
-            drift=journal.all,
+            drift=WithPlans(self._database, journal.all),
             tallies=journal.tallies,
             close=journal.close,
             events=self._events,

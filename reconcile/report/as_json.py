@@ -109,6 +109,7 @@ def _drift(row: DriftRow) -> dict[str, Any]:
             "email": row.customer.email,
             "name": row.customer.name,
         },
+        "plans": row.plans,
         "fields": dict(in_order(row)),
         "monthly_amount": _sorted(row.monthly_amount),
         "monthly_before": _sorted(row.monthly_before),

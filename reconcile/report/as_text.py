@@ -138,11 +138,13 @@ def _write_rows(report: Report, consequence: str, count: int, stream: Printable)
 
 
 def _write_circumstances(row: DriftRow, stream: Printable) -> None:
-    """Write whose it is, and what the amount at stake is made of."""
+    """Write whose it is, what it is for, and what the amount at stake is made of."""
     if row.customer is not None:
         known = [harmless(row.customer.name)] if row.customer.name else []
         known += [f"<{harmless(row.customer.email)}>"] if row.customer.email else []
         stream.write(f"    customer: {'  '.join([harmless(row.customer.id), *known])}\n")
+    if row.plans:
+        stream.write(f"    plan: {', '.join(harmless(name) for name in row.plans)}\n")
     if row.consequence == "money" and (row.monthly_before or row.monthly_after):
         nothing = "nothing computed" if row.not_computed else "nothing"
         here, there = (amounts(of) or nothing for of in (row.monthly_before, row.monthly_after))

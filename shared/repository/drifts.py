@@ -33,6 +33,8 @@ class Customer(msgspec.Struct, kw_only=True, frozen=True):
 class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
     """One difference as it is kept. `spooled` is opaque here; `found_at` in epoch seconds.
 
+    `plans`: names of what it is for, where somebody has looked them up.
+
     Amounts a month in minor units by currency: `monthly_amount` is what is at stake, `before` what
     the database says of what differs, `after` what Stripe says; `not_computed`: what is not in
     them.
@@ -44,6 +46,7 @@ class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
     consequence: str
     fields: Fields
     customer: Customer | None = None
+    plans: list[str] = []
     monthly_amount: dict[str, int]
     monthly_before: dict[str, int] = {}
     monthly_after: dict[str, int] = {}

@@ -102,6 +102,7 @@ def test_json_has_the_keys_that_others_build_on() -> None:
         "kind": "differs",
         "consequence": "leak",
         "customer": None,
+        "plans": [],
         "fields": {"status": ["active", "canceled"], "ended_at": [None, 1_790_000_000]},
         "monthly_amount": {"eur": 1234567},
         "monthly_before": {},

@@ -235,10 +235,13 @@ class Life:
         return self._control.delete_product(gone, events=times)
 
     def _sell_inline(self, truth: _Truth, times: int) -> object:
-        """For this subscription alone, by a price that no list shows."""
+        """For this subscription alone, by a price that no list shows.
+
+        Without an event nobody can know of such a price but by the items that name it.
+        """
         amount = self._chance.randrange(100, 9_000)
         price = self._control.create_price(
-            product="pro", unit_amount=amount, inline=True, active=False, events=times
+            product="pro", unit_amount=amount, inline=True, active=False, events=max(times, 1)
         )
         item = self._some_item(truth)["id"]
         return self._control.change_item(truth["id"], item, price=price, quantity=1, events=times)

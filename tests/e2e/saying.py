@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 READYZ = "/readyz"
 
 _ITS_OWN_WAY = re.compile(
-    r"^(migrate|webhook|reconcile): (nothing was changed: )?"
+    r"^(migrate|webhook|reconcile|reconcile replay): (nothing was changed: )?"
     r"|^[A-Z]\w+: (?=[^:])"
     r"|; the server says: .*$"
     # What came of it, which only a run has to say.

@@ -45,7 +45,7 @@ _CHANGES: dict[str, Callable[[Control, str, int, int], object]] = {
 }
 _ENDED = frozenset({"canceled", "incomplete_expired"})
 _AFTER_THE_END = frozenset({"relabel", "remind"})
-_END = "end"
+_END, _SHELVE, _SHOW = "end", "shelve", "show"
 
 BACK_AND_FORTH = [
     ("fall behind", "activate"),
@@ -57,6 +57,7 @@ BACK_AND_FORTH = [
 NAMES = (
     *sorted(_CHANGES),
     *(f"{one.name}: {what}" for one in MIRRORED for what in (0, 1, 2, _END)),
+    *(f"{name}: {what}" for name, one in LIVES.items() if one.shelved for what in (_SHELVE, _SHOW)),
 )
 
 
@@ -85,5 +86,8 @@ def happen(control: Control, what: str, number: int, events: int) -> None:
     life, step = LIVES[kind.name], what.partition(": ")[2]
     if step == _END:
         life.end(control, name, events=events)
+    elif step in {_SHELVE, _SHOW}:
+        fields = {n: v if step == _SHELVE else not v for n, v in life.shelved.items()}
+        life.update(control, name, **fields, events=events)
     else:
         life.update(control, name, **life.states[int(step)], events=events)

@@ -50,6 +50,11 @@ def play(world: World, control: Control, options: argparse.Namespace) -> list[st
 def live(control: Control, events: int, subscriptions: int) -> None:
     """So many subscriptions that lead so eventful a life, often several times in one second."""
     chance = random.Random(0)
+    # Before the first event they were there already, and events are all that a webhook knows.
+    for product in control.products.values():
+        control.update_product(product, metadata={"told": "by an event"})
+    for price in control.prices.values():
+        control.update_price(price, metadata={"told": "by an event"})
     names = [control.create_subscription(status="incomplete") for _ in range(subscriptions)]
     while len(control.outbox()) < events:
         control.churn(1, seed=chance.getrandbits(32), seconds=0.5, create=0.0)

@@ -11,6 +11,7 @@ import pytest
 
 from sandbox import product
 from sandbox.stripe_double import StripeDouble
+from shared.objects.catalogue import MIRRORED
 from tests.e2e.reconciling import end_of, reconcile, reconciling
 
 # So many make several windows of each object, once the database has them.
@@ -135,7 +136,10 @@ def test_run_whose_lease_was_taken_over_writes_no_more(
         reconciling(environ) as slow,
     ):
         hold.wait_reached(20)
-        product.wait_until(lambda: done(connection, "subscription") != [], "its other window")
+        others = [one.name for one in MIRRORED if one.name != "customer"]
+        product.wait_until(
+            lambda: all(done(connection, name) for name in others), "its other windows"
+        )
         connection.execute("UPDATE stripe.runs SET lease_expires_at = now() - interval '1 second'")
         assert reconcile(environ).status == 0
         changes = connection.execute("SELECT count(*) FROM stripe.changes").fetchall()

@@ -37,8 +37,7 @@ class Heartbeat:
     No redirect is followed: what answers there may be a page that says 200 to anybody.
     """
 
-    def __init__(self, url: str | None, proxy: Proxy | None = None) -> None:
-        """`url` None: nobody is told."""
+    def __init__(self, url: str, proxy: Proxy | None = None) -> None:
         self._url = url
         self._proxy = proxy
 
@@ -51,13 +50,10 @@ class Heartbeat:
         self._ping(str(status), body_of({**(summary or {}), "exit_status": status}))
 
     def _ping(self, what: str, body: bytes) -> None:
-        url = self._url
-        if url is None:
-            return
         errors = ["no answer in time"]
         # The look-up of a name cannot be ended.
         sending = threading.Thread(
-            target=lambda: errors.append(_send(url, self._proxy, what, body)), daemon=True
+            target=lambda: errors.append(_send(self._url, self._proxy, what, body)), daemon=True
         )
         sending.start()
         sending.join(_SECONDS)
@@ -67,7 +63,7 @@ class Heartbeat:
                 _log,
                 "heartbeat.failed",
                 level=logging.WARNING,
-                host=urlsplit(url).hostname,
+                host=urlsplit(self._url).hostname,
                 ping=what,
                 error=errors[-1],
             )

@@ -40,7 +40,6 @@ _ASKERS = 8
 
 Frontiers = Mapping[MirroredObject, Frontier]
 Inspect = Callable[[MirroredObject, Span], Findings]
-Work = tuple[Frontier, Span]
 A = TypeVar("A")
 T = TypeVar("T")
 

@@ -54,11 +54,11 @@ def replay_by_hand(
     if event_id is not None and not receipts:
         if found is None:
             print(f"{event_id} is not in the ledger: it never arrived")
-        elif found[0] == Outcome.FAILED:
+        elif found == Outcome.FAILED:
             print(f"{event_id} could not be tried now, it is failed as before; the log says why")
         else:
-            print(f"{event_id} is {found[0]} already: nothing to replay")
-        return OK if found is not None and found[0] != Outcome.FAILED else FAILED
+            print(f"{event_id} is {found} already: nothing to replay")
+        return OK if found is not None and found != Outcome.FAILED else FAILED
     print(f"{len(receipts)} replayed, {total} still failed")
     failed = any(receipt.outcome is Outcome.FAILED for receipt in receipts)
     return FAILED if failed or (event_id is None and left) else OK

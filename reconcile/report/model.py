@@ -91,7 +91,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """A report's counts over both objects, and by object.
+    """A report's counts over all objects, and by object.
 
     `listed`: by consequence, what the report lists, in flight or not. `monthly_amount`: by
     consequence and currency, the sum of what is at stake; `partial`: of how many differences that

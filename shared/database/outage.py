@@ -1,6 +1,6 @@
 """For how long it is worth waiting that what keeps us from the database passes.
 
-What it is, and what to do about it, says `shared.database_fault`.
+What it is, and what to do about it, says `fault`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ and the statement would find the tables of somebody else.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -29,7 +28,6 @@ def schema_of(connection: psycopg.Connection[Any]) -> str:
     return getattr(connection, "schema", DEFAULT)
 
 
-@lru_cache(maxsize=512)
 def in_schema(text: str, schema: str) -> str:
     """Return a SQL text of the product with the schema's name in it."""
     if schema == DEFAULT:

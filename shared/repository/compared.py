@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Connection
 
 from shared.objects.declaration import MirroredObject
+from shared.repository import column_sql as sql
 from shared.repository.statement import statement
 
 
@@ -25,7 +26,7 @@ def is_history(mirrored: MirroredObject, ended: str) -> str:
 def began(mirrored: MirroredObject) -> str:
     """Return the SQL of when the latest comparison of such objects began, in epoch seconds."""
     return f"""(
-        SELECT ceil(extract(epoch FROM c.began))::bigint
+        SELECT {sql.seconds_after("c.began")}
         FROM stripe.compared AS c
         WHERE c.object = '{mirrored.name}'
     )"""

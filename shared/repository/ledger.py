@@ -192,16 +192,16 @@ ORDER BY received_at, id
 )
 
 
-def find(connection: Connection[Any], event_id: str) -> tuple[str, bytes | None] | None:
-    """Return an event's outcome and payload, None where it never arrived."""
+def find(connection: Connection[Any], event_id: str) -> str | None:
+    """Return an event's outcome, None where it never arrived."""
     row = _FIND.execute(connection, {"id": event_id}).fetchone()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else row[0]
 
 
 _FIND = statement(
     find,
     """
-SELECT outcome, payload FROM stripe.events WHERE id = %(id)s
+SELECT outcome FROM stripe.events WHERE id = %(id)s
 """,
 )
 

@@ -35,10 +35,6 @@ class Counts(msgspec.Struct, kw_only=True):
         for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
-    def copy(self) -> Counts:
-        """Return the same, to be counted on by itself."""
-        return msgspec.structs.replace(self)
-
 
 class WebhookCounts(msgspec.Struct, kw_only=True, rename="webhook_{}".format):
     """How many of the `expected` events the webhook `missed`, of those made after `since` (epoch).
@@ -100,7 +96,7 @@ class Progress(msgspec.Struct, kw_only=True):
     def draft(self) -> Progress:
         """Return the same, to be moved on within a transaction: it counts once it is committed."""
         done = {name: list(ranges) for name, ranges in self.done.items()}
-        counts = {name: of.copy() for name, of in self.counts.items()}
+        counts = {name: msgspec.structs.replace(of) for name, of in self.counts.items()}
         return msgspec.structs.replace(self, done=done, counts=counts)
 
     def adopt(self, draft: Progress) -> None:

@@ -252,7 +252,8 @@ def extend(
         connection,
         {
             "id": run_id,
-            **progress.kept(),
+            "phase": progress.phase,
+            "stripe_requests": progress.stripe_requests,
             "lease": lease_seconds,
         },
     ).fetchone()

@@ -162,21 +162,16 @@ def _decoder(mirrored: MirroredObject) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(list[row])
 
 
-# JSON's null is not the column's, though the decoder would take the one for the other.
-_JSON = """CASE WHEN {0} = 'null' THEN '"null"' ELSE {0} END"""
-
 _READ = {
     # What Stripe cannot have said (infinity, a fraction of a second) cannot be decoded: the row is
     # then read singly.
     Type.TIMESTAMP: "CASE WHEN stripe.is_whole({0}) THEN date_part('epoch', {0})::bigint"
     " WHEN {0} IS NOT NULL THEN 9223372036854775807 END",
-    Type.DECIMAL: "{0}::text",
-    Type.METADATA: _JSON,
-    Type.JSON: _JSON,
     # A list may name whole objects, a row never does.
     Type.REFERENCES: """CASE WHEN {0} = '[]' THEN {0}
         WHEN {0} = 'null' OR {0} @? '$[*] ? (@.type() != "string")' THEN '"null"' ELSE {0} END""",
 }
+"""What is not read as `column_sql.shown` shows it."""
 
 _Tree = dict[str, "str | _Tree"]
 
@@ -242,7 +237,8 @@ def _tree(columns: tuple[Column, ...], table: str) -> _Tree:
             deeper = inner.setdefault(step, {})
             assert isinstance(deeper, dict)
             inner = deeper
-        inner[name] = _READ.get(column.type, "{0}").format(f'{table}."{column.name}"')
+        read = _READ.get(column.type)
+        inner[name] = read.format(f'{table}."{column.name}"') if read else sql.shown(column, table)
     return tree
 
 

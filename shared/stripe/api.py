@@ -73,11 +73,6 @@ class _EventStub(msgspec.Struct):
     created: int
 
 
-class _EventPage(NamedTuple):
-    data: list[ListedEvent]
-    has_more: bool
-
-
 class _Account(msgspec.Struct):
     id: Annotated[str, msgspec.Meta(pattern=r"^acct_[!-~]+\Z")]
 
@@ -165,7 +160,6 @@ class StripeApi:
         parameters: Mapping[str, str | int],
         memory: Memory | None = None,
         number: int = 0,
-        deadline: float | None = None,
     ) -> ListedPage:
         """Ask for one page of a list, newest first, without decoding what `memory` recognises.
 
@@ -181,7 +175,7 @@ class StripeApi:
             *(("expand[]", f"data.{one.column}") for one in mirrored.expands),
         ]
         try:
-            answer = self._http.get(mirrored.path, asked, deadline=deadline)
+            answer = self._http.get(mirrored.path, asked)
         except ObjectMissing:
             raise StripeUnavailable(f"GET {mirrored.path}: the cursor's object is gone") from None
         try:
@@ -204,23 +198,23 @@ class StripeApi:
         seen: set[str] = set()
         while True:
             answer = self._http.get("/v1/events", [*asked, *position])
-            page = _event_page(answer.body)
-            yield [e for e in page.data if gte <= e.created <= lte and e.id not in seen]
-            if not page.has_more:
+            page, has_more = _event_page(answer.body)
+            yield [e for e in page if gte <= e.created <= lte and e.id not in seen]
+            if not has_more:
                 return
-            if not page.data:
+            if not page:
                 raise StripeUnreadable("GET /v1/events: an empty page that claims to have more")
-            oldest = page.data[-1]
+            oldest = page[-1]
             if oldest.created < gte:
                 return
-            last_second = sum(event.created == oldest.created for event in page.data)
+            last_second = sum(event.created == oldest.created for event in page)
             if oldest.created >= reached or last_second > MOST_REPEATED:
                 position = [("starting_after", oldest.id)]
             else:
                 position = [("created[gte]", gte), ("created[lt]", oldest.created + 1)]
                 seen.clear()
             reached = oldest.created
-            seen.update(event.id for event in page.data if event.created == reached)
+            seen.update(event.id for event in page if event.created == reached)
 
     def now(self, mirrored: MirroredObject) -> int:
         """Return Stripe's time at its latest answers to us: certainly past, and no request more.
@@ -229,13 +223,10 @@ class StripeApi:
         for. Raises StripeRefused, StripeUnavailable, StripeUnreadable.
         """
         while (now := self._http.clock.now) is None:
-            try:
-                self._http.get(mirrored.path, {"limit": 1})
-            except ObjectMissing:
-                raise StripeUnavailable(f"GET {mirrored.path}: 404 for a list") from None
+            self.try_to_read(mirrored)
         return now
 
-    def try_to_read(self, mirrored: MirroredObject, deadline: float) -> None:
+    def try_to_read(self, mirrored: MirroredObject, deadline: float | None = None) -> None:
         """Ask for a list of one object, to find out whether the key may.
 
         Raises StripeRefused, StripeUnavailable, StripeUnreadable.
@@ -288,7 +279,8 @@ class StripeApi:
             return None
 
 
-def _event_page(body: bytes | bytearray) -> _EventPage:
+def _event_page(body: bytes | bytearray) -> tuple[list[ListedEvent], bool]:
+    """Read a page of events, and whether there are more. Raises StripeUnreadable."""
     try:
         page = stripe_list.split(body)
         data = []
@@ -297,4 +289,4 @@ def _event_page(body: bytes | bytearray) -> _EventPage:
             data.append(ListedEvent(stub.id, stub.type, stub.created, bytes(raw)))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StripeUnreadable(f"GET /v1/events: not a list ({type(error).__name__})") from None
-    return _EventPage(data, page.has_more)
+    return data, page.has_more

@@ -213,9 +213,3 @@ def test_monitor_whose_certificate_nobody_vouches_for_is_told_nothing(
     (line,) = failures(caplog)
     assert "certificate is not to be trusted" in line
     assert SECRET not in line
-
-
-def test_nobody_is_told_where_there_is_no_monitor(caplog: pytest.LogCaptureFixture) -> None:
-    Heartbeat(None).start()
-    Heartbeat(None).finish(1)
-    assert failures(caplog) == []

@@ -75,8 +75,8 @@ ORDER BY received_at, id
 LIMIT %(most)s;
 
 -- ledger.find
--- Return an event's outcome and payload, None where it never arrived.
-SELECT outcome, payload FROM stripe.events WHERE id = %(id)s;
+-- Return an event's outcome, None where it never arrived.
+SELECT outcome FROM stripe.events WHERE id = %(id)s;
 
 -- ledger.first_look
 -- Return up to when (epoch, Stripe's clock) the first look at the event list has come.

@@ -52,20 +52,9 @@ class Changes(NamedTuple):
 
 
 def parse(text: str) -> Limit:
-    """Read `10%` or `50`. Raises ValueError with the reason."""
-    number = text.removesuffix("%").strip()
-    try:
-        if text.endswith("%"):
-            percent = float(number)
-            if not 0 <= percent <= 100:  # noqa: PLR2004 (per cent)
-                raise ValueError
-            return Limit(percent, None)
-        rows = int(number)
-        if rows < 0:
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"{text!r} is neither a percentage (10%) nor a number of rows") from None
-    return Limit(None, rows)
+    """Read `10%` or `50`, as the setting MAX_REPAIRS has it once it was checked."""
+    share, percent, _ = text.partition("%")
+    return Limit(float(share), None) if percent else Limit(None, int(text))
 
 
 def check(plan: list[Changes], limit: Limit) -> None:

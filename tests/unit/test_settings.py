@@ -143,7 +143,9 @@ def test_largest_repair_is_a_percentage_or_a_number_of_rows(text: str) -> None:
     assert load(ReconcileSettings, GOOD | {"MAX_REPAIRS": text}).max_repairs == text
 
 
-@pytest.mark.parametrize("text", ["ten", "100.1%", "-1%", "-1", "1e1%", "%", "nan%", "1.5"])
+@pytest.mark.parametrize(
+    "text", ["ten", "100.1%", "-1%", "-1", "1e1%", "1e3", "%", "nan%", "inf%", "1.5"]
+)
 def test_what_is_neither_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="MAX_REPAIRS must be a percentage"):
         load(ReconcileSettings, GOOD | {"MAX_REPAIRS": text})

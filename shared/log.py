@@ -61,8 +61,6 @@ _REDACTIONS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("basic", _AUTHORIZATION, rf"\1{HIDDEN}"),
     ("@", _EMAIL, HIDDEN),
 )
-_NEEDLES = tuple(dict.fromkeys(needle for needle, _, _ in _REDACTIONS))
-_LARGEST = 2**63
 
 
 def event(
@@ -143,9 +141,8 @@ class JsonFormatter(logging.Formatter):
             line["event"] = record.msg
             line["logger"] = record.name
             line.update(fields)
-            if not _is_plain(line):
-                for name, value in line.items():
-                    line[name] = HIDDEN if name in _SECRET_NAMES else _plain(value)
+            for name, value in line.items():
+                line[name] = HIDDEN if name in _SECRET_NAMES else _plain(value)
         else:
             line["event"] = "log.line"
             line["logger"] = record.name
@@ -175,29 +172,6 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - placeholders and arguments that do not match
         return f"{_text(record.msg)} {_text(record.args)}"
-
-
-def _is_plain(fields: Mapping[str, object]) -> bool:
-    """Return whether `_plain` would change none of the fields: one look at all of them.
-
-    Almost every line is like that, and to look at each field alone takes longer than all else.
-    """
-    if not _SECRET_NAMES.isdisjoint(fields):
-        return False
-    texts = []
-    for value in fields.values():
-        if isinstance(value, str):
-            texts.append(value)
-        elif not (value is None or value is True or value is False):
-            if type(value) is not int and type(value) is not float:
-                return False
-            if not -_LARGEST < value < _LARGEST:  # nor is what is no number
-                return False
-    text = "\n".join(texts).lower()
-    for needle in _NEEDLES:
-        if needle in text:
-            return False
-    return len(text) <= MAX_TEXT
 
 
 def _plain(value: object, depth: int = 0) -> Any:  # noqa: PLR0911 - one a kind

@@ -46,51 +46,6 @@ _NUMBERS: Final = frozenset(
     }
 )
 
-_OF_OTHERS: Final = frozenset(
-    {
-        "schema",
-        "schemas",
-        "search_path",
-        "currentschema",
-        "pgbouncer",
-        "connection_limit",
-        "pool_timeout",
-        "socket_timeout",
-        "statement_cache_size",
-        "sslaccept",
-        "sslidentity",
-        "ssl",
-        "pool",
-        "pool_size",
-        "max_overflow",
-        "pool_max_conns",
-        "pool_min_conns",
-        "default_query_exec_mode",
-        "statement_timeout",
-        "lock_timeout",
-        "timezone",
-        "encoding",
-        "charset",
-        "prepared_statements",
-        "preparethreshold",
-        "workaround",
-        "supa",
-        "uselibpqcompat",
-        "max",
-        "min",
-        "timeout",
-        "command_timeout",
-        "server_settings",
-        "applicationname",
-        "serverversion",
-        "conn_max_age",
-        "endpoint",
-        "project",
-        "cluster",
-    }
-)
-"""Parameters of other clients: named even where a password stands among the parameters."""
-
 
 def database_url(text: str) -> Secret:
     """Return a libpq connection string that asks for TLS unless every host is on this machine.
@@ -173,9 +128,7 @@ def _require_known(names: list[str], known: frozenset[str], *, may_be_secret: bo
             if names.count(name) > 1:
                 raise ValueError(f'has the parameter "{name}" twice: keep one')
             continue
-        if name.lower() in _OF_OTHERS or (
-            not may_be_secret and re.fullmatch(r"[A-Za-z][\w.-]{0,39}", name, re.ASCII)
-        ):
+        if not may_be_secret and re.fullmatch(r"[A-Za-z][\w.-]{0,39}", name, re.ASCII):
             raise ValueError(
                 f'has the parameter "{name}", which is none of PostgreSQL\'s own: take it out'
             )

@@ -257,26 +257,15 @@ class Database:
 
         It reads, or does nothing where it was done before. This is what checks the pool's
         connections: the first statement of every piece of work is such a one, so none pays for a
-        round trip that only checks.
+        round trip that only checks. After a restart of the server all of them are dead.
         """
-        try:
-            with self.connection(deadline) as connection:
-                return question(connection)
-        except DatabaseUnavailable as error:
-            late = deadline is not None and time.monotonic() >= deadline
-            if late or not error.broken:
-                raise
-        return self._read_again(question, deadline)
-
-    def _read_again(self, question: Callable[[Connection], T], deadline: float | None) -> T:
-        """Go on until a connection answers: after a restart of the server all are dead."""
-        for _ in range(self._pool.size):
-            late = deadline is not None and time.monotonic() >= deadline
+        for _ in range(self._pool.size + 1):
             try:
                 with self.connection(deadline) as connection:
                     return question(connection)
             except DatabaseUnavailable as error:
-                if late or not error.broken:
+                is_late = deadline is not None and time.monotonic() >= deadline
+                if is_late or not error.broken:
                     raise
         with self.connection(deadline) as connection:
             return question(connection)

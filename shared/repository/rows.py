@@ -130,7 +130,7 @@ def boundaries(connection: Connection[Any], mirrored: MirroredObject, every: int
 
 def _boundaries_text(mirrored: MirroredObject) -> str:
     is_there = ["missing_in_stripe_since IS NULL"]
-    if "deleted" in mirrored.decoded.index:
+    if mirrored.is_deletable:
         is_there.append("NOT deleted")
     return f"""
 SELECT DISTINCT extract(epoch FROM created)::bigint AS boundary
@@ -207,7 +207,7 @@ def _and_on_no_clock(mirrored: MirroredObject) -> str:
 
 def _is_emptied(mirrored: MirroredObject) -> str:
     """Return what `MirroredObject.is_emptied` says of a row."""
-    if "deleted" not in mirrored.decoded.index:
+    if not mirrored.is_deletable:
         return "false"
     wanted = ["o.deleted"]
     for column in mirrored.columns:

@@ -118,10 +118,10 @@ class SecondLook:
         """Return what is to be said of a difference now, None where Stripe must be asked."""
         found = spooled(row)
         mirrored = BY_NAME[row.object]
-        now = compare_one(mirrored, row.object_id, held, found.content(), found.interval)
+        now = compare_one(mirrored, row.object_id, held, found.content(), found.as_of)
         if now is None:
             return closed(row, "in_flight")
-        is_mine = found.interval.upper > (self._journal.progress.began or 0)
+        is_mine = found.as_of.upper > (self._journal.progress.began or 0)
         if is_mine and (held.revision if held else None) == found.at_revision:
             return row
         return None

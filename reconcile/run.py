@@ -15,7 +15,6 @@ from reconcile.account_check import require_same_account
 from reconcile.connections import BY_HAND, PATIENCE, RetryingDatabase
 from reconcile.deadline import Deadline, Watch
 from reconcile.deliveries.events import Events
-from reconcile.deliveries.past_event import words
 from reconcile.journal.in_database import DatabaseJournal
 from reconcile.journal.in_file import FileJournal
 from reconcile.journal.journal import Journal
@@ -45,7 +44,7 @@ from shared.repository.drifts import Tally
 from shared.repository.progress import Progress
 from shared.stripe.api import StripeApi
 from shared.version import version
-from shared.wording import counted
+from shared.wording import counted, error_text
 
 _log = logging.getLogger(__name__)
 
@@ -154,12 +153,12 @@ class Run:
         except (RepairRefused, ListingBroken) as error:
             return _refused(error, journal)
         except LeaseLost as error:
-            return Ended(Why.LEASE_LOST, words(error))
+            return Ended(Why.LEASE_LOST, error_text(error))
         except SubscriptionSyncError as error:
             if self._deadline.is_over:
-                return Ended(Why.DEADLINE, f"the deadline came ({words(error)})")
+                return Ended(Why.DEADLINE, f"the deadline came ({error_text(error)})")
             is_unknown = isinstance(error, UnknownId)
-            return Ended(Why.UNKNOWN if is_unknown else Why.FAULT, words(error))
+            return Ended(Why.UNKNOWN if is_unknown else Why.FAULT, error_text(error))
         finally:
             stages.close()
         return _judge(journal, self._events)
@@ -266,7 +265,7 @@ class Run:
 
 def _also(ended: Ended, error: SubscriptionSyncError) -> Ended:
     """Let a run fail that could not say how it ended; what stopped it before stays its cause."""
-    return Ended(Why.FAULT, ended.cause or words(error))
+    return Ended(Why.FAULT, ended.cause or error_text(error))
 
 
 def _is_first_fill(progress: Progress) -> bool:
@@ -280,7 +279,7 @@ def _refused(error: RepairRefused | ListingBroken, journal: Journal) -> Ended:
     try:
         journal.refuse()
     except SubscriptionSyncError as fault:
-        return Ended(Why.FAULT, words(fault))
+        return Ended(Why.FAULT, error_text(fault))
     return Ended(Why.REFUSED if isinstance(error, RepairRefused) else Why.UNSOUND, str(error))
 
 

@@ -32,6 +32,7 @@ from shared.env_file import FromFile, add_env_file
 from shared.errors import SettingsError, SubscriptionSyncError, WrongUsage
 from shared.settings import Settings, declared, describe, load
 from shared.version import version
+from shared.wording import error_text
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -292,7 +293,7 @@ def _signals(*, heeds_stop: bool) -> Iterator[threading.Event]:
 def _said(error: BaseException) -> str:
     """Return in a sentence what ended a command; nothing where only a traceback can tell."""
     if isinstance(error, SubscriptionSyncError):
-        return f"{type(error).__name__}: {error}"
+        return error_text(error)
     if isinstance(error, KeyboardInterrupt):
         return "stopped by a signal"
     if isinstance(error, BrokenPipeError):

@@ -5,9 +5,9 @@ system's own text: it may be logged. No message is ever sent to a caller over HT
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from shared.wording import counted, share
+from shared.truth import Interval
+from shared.wording import counted, moment, share
 
 
 class SubscriptionSyncError(Exception):
@@ -100,10 +100,10 @@ class StripeUnreadable(StripeError):
 class ObjectMissing(StripeError):
     """Take the object as gone from Stripe: a retrieve answered 404.
 
-    `as_of`: when that was true, `[lower, upper)` in epoch seconds of Stripe's time.
+    `as_of`: when that was true.
     """
 
-    def __init__(self, object_id: str, as_of: tuple[int, int]) -> None:
+    def __init__(self, object_id: str, as_of: Interval) -> None:
         self.object_id = object_id
         self.as_of = as_of
         super().__init__(f"Stripe has no object {object_id}")
@@ -154,9 +154,8 @@ class LeaseHeld(SubscriptionSyncError):
         if not until:
             super().__init__("another run has only just ended: run again")
             return
-        moment = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         super().__init__(
-            f"run {holder} holds the lease until {moment}; it is taken over after that"
+            f"run {holder} holds the lease until {moment(until)}; it is taken over after that"
         )
 
 

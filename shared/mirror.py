@@ -38,7 +38,7 @@ from shared.repository.write import Write, write_for_event
 from shared.stripe.account import Whose, whose
 from shared.stripe.api import Retrieved, StripeApi
 from shared.stripe.event import LAST_SECOND, Event
-from shared.truth import Interval, Verdict
+from shared.truth import Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -300,7 +300,7 @@ class _Work:
             if self._mirrored.known_when_deleted or not is_told:
                 raise
             self._require_gone()
-            return Retrieved(self._mirrored.deleted(content.id), Interval(*missing.as_of))
+            return Retrieved(self._mirrored.deleted(content.id), missing.as_of)
 
     def _decide(self, content: Content, found: Found, incoming: truth.Interval) -> Verdict:
         """Apply the rule; a snapshot that is not whole may be old, but is never the answer.

@@ -29,6 +29,7 @@ from shared.errors import (
 from shared.mirror import Mirror
 from shared.settings import WebhookSettings
 from shared.stripe.event import Event
+from shared.wording import error_text
 from webhook.readiness import READY_SECONDS, REASONS, Readiness, reason_of
 from webhook.receiver import Fields, Receiver
 
@@ -149,7 +150,7 @@ def create_app(settings: WebhookSettings, mirror: Mirror, readiness: Readiness) 
         try:
             readiness.check(time.monotonic() + READY_SECONDS)
         except tuple(REASONS) as error:
-            log_fields(request.environ)["error"] = describe(error)
+            log_fields(request.environ)["error"] = error_text(error)
             return answer(503, {"ready": False, "reason": reason_of(error)}, retry_after())
         return answer(200, {"ready": True})
 
@@ -191,10 +192,6 @@ def log_fields(environ: dict[str, Any]) -> Fields:
     return fields
 
 
-def describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
 def refuse(error: Exception) -> Response:
     """Answer an error in Flask's own routes."""
     status, headers, body = refusal(log_fields(request.environ), error)
@@ -212,7 +209,7 @@ def refusal(fields: Fields, error: Exception) -> Answer:
     for kind in type(error).__mro__:
         if kind in ANSWERS:
             status, word = ANSWERS[kind]
-            fields["error"] = describe(error)
+            fields["error"] = error_text(error)
             return with_body(status, retry_after() if status == UNAVAILABLE else {}, "error", word)
     # A product error without a row above is as unexpected here as any other.
     fields["error"] = error

@@ -53,7 +53,7 @@ class ObjectInspector:
         try:
             content, as_of = self._stripe.retrieve(mirrored, object_id)
         except ObjectMissing as missing:
-            as_of = Interval(*missing.as_of)
+            as_of = missing.as_of
         difference = compare_one(mirrored, object_id, held, content, as_of)
         return BothSides(held, content, as_of, difference)
 

@@ -27,7 +27,6 @@ from reconcile.deliveries.past_event import (
     PastEvent,
     Sent,
     Subject,
-    words,
 )
 from reconcile.journal.journal import Journal
 from reconcile.streams import answers
@@ -47,6 +46,7 @@ from shared.repository.account import Account
 from shared.repository.progress import EVENTS, WebhookCounts
 from shared.repository.rows import read_held
 from shared.stripe.api import StripeApi
+from shared.wording import error_text
 
 _log = logging.getLogger(__name__)
 
@@ -273,5 +273,5 @@ def _tell(name: str, one: Decision) -> None:
         event_type=one.sent.type,
         object_id=one.entry.object_id if one.entry else None,
         outcome=one.entry.outcome if one.entry else None,
-        error=None if one.error is None else words(one.error),
+        error=None if one.error is None else error_text(one.error),
     )

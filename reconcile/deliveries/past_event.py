@@ -20,6 +20,7 @@ from shared.stripe.account import whose
 from shared.stripe.api import ListedEvent
 from shared.stripe.event import Event, decode_event
 from shared.truth import Interval
+from shared.wording import error_text
 
 WAITS = "its row waits: what differs from Stripe is not repaired yet"
 """Why an event is no history yet: a run that is refused or stopped must not keep Stripe's own
@@ -119,7 +120,7 @@ class PastEvent(NamedTuple):
         if isinstance(error, Outcome):
             return Decision(self.sent, self._entry(error, None), None)
         if self._is_kept_as_failed(error):
-            return Decision(self.sent, self._entry(Outcome.FAILED, words(error)), error)
+            return Decision(self.sent, self._entry(Outcome.FAILED, error_text(error)), error)
         return Decision(self.sent, None, error)
 
     def _is_kept_as_failed(self, error: SubscriptionSyncError) -> bool:
@@ -155,7 +156,3 @@ def _named(event: Event, mirrored: MirroredObject) -> Subject | None:
 def _is_word(text: str) -> bool:
     """Whether the ledger can hold it as an id or a type."""
     return 0 < len(text) <= _LONGEST_WORD and text.isascii() and text.isprintable()
-
-
-def words(error: SubscriptionSyncError) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -11,7 +11,6 @@ import time
 from reconcile.account_check import require_same_account
 from reconcile.connections import BY_HAND, RetryingDatabase, connected
 from reconcile.deadline import Deadline
-from reconcile.deliveries.past_event import words
 from shared import log
 from shared.command import FAILED, OK
 from shared.database.migrations import require_current
@@ -27,6 +26,7 @@ from shared.repository import ledger
 from shared.repository.ledger import Kept
 from shared.settings import ReconcileSettings
 from shared.stripe.event import decode_event
+from shared.wording import error_text
 
 _log = logging.getLogger(__name__)
 
@@ -92,13 +92,13 @@ def _try(database: RetryingDatabase, mirror: Mirror, kept: Kept) -> Receipt | No
         deadline = time.monotonic() + _EVENT_SECONDS
         receipt = mirror.apply_event(decode_event(kept.body), kept.body, deadline)
     except (StripeError, DatabaseUnavailable) as error:
-        _tell(kept, None, words(error))
+        _tell(kept, None, error_text(error))
         return None
     except (NotAnEvent, WrongAccount) as error:
-        reason = words(error)
+        reason = error_text(error)
         database.read(lambda connection: ledger.fail_again(connection, kept.id, reason))
         receipt = Receipt(
-            outcome=Outcome.FAILED, event_id=kept.id, event_type=kept.type, error=words(error)
+            outcome=Outcome.FAILED, event_id=kept.id, event_type=kept.type, error=error_text(error)
         )
     _tell(kept, receipt.outcome, receipt.error)
     return receipt

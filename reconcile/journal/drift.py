@@ -27,21 +27,15 @@ class Spooled(msgspec.Struct, frozen=True, kw_only=True):
     is the interval of Stripe's side, `held_as_of` that of the row.
     """
 
-    row: tuple[str | int | bool | None, ...] | None
-    items: tuple[tuple[str | int | bool | None, ...], ...]
-    as_of: tuple[int, int]
-    held_as_of: tuple[int, int] | None
+    row: Row | None
+    items: tuple[Row, ...]
+    as_of: Interval
+    held_as_of: Interval | None
     at_revision: int | None
 
     def content(self) -> Content | None:
         """Return Stripe's side."""
-        row: Row | None = self.row
-        return None if row is None else Content(str(row[0]), row, self.items)
-
-    @property
-    def interval(self) -> Interval:
-        """The interval of Stripe's side."""
-        return Interval(*self.as_of)
+        return None if self.row is None else Content(str(self.row[0]), self.row, self.items)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -158,6 +152,5 @@ def write_of_spooled(row: DriftRow) -> Write:
     waiting = spooled(row)
     content = waiting.content()
     assert content is not None
-    held_as_of = Interval(*waiting.held_as_of) if waiting.held_as_of else None
-    as_of = truth.after_answer(held_as_of, waiting.interval)
+    as_of = truth.after_answer(waiting.held_as_of, waiting.as_of)
     return Write(content, as_of, waiting.at_revision, row.fields)

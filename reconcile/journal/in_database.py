@@ -34,7 +34,6 @@ from shared.repository.drifts import DriftRow, Tally
 from shared.repository.ledger import Entry
 from shared.repository.progress import EVENTS, Progress
 from shared.repository.write import Write, encode, mark_missing, write_for_run
-from shared.truth import Interval
 
 T = TypeVar("T")
 
@@ -248,14 +247,13 @@ class DatabaseJournal:
             return False
         waiting = spooled(row)
         assert waiting.at_revision is not None
-        assert waiting.held_as_of is not None
         return mark_missing(
             connection,
             mirrored,
             row.object_id,
             waiting.at_revision,
-            since=waiting.interval.lower,
-            as_of=truth.after_answer(Interval(*waiting.held_as_of), waiting.interval),
+            since=waiting.as_of.lower,
+            as_of=truth.after_answer(waiting.held_as_of, waiting.as_of),
             run_id=self._night,
         )
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException
 from math import floor
 from typing import Any
+
+from shared.wording import moment
 
 _MOST_CHARACTERS = 200
 _MOST_DIGITS = 60
@@ -87,16 +88,13 @@ def time(value: Any) -> str:
         return _fraction(value)
     if not isinstance(value, int) or isinstance(value, bool):
         return as_text(value)
-    try:
-        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError, OSError):
-        return str(value)  # beyond the year 9999
+    return moment(value)
 
 
 def _fraction(seconds: str) -> str:
     """Show a time that is not of whole seconds, which only somebody else can have written."""
     whole = floor(Decimal(seconds))
-    date, utc, _ = time(whole).partition(" UTC")
+    date, utc, _ = moment(whole).partition(" UTC")
     fraction = f"{Decimal(seconds) - whole:f}".lstrip("0")
     return f"{date}{fraction}{utc}" if utc else seconds
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from reconcile.deliveries.events import Events
 from reconcile.report.model import Report, RunOutcome, Totals
+from reconcile.report.shown import time
 from shared.wording import counted, share
 
 
@@ -38,8 +37,4 @@ def missed_events(events: Events) -> str | None:
     if not events.webhook_missed:
         return None
     missed = share(events.webhook_missed, events.webhook_expected, "event")
-    return f"the webhook missed {missed} since {_time(events.webhook_since)}"
-
-
-def _time(epoch: int | None) -> str:
-    return "-" if epoch is None else f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"the webhook missed {missed} since {time(events.webhook_since)}"

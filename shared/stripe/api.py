@@ -258,7 +258,7 @@ class StripeApi:
                 deadline=deadline,
             )
         except ObjectMissing as missing:
-            is_kept = event.created > missing.as_of[0] - _EVENT_DAYS * 86400
+            is_kept = event.created > missing.as_of.lower - _EVENT_DAYS * 86400
             return False if is_kept else None
         return True
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import ceil, floor
 
 from shared.errors import StripeUnreadable
 from shared.truth import Interval
+from shared.wording import moment
 
 _DAY = 86_400
 
@@ -72,7 +72,7 @@ class StripeClock:
             is_far = reading > max(self._host(), self._largest or 0) + _DAY
             if is_far and (before is None or abs(reading - before) > _DAY):
                 raise StripeUnreadable(
-                    f"GET {endpoint}: an answer dated {_told(reading)}, more than a day ahead of"
+                    f"GET {endpoint}: an answer dated {moment(reading)}, more than a day ahead of"
                     " this machine's clock and of every answer before"
                 )
             if self._largest is None:
@@ -81,10 +81,3 @@ class StripeClock:
                 self._second = max(self._second or 0, min(self._largest, reading))
                 self._largest = max(self._largest, reading)
         return answered
-
-
-def _told(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)

@@ -28,6 +28,7 @@ from shared.stripe.proxy import Proxy
 from shared.stripe.rate_limit import RateLimit, Turn
 from shared.stripe.refusal import NotRetried, failure, limiter
 from shared.truth import Interval
+from shared.wording import error_text
 
 API_VERSION = "2026-10-28.endive"
 """The version in which Stripe renders its answers to us: that of the pinned Stripe library."""
@@ -149,7 +150,7 @@ class StripeHttp:
                     endpoint=name,
                     attempt=attempt,
                     seconds=round(pause, 1),
-                    error=f"{type(error).__name__}: {error}",
+                    error=error_text(error),
                 )
                 if self._stop.wait(pause):
                     raise Interrupted("stopped by a signal while waiting for Stripe") from None
@@ -201,7 +202,7 @@ class StripeHttp:
         if status != HTTPStatus.OK:
             refusal = failure(status, headers, body, endpoint, target, took)
             if isinstance(refusal, NotRetried) and isinstance(refusal.error, ObjectMissing):
-                self.clock.read(Interval(*refusal.error.as_of), endpoint)
+                self.clock.read(refusal.error.as_of, endpoint)
             raise refusal
         kind = headers.get("content-type", "")
         if "json" not in kind:

@@ -160,8 +160,8 @@ COMPARED = (
         (
             Patch(
                 "reconcile/repair.py",
-                "found.interval.upper > (self._journal.progress.began or 0)",
-                "found.interval.upper > 0",
+                "found.as_of.upper > (self._journal.progress.began or 0)",
+                "found.as_of.upper > 0",
             ),
         ),
         (_RESUMED,),

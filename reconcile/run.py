@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
@@ -22,13 +22,11 @@ from reconcile.journal.lease import hold
 from reconcile.progress import Display
 from reconcile.report.ending import Ended, Mode, Why, exit_status, reason
 from reconcile.report.model import Conditions, Report, RunFacts, RunOutcome, Totals, totals
-from reconcile.report.plans import WithPlans
+from reconcile.report.names import customers, with_plans
 from reconcile.stages import Options, Stages
-from shared import log
 from shared.database.migrations import require_current
 from shared.database.pool import Database
 from shared.errors import (
-    DatabaseUnavailable,
     DeadlineReached,
     Interrupted,
     LeaseLost,
@@ -38,15 +36,13 @@ from shared.errors import (
     UnknownId,
 )
 from shared.objects.catalogue import BY_NAME
-from shared.repository import drifts, ledger, runs
+from shared.repository import ledger, runs
 from shared.repository.account import Account
 from shared.repository.drifts import Tally
 from shared.repository.progress import Progress
 from shared.stripe.api import StripeApi
 from shared.version import version
 from shared.wording import counted, error_text
-
-_log = logging.getLogger(__name__)
 
 _MOST_FAILED = 100
 """Failed events that the report names; it counts them all."""
@@ -133,7 +129,7 @@ class Run:
         """
         options = self._options
         if not options.writes:
-            yield FileJournal(options.access, self._who)
+            yield FileJournal(options.access, partial(customers, self._database))
             return
         scope = options.subscription or runs.EVERYTHING
         asked = runs.Asked(version(), options.flags)
@@ -217,7 +213,7 @@ class Run:
             ),
             counts={name: progress.counts[name] for name in BY_NAME if name in progress.counts},
             stripe_requests=self._stripe.requests,
-            drift=WithPlans(self._database, journal.all),
+            drift=with_plans(self._database, journal.all),
             tallies=journal.tallies,
             close=journal.close,
             events=self._events,
@@ -253,14 +249,6 @@ class Run:
         if not self._options.writes:
             return Mode.REPORT
         return Mode.ALL if self._options.subscription is None else Mode.ONE
-
-    def _who(self, ids: list[str]) -> dict[str, drifts.Customer]:
-        """Return customers by id; none where the database is gone: the report is told anyway."""
-        try:
-            return self._database.read(lambda connection: drifts.customers(connection, ids))
-        except DatabaseUnavailable as error:
-            log.event(_log, "report.unnamed", level=logging.WARNING, error=str(error))
-            return {}
 
 
 def _also(ended: Ended, error: SubscriptionSyncError) -> Ended:

@@ -21,7 +21,7 @@ from shared.stripe.rate_limit import RateLimit
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 30
+_CONNECT_SECONDS = 30
 """For one connection: a database that scales to zero takes seconds to wake."""
 
 PATIENCE = 300.0
@@ -57,7 +57,7 @@ def connected(
         settings.database_url.reveal(),
         application_name="subscription-sync reconcile",
         read_only=read_only,
-        connect_seconds=CONNECT_SECONDS,
+        connect_seconds=_CONNECT_SECONDS,
         schema=settings.stripe_schema,
     )
     http = StripeHttp(

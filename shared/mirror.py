@@ -28,6 +28,7 @@ from shared.errors import (
     WrongAccount,
     WrongKey,
 )
+from shared.objects.column import LAST_SECOND
 from shared.objects.declaration import Content, Held, MirroredObject
 from shared.objects.left_out import left_out, would_empty
 from shared.repository import ledger
@@ -37,7 +38,7 @@ from shared.repository.ledger import Entry
 from shared.repository.write import Write, write_for_event
 from shared.stripe.account import Whose, whose
 from shared.stripe.api import Retrieved, StripeApi
-from shared.stripe.event import LAST_SECOND, Event
+from shared.stripe.event import Event
 from shared.truth import Verdict
 
 _log = logging.getLogger(__name__)
@@ -281,7 +282,9 @@ class _Work:
         if verdict is Verdict.ASK:
             self._asked += 1
             retrieved = self._retrieve(content)
-            content = self._mirrored.completed(retrieved.content, held or _told(content, incoming))
+            content = self._mirrored.completed(
+                retrieved.content, held or _as_held(content, incoming)
+            )
             as_of = truth.after_answer(held.as_of if held else None, retrieved.as_of)
         else:
             as_of = truth.after_event(held.as_of if held else None, incoming)
@@ -376,7 +379,7 @@ class _Work:
         )
 
 
-def _told(content: Content, as_of: truth.Interval) -> Held | None:
+def _as_held(content: Content, as_of: truth.Interval) -> Held | None:
     """Return a snapshot as if it were held: an answer may leave out what only the event tells."""
     return Held(content.row, content.items or (), as_of, 0, None) if content.row else None
 

@@ -117,7 +117,7 @@ def between(here: Side | None, there: Side | None) -> Amounts:
                 _add(at_stake, item.currency, -old_amount)
             if other is not None:
                 _add(at_stake, other.currency, new_amount)
-    return _told(at_stake, before, after, reasons)
+    return _summed(at_stake, before, after, reasons)
 
 
 class _Item(NamedTuple):
@@ -238,7 +238,7 @@ def _add(sums: _Sums, currency: str, amount: Fraction) -> None:
     sums[currency] = sums[currency] + amount if currency in sums else amount
 
 
-def _told(at_stake: _Sums, before: _Sums, after: _Sums, reasons: set[NotComputed]) -> Amounts:
+def _summed(at_stake: _Sums, before: _Sums, after: _Sums, reasons: set[NotComputed]) -> Amounts:
     if any(abs(amount) > _MOST for sums in (before, after) for amount in sums.values()):
         reasons.add(NotComputed.TOO_LARGE)
     return Amounts(

@@ -13,6 +13,7 @@ from shared.objects.catalogue import BY_NAME
 from shared.objects.column import Type
 from shared.objects.difference import named
 from shared.repository.drifts import DriftRow
+from shared.stripe.account import mode
 from shared.wording import counted
 
 _MOST_ROWS = 25
@@ -50,10 +51,9 @@ def write(report: Report, totals: Totals, output: IO[str]) -> None:
     """Write the report; with very many differences it shows the first and says so."""
     stream = Printable(output)
     run = report.run
-    mode = "live" if run.livemode else "test"
     stream.write(
         f"subscription-sync {run.mode}  {time(run.started_at)}"
-        f"  account {run.account or '(unknown)'} ({mode})\n\n"
+        f"  account {run.account or '(unknown)'} ({mode(run.livemode)})\n\n"
     )
     stream.write(
         f"{'':<14}{'Stripe':>10}{'database':>10}{'in sync':>10}{'in flight':>11}{'drift':>8}"

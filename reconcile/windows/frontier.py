@@ -125,7 +125,9 @@ class Frontier:
     def __init__(self, windows: Iterable[Window], cuts: Sequence[int] = ()) -> None:
         """`cuts`: the `created` of every 99th row, ascending, as far as the database knows."""
         self._lock = threading.Lock()
-        self._ended = self._divisions = self._pages = 0
+        self.ended = 0
+        """How many spans were handed back."""
+        self._divisions = self._pages = 0
         self._is_planned = bool(cuts)
         self.is_stopped = False
         together: list[tuple[int, int]] = []
@@ -137,15 +139,10 @@ class Frontier:
             self._stretches.append(Stretch(gte, lt, inside, is_open=True))
 
     @property
-    def ended(self) -> int:
-        """How many spans were handed back."""
-        return self._ended
-
-    @property
     def planned(self) -> int:
         """How many spans there are, as far as is known by now."""
         left = sum(1 + _below(one) // SPAN_PAGES for one in self._stretches)
-        return self._ended + left
+        return self.ended + left
 
     def take(self) -> Span | None:
         """Return the next span of a stretch that nobody walks, or of a part of another's.
@@ -187,7 +184,7 @@ class Frontier:
     def done(self, span: Span, covered: Window) -> None:
         """Take back a span of which `covered` is done, the upper part or all of it."""
         with self._lock:
-            self._ended += 1
+            self.ended += 1
             stretch = span.stretch
             stretch.span = None
             stretch.back_to(covered.gte)

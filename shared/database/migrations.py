@@ -208,18 +208,18 @@ def bring_up_to_date(url: str, schema: str, *, seconds: float) -> tuple[str, ...
 
     Raises SchemaMismatch and DatabaseUnavailable, whose message is for whoever typed `migrate`.
     """
-    with _told("nothing was changed: "):
+    with _beginning_with("nothing was changed: "):
         return waiting(partial(migrate, schema=schema), url, seconds)
 
 
 def require_up_to_date(url: str, schema: str, *, seconds: float) -> None:
     """Raise SchemaMismatch where something is pending, and else as above; nothing is applied."""
-    with _told(""):
+    with _beginning_with(""):
         waiting(partial(check, schema=schema), url, seconds)
 
 
 @contextmanager
-def _told(nothing: str) -> Iterator[None]:
+def _beginning_with(nothing: str) -> Iterator[None]:
     """Begin what is said of an error with what came of it."""
     try:
         yield

@@ -56,9 +56,9 @@ def of_connecting(error: psycopg.Error) -> float:
     text = str(error).lower()
     _, several, hosts = text.partition("multiple connection attempts failed")
     if several:
-        tried = [_told(line) for line in hosts.splitlines() if line.startswith("- ")]
+        tried = [_patience_with(line) for line in hosts.splitlines() if line.startswith("- ")]
         return max(tried, default=math.inf)
-    return _told(text)
+    return _patience_with(text)
 
 
 def in_use(error: psycopg.Error) -> float:
@@ -72,5 +72,5 @@ def in_use(error: psycopg.Error) -> float:
     return math.inf if is_gone or error.sqlstate in _PASSING else NEVER
 
 
-def _told(text: str) -> float:
+def _patience_with(text: str) -> float:
     return next((patience for pattern, patience in _CONNECTING if pattern.search(text)), math.inf)

@@ -95,14 +95,17 @@ class Expanded(msgspec.Struct, frozen=True):
     id: Reference
 
 
+_FIRST_SECOND = -62135596800
+LAST_SECOND = 253402300799
+"""The last of the years 1 to 9999, which every part of the house can hold and print."""
+
 _WIRE: dict[Type, Any] = {
     Type.TEXT: str,
     Type.REFERENCE: Reference | Expanded,
     Type.BOOLEAN: bool,
     Type.INTEGER: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
     Type.DECIMAL: str,
-    # The years 1 to 9999, which every part of the house can hold and print.
-    Type.TIMESTAMP: Annotated[int, msgspec.Meta(ge=-62135596800, le=253402300799)],
+    Type.TIMESTAMP: Annotated[int, msgspec.Meta(ge=_FIRST_SECOND, le=LAST_SECOND)],
     Type.REFERENCES: list[Reference | Expanded],
     Type.METADATA: dict[str, str],
     Type.JSON: msgspec.Raw,

@@ -188,15 +188,11 @@ class MirroredObject:
     @cached_property
     def page_decoder(self) -> msgspec.json.Decoder[Any]:
         """Decoder of a list page: `data` (decoded objects, not settled) and `has_more`."""
-        inner: Any = self.decoded.struct
-        page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
-        return msgspec.json.Decoder(page)
+        return _page_decoder(self.decoded.struct)
 
     @cached_property
     def _items_decoder(self) -> msgspec.json.Decoder[Any]:
-        inner: Any = self.items.decoded.struct if self.items else dict[str, Any]
-        page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
-        return msgspec.json.Decoder(page)
+        return _page_decoder(self.items.decoded.struct if self.items else dict[str, Any])
 
     def decode(
         self, body: bytes | bytearray | msgspec.Raw, items: list[Any] | None = None
@@ -379,6 +375,11 @@ class MirroredObject:
         if held is not None and held.missing_in_stripe_since is not None:
             fields["missing_in_stripe_since"] = (held.missing_in_stripe_since, None)
         return fields
+
+
+def _page_decoder(inner: Any) -> msgspec.json.Decoder[Any]:
+    page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
+    return msgspec.json.Decoder(page)
 
 
 def _has_nul(column: Column, value: str) -> bool:

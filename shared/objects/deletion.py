@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shared.objects.column import NULL_JSON, Column, Row, Type
+from shared.objects.column import NULL_JSON, Column, Row, Type, dig
 
-Emptied = list[tuple[list[str], Any]]
+Emptied = list[tuple[str, Any]]
 """Places in Stripe's JSON, and what stands there when the object is deleted."""
 
 _EMPTY: dict[Type, Any] = {Type.METADATA: {}, Type.JSON: NULL_JSON}
@@ -21,11 +21,7 @@ def emptied(columns: Sequence[Column]) -> Emptied:
     """Return what is emptied, nothing for an object that Stripe cannot delete."""
     if all(column.name != "deleted" for column in columns):
         return []
-    return [
-        (column.source.split("."), _EMPTY.get(column.type))
-        for column in columns
-        if not _stays(column)
-    ]
+    return [(column.source, _EMPTY.get(column.type)) for column in columns if not _stays(column)]
 
 
 def settle(one: Any, places: Emptied) -> None:
@@ -33,10 +29,9 @@ def settle(one: Any, places: Emptied) -> None:
     if not one.deleted:
         one.deleted = False
         return
-    for (*way, name), empty in places:
-        inner = one
-        for step in way:
-            inner = None if inner is None else getattr(inner, step)
+    for path, empty in places:
+        way, _, name = path.rpartition(".")
+        inner = dig(one, way) if way else one
         if inner is not None:
             setattr(inner, name, empty)
 

@@ -78,7 +78,7 @@ KNOWN: list[Statement | ObjectStatement] = []
 
 def statement(function: Callable[..., Any], text: str) -> Statement:
     """Return the statement that a function executes, by whose name and docstring it is known."""
-    made = Statement(*_told(function), text)
+    made = Statement(*_name_and_purpose(function), text)
     KNOWN.append(made)
     return made
 
@@ -87,12 +87,12 @@ def object_statement(
     function: Callable[..., Any], text: Callable[[MirroredObject], str]
 ) -> ObjectStatement:
     """Return the same for each mirrored object."""
-    made = ObjectStatement(*_told(function), text)
+    made = ObjectStatement(*_name_and_purpose(function), text)
     KNOWN.append(made)
     return made
 
 
-def _told(function: Callable[..., Any]) -> tuple[str, str]:
+def _name_and_purpose(function: Callable[..., Any]) -> tuple[str, str]:
     """Return a function's name, its room's before it, and the first line of its docstring."""
     room = function.__module__.rpartition(".")[2]
     first, _, _ = (function.__doc__ or "").partition("\n")

@@ -12,10 +12,8 @@ from shared import truth
 from shared.errors import NotAnEvent, UnreadableObject
 from shared.objects import nesting
 from shared.objects.catalogue import BY_NAME, EVENT_TYPES
+from shared.objects.column import LAST_SECOND
 from shared.objects.declaration import Content, MirroredObject, decode
-
-LAST_SECOND = 253402300799
-"""9999-12-31T23:59:59Z, the last second that every part of the house can hold."""
 
 # Not `$`, which a line feed may follow.
 _Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]+\Z")]
@@ -189,10 +187,10 @@ def _thin(body: bytes) -> Event | None:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _leniently(body)
-    return _told_by(thin)
+    return _of_thin(thin)
 
 
-def _told_by(thin: _ThinEvent) -> Event | None:
+def _of_thin(thin: _ThinEvent) -> Event | None:
     if thin.created.tzinfo is None:
         return None
     return Event(
@@ -215,7 +213,7 @@ def _leniently(body: bytes) -> Event:
         whole: Any = json.loads(body.decode(), parse_constant=_refuse)
         carried = whole.pop("data", None)
         if whole.get("object") == "v2.core.event":
-            if (thin := _told_by(msgspec.convert(whole, _ThinEvent))) is not None:
+            if (thin := _of_thin(msgspec.convert(whole, _ThinEvent))) is not None:
                 return thin
             raise ValueError(whole)
         return msgspec.convert(whole, _Envelope).event(None, _name_of(carried))

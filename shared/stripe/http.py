@@ -90,7 +90,8 @@ class StripeHttp:
         """
         self.clock = clock or StripeClock()
         self._breaker = breaker
-        self._requests = 0
+        self.requests = 0
+        """How many requests were sent, retries among them."""
         self._counting = threading.Lock()
         self._patience = patience
         self._limit = limit
@@ -102,11 +103,6 @@ class StripeHttp:
             "User-Agent": "subscription-sync",
         }
         self._connections = Connections(base, headers, proxy)
-
-    @property
-    def requests(self) -> int:
-        """How many requests were sent, retries among them."""
-        return self._requests
 
     def saturated(self, endpoint: str) -> bool:
         """Whether our own limit is what requests to `endpoint` wait for: more threads gain nothing.
@@ -218,7 +214,7 @@ class StripeHttp:
                 StripeUnavailable("Stripe does not answer others either; one of them asks")
             )
         with self._counting:
-            self._requests += 1
+            self.requests += 1
         began = time.monotonic()
         answered: bool | None = None
         try:

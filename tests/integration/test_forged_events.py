@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.stripe_double import StripeDouble
 from shared.mirror import Mirror, Outcome
-from shared.stripe.event import LAST_SECOND
+from shared.objects.column import LAST_SECOND
 from tests.builders import apply, apply_all, mirror, reconcile
 from tests.integration.witness import count, one
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from shared.errors import NotAnEvent, UnreadableObject
 from shared.objects.catalogue import EVENT_TYPES
+from shared.objects.column import LAST_SECOND
 from shared.objects.customer import CUSTOMER
 from shared.objects.subscription import SUBSCRIPTION
-from shared.stripe.event import LAST_SECOND, decode_event
+from shared.stripe.event import decode_event
 from shared.truth import Interval
 from tests.unit.bodies import subscription
 

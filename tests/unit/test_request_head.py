@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.service import LIMITS
-from webhook.worker.request_head import MAX_HEAD, read_head
+from webhook.worker.request_head import MAX_COMMON_HEAD, read_head
 
 START = b"POST /webhook HTTP/1.1\r\n"
 COMMON = START + b"Host: x\r\nContent-Length: 2\r\nStripe-Signature: t=1,v1=Ab\r\n"
@@ -79,7 +79,7 @@ def test_common_head_is_read() -> None:
         COMMON + b"X-A: \x00\r\n\r\n",
         COMMON + b"X-A: \xe9\r\n\r\n",
         COMMON + b"".join(b"X-%d: 1\r\n" % number for number in range(62)) + b"\r\n",
-        COMMON + b"X-A: " + b"b" * MAX_HEAD + b"\r\n\r\n",
+        COMMON + b"X-A: " + b"b" * MAX_COMMON_HEAD + b"\r\n\r\n",
     ],
     ids=range(16),
 )

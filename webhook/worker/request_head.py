@@ -8,7 +8,7 @@ compares the two). Anything else, refusals too, is left to gunicorn, as the byte
 import re
 from typing import Final, NamedTuple
 
-MAX_HEAD: Final = 8_190
+MAX_COMMON_HEAD: Final = 8_190
 
 _HEAD = re.compile(rb"POST /webhook HTTP/1\.1\r\n((?:[A-Za-z0-9-]{1,64}:[\t -~]*\r\n){1,64})\r\n")
 _FIELD = re.compile(rb"([A-Za-z0-9-]+):[\t ]*([!-~](?:[\t -~]*[!-~])?)?[\t ]*\r\n")
@@ -35,7 +35,7 @@ class Head(NamedTuple):
 def read_head(data: bytes | bytearray) -> Head | None:
     """Read the head of a request from its first bytes; None for one that is not common."""
     found = _HEAD.match(data)
-    if found is None or found.end() > MAX_HEAD:
+    if found is None or found.end() > MAX_COMMON_HEAD:
         return None
     listed = _FIELD.findall(found[1])
     fields = {name.lower(): value for name, value in listed}

@@ -1,217 +1,20 @@
-"""What went wrong with the database: the reason and the next step in one sentence of our own.
+"""What went wrong with a database in use: the cure, and how long it is worth waiting.
 
-libpq's text is read and never passed on: it quotes the host, the user and the database, any of
-which may be a piece of a password where DATABASE_URL was written wrongly. While connecting there is
-no SQLSTATE, only that text: English where it is libpq's own, and in the server's language
-(`lc_messages`) where it is the server's, so what is not recognised still gets a sentence.
+Nothing of the server's text is passed on, for it may hold values.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from typing import Final
 
 import psycopg
 
-from shared.database import outage
-from shared.errors import DatabaseUnavailable
+BRIEFLY: Final = 15.0
+"""Seconds for what passes now and then: a name server or a pooler that is only just starting."""
 
-_NONE: Final = "no connection to the database: "
-_LOG: Final = "the server's log says why"
-_ENCODED: Final = "and percent-encode what is neither letter nor digit in the password"
-
-_SILENT: Final = (
-    "the host in DATABASE_URL does not answer in time: look at host and port, at the firewall"
-    " between, and whether the server is well"
-)
-
-_CONNECTING: Final[tuple[tuple[str, str], ...]] = (
-    (
-        (
-            r"password authentication failed|SASL authentication failed|Wrong password"
-            r"|Tenant or user not found|no such user|pam authentication failed|(LDAP|RADIUS|GSSAPI"
-            r"|SSPI|certificate) authentication failed"
-        ),
-        "the server refuses the user or the password given: correct them in DATABASE_URL, "
-        + _ENCODED,
-    ),
-    (
-        r"no password supplied",
-        "the server asks for a password and DATABASE_URL has none: add it, " + _ENCODED,
-    ),
-    (
-        r"(Peer|Ident) authentication failed",
-        (
-            "the server takes this user only from the system's account of that name: correct the"
-            " user in DATABASE_URL, or pg_hba.conf"
-        ),
-    ),
-    (
-        r"(?s)\A(?!.*, SSL encryption).*no pg_hba\.conf entry .*(no encryption|SSL off)",
-        (
-            "the server takes no connection without TLS from here as this user to this database:"
-            " add sslmode=require to DATABASE_URL, or a line to pg_hba.conf"
-        ),
-    ),
-    (
-        r"pg_hba\.conf",
-        (
-            "the server's pg_hba.conf lets nobody in from here as this user to this database:"
-            " correct them in DATABASE_URL, or add a line there"
-        ),
-    ),
-    (
-        r"role .* is not permitted to log in",
-        (
-            "the role of DATABASE_URL may not log in: ALTER ROLE ... LOGIN, or name a member of it"
-            " in DATABASE_URL"
-        ),
-    ),
-    (
-        r"role .* does not exist",
-        "the server has no such user: correct the user in DATABASE_URL",
-    ),
-    (
-        r"database .* does not exist|no such database",
-        "the server has no database of that name: correct it in DATABASE_URL, or create it",
-    ),
-    (
-        r"permission denied for database",
-        "the role may not connect to this database: GRANT CONNECT ON DATABASE to it",
-    ),
-    (
-        r"not currently accepting connections",
-        (
-            "the server lets nobody connect to this database (ALLOW_CONNECTIONS): correct its name"
-            " in DATABASE_URL"
-        ),
-    ),
-    (
-        (
-            r"too many (clients|connections)|remaining connection slots|max_client_conn"
-            r"|connection limit exceeded|max clients reached"
-        ),
-        (
-            "the server has too many connections: close some, or raise max_connections (or the"
-            " role's or the database's limit)"
-        ),
-    ),
-    (
-        r"database system is (starting up|in recovery)|not yet accepting connections",
-        "the server is starting up: try again in a moment",
-    ),
-    (
-        r"database system is shutting down|terminating connection due to administrator",
-        "the server is shutting down: try again when it is up again",
-    ),
-    (
-        (
-            r"unrecognized configuration parameter|invalid value for parameter"
-            r"|invalid command-line argument|unsupported startup parameter"
-            r"|permission denied to set parameter"
-        ),
-        (
-            "the server does not take a parameter that the connection begins with: look at"
-            " `options` in DATABASE_URL; with PgBouncer, add options to ignore_startup_parameters"
-        ),
-    ),
-    (
-        r"server does not support SSL",
-        (
-            "the server does not speak TLS, which DATABASE_URL asks for (it must, from another"
-            " machine): turn ssl on there"
-        ),
-    ),
-    (
-        (
-            r"certificate verify failed|certificate .*(does not match|expired)"
-            r"|self.signed certificate|could not get server's host name from server certificate"
-        ),
-        (
-            "the server's certificate is not one that DATABASE_URL trusts: give sslrootcert its"
-            " authority's certificate and the host the certificate's name"
-        ),
-    ),
-    (
-        r"root certificate file",
-        (
-            "sslmode asks for a check of the server's certificate, and there is no file of"
-            " authorities: name it with sslrootcert, or sslrootcert=system"
-        ),
-    ),
-    (
-        r"private key file|certificate file|could not load",
-        (
-            "a file of certificates or keys that DATABASE_URL names cannot be used: correct"
-            " sslcert, sslkey or sslrootcert"
-        ),
-    ),
-    (
-        (
-            r"expected authentication request|invalid response to (SSL|GSSAPI)"
-            r"|received invalid response|wrong version number|unexpected (message"
-            r"|response) from server"
-        ),
-        "what answers at the host and port of DATABASE_URL is not PostgreSQL: correct them",
-    ),
-    (
-        r"SSL (error|SYSCALL error|connection has been closed)",
-        (
-            "TLS could not be agreed on with the server: look at sslmode and its fellows in"
-            " DATABASE_URL"
-        ),
-    ),
-    (
-        (
-            r"failed to resolve host|could not translate host name|Name or service not known"
-            r"|nodename nor servname|Temporary failure in name resolution"
-        ),
-        (
-            "the host in DATABASE_URL has no address (DNS): correct it, or look at this machine's"
-            " name servers"
-        ),
-    ),
-    (
-        r"timeout|timed out",
-        _SILENT,
-    ),
-    (
-        r"Connection refused",
-        (
-            "nothing listens at the host and port of DATABASE_URL (connection refused): correct"
-            " them, or start the server"
-        ),
-    ),
-    (
-        r"on socket|No such file or directory",
-        (
-            "there is no server's socket at the place of DATABASE_URL: correct host and port, or"
-            " start the server"
-        ),
-    ),
-    (
-        r"No route to host|unreachable",
-        "no route leads to the host in DATABASE_URL: correct it, or look at the network",
-    ),
-    (
-        r"server closed the connection|reset by peer|Broken pipe|could not (send|receive)",
-        (
-            "what is at the host and port of DATABASE_URL hung up at once: look whether it is"
-            " PostgreSQL and well; its log may say why"
-        ),
-    ),
-    (
-        r"FATAL|ERROR",
-        f"the server refuses it: {_LOG}",
-    ),
-)
-"""What stands in libpq's text, and what it means; the first that is found is meant."""
-
-_UNKNOWN: Final = (
-    "it cannot be made, for a reason that is not known here: try `psql` with the same URL"
-)
+NEVER: Final = 0.0
+"""For what only a person can put right."""
 
 _STATES: Final = {
     "25006": "the database takes no writes (a standby, or default_transaction_read_only is on):"
@@ -245,24 +48,11 @@ ROW_SECURITY: Final = (
     " TABLE ... DISABLE ROW LEVEL SECURITY (and NO FORCE), or ALTER ROLE ... BYPASSRLS"
 )
 
+_LASTING: Final = frozenset({"57P04"})
+"""Of what ends a connection in use: its database was dropped."""
 
-def unreachable(error: psycopg.Error | None) -> str:
-    """Return why a connection could not be made (None: no answer), and what to do: no value."""
-    if error is None:
-        return _NONE + _SILENT
-    text = str(error)
-    found = (said for pattern, said in _CONNECTING if re.search(pattern, text, re.IGNORECASE))
-    return _NONE + next(found, _UNKNOWN)
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Make DatabaseUnavailable of what keeps a connection from being made."""
-    try:
-        yield
-    except psycopg.Error as error:
-        patience = outage.of_connecting(error)
-        raise DatabaseUnavailable(unreachable(error), patience=patience) from None
+_PASSING: Final = frozenset({"25P03", "25P04"})
+"""A transaction that stood still for too long, or took too long: its connection is ended."""
 
 
 def describe(error: psycopg.Error) -> str:
@@ -281,3 +71,14 @@ def describe(error: psycopg.Error) -> str:
     elif error.sqlstate is None and isinstance(error, psycopg.OperationalError):
         what += f": {_BROKEN}"
     return f"{what} at {rule}" if rule else what
+
+
+def patience_after(error: psycopg.Error) -> float:
+    """Return seconds of patience after a connection that was fine could not go on."""
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        # A server that is no longer the first one, until the address is the new one's.
+        return BRIEFLY
+    if error.sqlstate in _LASTING:
+        return NEVER
+    is_gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return math.inf if is_gone or error.sqlstate in _PASSING else NEVER

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from shared.database import outage
-from shared.database.fault import describe, explained
+from shared.database.connecting import explained
+from shared.database.fault import describe, patience_after
 from shared.database.owner import (
     LEDGER,
     made_tables,
@@ -194,7 +194,7 @@ def waiting(work: Callable[[str], T], url: str, seconds: float) -> T:
         try:
             return work(url)
         except (psycopg.Error, DatabaseUnavailable) as error:
-            patience = outage.in_use(error) if isinstance(error, psycopg.Error) else error.patience
+            patience = patience_after(error) if isinstance(error, psycopg.Error) else error.patience
             if time.monotonic() - began >= min(seconds, patience):
                 raise
             if not is_told:

@@ -13,10 +13,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
-from shared.database import outage
 from shared.database import schema as naming
+from shared.database.connecting import patience_with, unreachable
 from shared.database.connection import CONNECT_SECONDS, Connection, NoAnswer, connect, conninfo
-from shared.database.fault import describe, unreachable
+from shared.database.fault import BRIEFLY, NEVER, describe, patience_after
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class Pool:
                 return True
             self._changed.notify_all()
         is_late = time.monotonic() + _PAUSE_SECONDS >= until
-        return is_late or (fault is not None and outage.of_connecting(fault) == outage.NEVER)
+        return is_late or (fault is not None and patience_with(fault) == NEVER)
 
     def _none(self) -> DatabaseUnavailable:
         """Say why there is no connection."""
@@ -151,7 +151,7 @@ class Pool:
             words = unreachable(self._fault)
         # While some are lent one will come back, whatever keeps one more from being made.
         if self._fault is not None and not self._lent:
-            patience = outage.of_connecting(self._fault)
+            patience = patience_with(self._fault)
         is_hung = self._fault is None or self._lent > 0
         return DatabaseUnavailable(words, hung=is_hung, patience=patience)
 
@@ -225,7 +225,7 @@ class Database:
                 raise DatabaseUnavailable(
                     describe(error),
                     broken=connection.made < began,
-                    patience=outage.in_use(error),
+                    patience=patience_after(error),
                 ) from error
             finally:
                 connection.deadline = None
@@ -235,7 +235,7 @@ class Database:
                 describe(error),
                 broken=True,
                 hung=isinstance(error, _HUNG),
-                patience=outage.in_use(error),
+                patience=patience_after(error),
             ) from error
         except (
             psycopg.errors.InvalidSqlStatementName,
@@ -243,13 +243,13 @@ class Database:
         ) as error:
             # A pooler that passes for the server itself: prepare nothing more.
             self._keeps_prepared = False
-            patience = outage.BRIEFLY
+            patience = BRIEFLY
             raise DatabaseUnavailable(describe(error), broken=True, patience=patience) from error
         except (psycopg.DataError, psycopg.IntegrityError):
             raise
         except psycopg.Error as error:
             # A right that is missing, a trigger of somebody's: theirs to put right, then try again.
-            patience = outage.in_use(error)
+            patience = patience_after(error)
             raise DatabaseUnavailable(describe(error), patience=patience) from error
 
     def read(self, question: Callable[[Connection], T], deadline: float | None = None) -> T:

@@ -3,7 +3,8 @@
 import psycopg
 import pytest
 
-from shared.database.fault import describe, unreachable
+from shared.database.connecting import unreachable
+from shared.database.fault import describe
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
 

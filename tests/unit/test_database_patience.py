@@ -5,7 +5,8 @@ import math
 import psycopg
 import pytest
 
-from shared.database.outage import BRIEFLY, in_use, of_connecting
+from shared.database.connecting import patience_with
+from shared.database.fault import BRIEFLY, patience_after
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
 ONCE = 0.0
@@ -63,7 +64,7 @@ WHOLE = {
 @pytest.mark.parametrize("text", [*(AT + text for text in CONNECTING), *WHOLE])
 def test_what_may_pass_is_waited_for_and_what_a_person_must_mend_is_not(text: str) -> None:
     expected = {**{AT + name: seconds for name, seconds in CONNECTING.items()}, **WHOLE}[text]
-    assert of_connecting(psycopg.OperationalError(text)) == expected
+    assert patience_with(psycopg.OperationalError(text)) == expected
 
 
 IN_USE = {
@@ -87,9 +88,9 @@ IN_USE = {
 
 @pytest.mark.parametrize("name", IN_USE)
 def test_connection_in_use_that_broke_is_waited_for_unless_it_was_a_refusal(name: str) -> None:
-    assert in_use(getattr(psycopg.errors, name)()) == IN_USE[name]
+    assert patience_after(getattr(psycopg.errors, name)()) == IN_USE[name]
 
 
 def test_connection_that_is_gone_is_waited_for() -> None:
-    assert in_use(psycopg.OperationalError("the connection is lost")) == math.inf
-    assert in_use(psycopg.InterfaceError("the connection is closed")) == math.inf
+    assert patience_after(psycopg.OperationalError("the connection is lost")) == math.inf
+    assert patience_after(psycopg.InterfaceError("the connection is closed")) == math.inf

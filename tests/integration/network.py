@@ -17,7 +17,7 @@ COMMIT = b"COMMIT"
 class Network:
     """A TCP port that leads to a PostgreSQL, as long as the test lets it.
 
-    `messages` and `commits`: how many the server was sent, counted since `count_from_here`.
+    `messages` and `commits`: how many the server was sent.
     """
 
     def __init__(self, url: str) -> None:
@@ -69,9 +69,6 @@ class Network:
     def wake(self) -> None:
         """Answer again."""
         self._awake.set()
-
-    def count_from_here(self) -> None:
-        self.connections = self.messages = self.commits = 0
 
     def doom_message(self, number: int, fate: Fate) -> None:
         """Decide over the connection that sends message `number`, from 1."""

@@ -175,11 +175,10 @@ def migrate(
     return state.pending
 
 
-def check(url: str, *, schema: str = DEFAULT) -> tuple[str, ...]:
+def check(url: str, *, schema: str = DEFAULT) -> None:
     """Raise SchemaMismatch unless the schema is this version's; nothing is applied."""
     with _connect(url, schema) as connection:
         require_current(connection)
-    return ()
 
 
 def waiting(work: Callable[[str], T], url: str, seconds: float) -> T:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from reconcile.comparison.compare import compare_one
+from reconcile.comparison.findings import tell_unreadable
 from reconcile.comparison.object_inspector import ObjectInspector
 from reconcile.connections import RetryingDatabase
 from reconcile.deadline import Watch
@@ -14,14 +14,11 @@ from reconcile.gate import Plan
 from reconcile.journal.drift import closed, drift, spooled
 from reconcile.journal.journal import Journal
 from reconcile.streams import answers
-from shared import log
 from shared.errors import UnreadableObject
 from shared.objects.catalogue import BY_NAME
 from shared.objects.declaration import Held
 from shared.repository.drifts import DriftRow
 from shared.repository.rows import read_held
-
-_log = logging.getLogger(__name__)
 
 _ROUNDS = 5
 _PORTION = 40
@@ -90,14 +87,7 @@ class SecondLook:
         try:
             difference = self._objects.look(mirrored, row.object_id).difference
         except UnreadableObject as error:
-            log.event(
-                _log,
-                "object.unreadable",
-                level=logging.ERROR,
-                object=row.object,
-                object_id=row.object_id,
-                error=str(error),
-            )
+            tell_unreadable(mirrored, row.object_id, str(error))
             return closed(row, "refused")
         if difference is None:
             return closed(row, "in_flight")

@@ -74,14 +74,7 @@ class Findings:
         """Count and log the objects that cannot be read, each once."""
         for object_id, reason in self.unreadable.items():
             self.counts.unreadable += 1
-            log.event(
-                _log,
-                "object.unreadable",
-                level=logging.ERROR,
-                object=self.mirrored.name,
-                object_id=object_id,
-                error=reason,
-            )
+            tell_unreadable(self.mirrored, object_id, reason)
         self.unreadable.clear()
 
     def note_left_out(self, content: Content, begun: int) -> None:
@@ -107,6 +100,18 @@ class Findings:
             object=mirrored.name,
             object_id=content.id,
         )
+
+
+def tell_unreadable(mirrored: MirroredObject, object_id: str, reason: str) -> None:
+    """Log that an object cannot be read."""
+    log.event(
+        _log,
+        "object.unreadable",
+        level=logging.ERROR,
+        object=mirrored.name,
+        object_id=object_id,
+        error=reason,
+    )
 
 
 def is_listed_in(mirrored: MirroredObject, content: Content, window: Window) -> bool:

@@ -46,9 +46,7 @@ class ObjectInspector:
         Raises UnreadableObject besides StripeUnavailable, StripeRefused, StripeUnreadable and
         DatabaseUnavailable.
         """
-        held = self._database.read(
-            lambda connection: read_held(connection, mirrored, [object_id]).get(object_id)
-        )
+        held = self._held(mirrored, object_id)
         content: Content | None = None
         try:
             content, as_of = self._stripe.retrieve(mirrored, object_id)
@@ -108,12 +106,15 @@ class ObjectInspector:
 
     def _only_counted(self, found: Findings, object_id: str) -> Findings:
         """Count a row that was compared where Stripe lists its object."""
-        held = self._database.read(
-            lambda connection: read_held(connection, found.mirrored, [object_id]).get(object_id)
-        )
+        held = self._held(found.mirrored, object_id)
         found.counts.database = int(held is not None)
         found.counts.granting = int(held is not None and self._grants(found.mirrored, held))
         return found
+
+    def _held(self, mirrored: MirroredObject, object_id: str) -> Held | None:
+        return self._database.read(
+            lambda connection: read_held(connection, mirrored, [object_id]).get(object_id)
+        )
 
     def _grants(self, mirrored: MirroredObject, row: Held) -> bool:
         return grants(mirrored, row, self._access)

@@ -96,13 +96,25 @@ class _Deciding(NamedTuple):
 
 def between(here: Side | None, there: Side | None) -> Amounts:
     """Return what two sides differ by; None is a side on which nothing is billed."""
-    reasons = _beside_items(here, there)
+    old, new = _items(here), _items(there)
+    names = sorted(old.keys() | new.keys())
+    pairs = tuple((old.get(name), new.get(name)) for name in names)
+    return _of_pairs(pairs, _beside_items(here, there))
+
+
+@lru_cache(maxsize=1024)
+def _of_pairs(
+    pairs: tuple[tuple[_Item | None, _Item | None], ...], beside: frozenset[NotComputed]
+) -> Amounts:
+    """Return what pairs of items differ by; an account has few prices and many items of them.
+
+    `beside`: what else differs.
+    """
+    reasons = set(beside)
     before: _Sums = {}
     after: _Sums = {}
     at_stake: _Sums = {}
-    old, new = _items(here), _items(there)
-    for name in sorted(old.keys() | new.keys()):
-        item, other = old.get(name), new.get(name)
+    for item, other in pairs:
         if item == other:
             continue
         old_amount = _amount_here(item, other)
@@ -217,7 +229,7 @@ def _packages(quantity: int, transform: str) -> int | None:
     return {"up": -(-quantity // by), "down": quantity // by}.get(str(way))
 
 
-def _beside_items(here: Side | None, there: Side | None) -> set[NotComputed]:
+def _beside_items(here: Side | None, there: Side | None) -> frozenset[NotComputed]:
     """Return what differs, beside the items, in what is billed in the end."""
     reasons: set[NotComputed] = set()
     for name, reason, empty in (
@@ -231,7 +243,7 @@ def _beside_items(here: Side | None, there: Side | None) -> set[NotComputed]:
     if here is not None and there is not None:
         is_billed = [side.value("status") in _BILLED_NOW for side in (here, there)]
         reasons |= {NotComputed.STATUS} if is_billed[0] != is_billed[1] else set()
-    return reasons
+    return frozenset(reasons)
 
 
 def _add(sums: _Sums, currency: str, amount: Fraction) -> None:

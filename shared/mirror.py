@@ -1,9 +1,8 @@
-"""The heart: decide, ask, write.
+"""The heart: read, decide, ask, write.
 
-The common event, whose snapshot is simply newer than what is held, takes one statement. Any other
-takes what that statement read (its ledger row, the held row), a decision without I/O, and one write
-that holds only while the row is the one that was read. Whoever loses that race reads and decides
-again; no lock is held while Stripe is asked.
+Of each event its ledger row and the held row are read, then comes a decision without I/O, and one
+write that holds only while the row is the one that was read. Whoever loses that race reads and
+decides again; no lock is held while Stripe is asked.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ from shared.objects.declaration import Content, Held, MirroredObject
 from shared.objects.left_out import left_out, would_empty
 from shared.repository import ledger
 from shared.repository.account import Account, claim_account, read_account
-from shared.repository.apply_event import Attempt, Found, apply_if_newer, look
+from shared.repository.apply_event import Found, look, write_for_event
 from shared.repository.ledger import Entry
-from shared.repository.write import Write, write_for_event
+from shared.repository.write import Write
 from shared.stripe.account import Whose, whose
 from shared.stripe.api import Retrieved, StripeApi
 from shared.stripe.event import Event
@@ -227,13 +226,10 @@ class _Work:
         """Read, decide and write until one write holds."""
         self._object_id = content.id
         while True:
-            attempt = self._attempt(content)
-            if attempt.outcome is not None:
-                return self._receipt(Outcome(attempt.outcome))
-            found = attempt.found
-            if found is not None and found.done not in {None, Outcome.FAILED}:
+            found = self._database.read(self._read, self._deadline)
+            if found.done not in {None, Outcome.FAILED}:
                 return self._receipt(Outcome.DUPLICATE)
-            outcome = self._try(content, found) if found is not None else None
+            outcome = self._try(content, found)
             if outcome is not None:
                 return self._receipt(outcome)
             self._retries += 1
@@ -245,27 +241,6 @@ class _Work:
         if not self._enter(Outcome.FAILED, error):
             return self._receipt(Outcome.DUPLICATE)
         return self._receipt(Outcome.FAILED, error)
-
-    def _attempt(self, content: Content) -> Attempt:
-        """Apply what is simply newer in one statement, or return what a decision needs."""
-        if content.items is None or self._unsaid or self._source == "reconcile":
-            return self._look()
-        entry = self._entry(Outcome.APPLIED)
-        try:
-            return self._database.read(
-                lambda connection: apply_if_newer(
-                    connection, self._mirrored, content, self._event.interval, entry
-                ),
-                self._deadline,
-            )
-        except psycopg.errors.UniqueViolation as error:
-            return _unless_done(error, Attempt(None, True, None))
-        except psycopg.DataError:
-            # A value that no column can hold: an event that is stale or done is not failed for it.
-            return self._look()
-
-    def _look(self) -> Attempt:
-        return Attempt(None, False, self._database.read(self._read, self._deadline))
 
     def _read(self, connection: psycopg.Connection[object]) -> Found:
         assert self._object_id is not None

@@ -21,12 +21,12 @@ from shared.database.fault import describe
 from shared.errors import DatabaseUnavailable
 from shared.objects.catalogue import BY_NAME, MIRRORED
 from shared.objects.column import Column, Row, Type, Value
-from shared.objects.declaration import Content, MirroredObject
+from shared.objects.declaration import Content, Held, MirroredObject
 from shared.repository import ledger
 from shared.repository.account import Account, claim_account
-from shared.repository.apply_event import apply_if_newer, look
+from shared.repository.apply_event import look, write_for_event
 from shared.repository.ledger import Entry
-from shared.repository.write import Write, write_for_event
+from shared.repository.write import Write
 from shared.truth import Interval
 
 _AHEAD: Final = 86_400
@@ -86,30 +86,31 @@ class _Part:
     now: int
 
     def play(self) -> None:
-        """Insert it, change it, write it as an answer of Stripe's is written, and fail an event."""
-        for number in (1, 2):
-            attempt = apply_if_newer(
-                self.connection,
-                self.mirrored,
-                self._content(number),
-                self._interval(number),
-                self._entry(number, "applied"),
-                prepare=False,
-            )
-            self._require(attempt.outcome == "applied")
-        found = look(self.connection, self.mirrored, self._id(), self._entry(2, "applied").event_id)
-        # In the ledger too, and without the item that the second event took away.
-        self._require(found.done is not None and found.held is not None)
-        assert found.held is not None
-        self._require(not found.held.items)
-        content = self._content(3)
-        fields = self.mirrored.differences(found.held, content)
-        write = Write(content, self._interval(3), found.held.revision, fields)
-        self._require(
-            write_for_event(self.connection, self.mirrored, write, self._entry(3, "applied"))
-        )
+        """Insert it, change it twice, and fail an event."""
+        self._apply(1, None)
+        self._apply(2, self._held(1))
+        held = self._held(2)
+        # The second event took the item away.
+        self._require(not held.items)
+        self._apply(3, held)
         for _ in range(2):
             ledger.enter(self.connection, self._entry(4, "failed"))
+
+    def _apply(self, number: int, held: Held | None) -> None:
+        """Write the event of that number over what is held."""
+        content, entry = self._content(number), self._entry(number, "applied")
+        fields = self.mirrored.differences(held, content)
+        revision = None if held is None else held.revision
+        write = Write(content, self._interval(number), revision, fields)
+        self._require(write_for_event(self.connection, self.mirrored, write, entry))
+
+    def _held(self, number: int) -> Held:
+        """Return the row after the event of that number, which must be in the ledger too."""
+        event_id = self._entry(number, "applied").event_id
+        found = look(self.connection, self.mirrored, self._id(), event_id)
+        self._require(found.done is not None and found.held is not None)
+        assert found.held is not None
+        return found.held
 
     def _require(self, kept: bool) -> None:
         if not kept:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.objects.column import AS_JSON, Column, Type, Value
-from shared.objects.declaration import Ending, Items, MirroredObject
+from shared.objects.declaration import Items, MirroredObject
 
 MISSING = Column("missing_in_stripe_since", Type.TIMESTAMP)
 """The mark of a row whose id Stripe does not know; no field of Stripe's."""
@@ -46,12 +46,6 @@ def listed(parts: Iterable[str], indent: int) -> str:
 def singly(parts: Iterable[str], indent: int) -> str:
     """Return a list with each part on a line of its own, all but the first indented."""
     return f",\n{' ' * indent}".join(parts)
-
-
-def has_ended(ending: Ending, table: str) -> str:
-    """Return the condition of `MirroredObject.is_terminal`."""
-    values = ", ".join(sorted(_literal(value) for value in ending.values))
-    return f'{table}."{ending.column}" IN ({values})'
 
 
 def _literal(value: Value) -> str:
@@ -115,20 +109,6 @@ def written(column: Column, record: str) -> str:
     return f"{name}::numeric" if column.type is Type.DECIMAL else name
 
 
-def pair(column: Column, table: str, record: str, indent: int, *, keeps: bool) -> str:
-    """Return `[before, after]` of a column, NULL where both are one value in whatever spelling.
-
-    `keeps`: the value stays where Stripe leaves it out of a deleted object.
-    """
-    before, after = shown(column, table), f'{record}."{column.name}"'
-    old, new = f'{table}."{column.name}"', written(column, record)
-    if keeps:
-        new = kept(column, new, table, record)
-        after = shown_value(column, new)
-    return f"""CASE WHEN {old} IS DISTINCT FROM {new}
-{" " * indent}    THEN jsonb_build_array({before}, {after}) END"""
-
-
 def shown(column: Column, table: str) -> str:
     """Return a column's value as people and programs read it: epoch seconds, JSON as JSON.
 
@@ -136,11 +116,7 @@ def shown(column: Column, table: str) -> str:
     with a fraction as text, to the microsecond; an infinite one as the largest or smallest number;
     JSON's null, which is not the column's, as text.
     """
-    return shown_value(column, f'{table}."{column.name}"')
-
-
-def shown_value(column: Column, name: str) -> str:
-    """Return the same of any value of a column's type."""
+    name = f'{table}."{column.name}"'
     if column.type is Type.TIMESTAMP:
         return f"stripe.seconds({name})"
     if column.type is Type.DECIMAL:
@@ -148,17 +124,6 @@ def shown_value(column: Column, name: str) -> str:
     if column.type in AS_JSON:
         return f"""CASE WHEN {name} = 'null' THEN '"null"' ELSE {name} END"""
     return name
-
-
-def kept(column: Column, new: str, table: str, record: str) -> str:
-    """Return a column's new value: of a deleted object the row's own where Stripe leaves it out.
-
-    But nothing that Stripe cannot have said: a time is brought to its nearest second.
-    """
-    old = name = f'{table}."{column.name}"'
-    if column.type is Type.TIMESTAMP:
-        old = f"CASE WHEN isfinite({name}) THEN to_timestamp(round(extract(epoch FROM {name}))) END"
-    return f'CASE WHEN {record}."deleted" THEN coalesce({new}, {old}) ELSE {new} END'
 
 
 def seconds_before(time: str) -> str:

@@ -35,21 +35,15 @@ class Statement:
         self,
         connection: Connection[Any],
         parameters: dict[str, Any] | None = None,
-        *,
-        prepare: bool | None = None,
     ) -> RawCursor[Any]:
-        """Execute it and return the cursor; a parameter that is not given is NULL.
-
-        `prepare`: at its first use of the connection, or never; psycopg prepares what is used often
-        by itself. Behind a pooler that loses what is prepared nothing ever is.
-        """
+        """Execute it and return the cursor; a parameter that is not given is NULL."""
         schema = schema_of(connection)
         text = self._in_schema.get(schema)
         if text is None:
             text = self._in_schema[schema] = in_schema(self.sent, schema).encode()
         cursor = RawCursor(connection)
         given = parameters or {}
-        cursor.execute(text, [given.get(name) for name in self._names], prepare=prepare)
+        cursor.execute(text, [given.get(name) for name in self._names])
         return cursor
 
 

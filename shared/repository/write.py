@@ -1,7 +1,7 @@
 """Rows of the mirrored objects are written, each at the revision that was read: one writer for all.
 
-The pieces that write items and change rows are the event's too (`apply_event`). The caller owns the
-transaction (a statement in autocommit mode is one); nothing here commits.
+An event's statement is made of it, too (`apply_event`). The caller owns the transaction (a
+statement in autocommit mode is one); nothing here commits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from shared.objects.column import Columns, Row
 from shared.objects.declaration import Content, Items, MirroredObject
 from shared.objects.difference import Fields
 from shared.repository import column_sql as sql
-from shared.repository import compared, ledger
-from shared.repository.ledger import Entry
 from shared.repository.statement import object_statement
 from shared.truth import Interval
 
@@ -34,29 +32,6 @@ class Write(NamedTuple):
     fields: Fields
 
 
-def write_for_event(
-    connection: Connection[Any],
-    mirrored: MirroredObject,
-    write: Write,
-    entry: Entry,
-    *,
-    ended: int | None = None,
-) -> bool:
-    """Write one row with its items, its change and its event's ledger row, all or nothing.
-
-    `ended`: when the snapshot of the event itself ended, where that is what is to replace the row.
-
-    Returns False, with nothing written, where the row is no longer the one that was read, or where
-    a comparison has begun since that ended. Raises
-    psycopg.errors.UniqueViolation, with nothing written, where the event is done already;
-    psycopg.DataError or IntegrityError where the content breaks a rule of the database.
-    """
-    parameters = {**msgspec.structs.asdict(entry), "ended": ended}
-    parameters["rows"] = encode([write], mirrored)
-    written = _WRITE_FOR_EVENT.of(mirrored).execute(connection, parameters)
-    return written.fetchone() is not None
-
-
 def write_for_run(
     connection: Connection[Any], mirrored: MirroredObject, rows: str, run_id: str
 ) -> set[str]:
@@ -68,7 +43,7 @@ def write_for_run(
     return {row[0] for row in _WRITE_FOR_RUN.of(mirrored).execute(connection, parameters)}
 
 
-def _text(mirrored: MirroredObject, only: str = "") -> str:
+def written(mirrored: MirroredObject, only: str = "") -> str:
     """Write rows, each only where its row is still the one that was read before.
 
     Optimistic: `at_revision` null inserts where there is no row, a number replaces exactly that
@@ -129,7 +104,7 @@ written AS (
     ) AS w
     JOIN incoming AS r USING (id)
 ),
-{_items_of_rows(mirrored.items)}{changed(mirrored)}"""
+{_items_of_rows(mirrored.items)}{_changed(mirrored)}"""
 
 
 def _items_of_rows(items: Items | None) -> str:
@@ -145,12 +120,7 @@ incoming_items AS (
         {sql.record(items.columns, 8)}
     )
 ),
-{items_written(items)}"""
-
-
-def items_written(items: Items) -> str:
-    """Return what gives the objects that are `touched` the `incoming_items`, and no others."""
-    return f"""removed_items AS (
+removed_items AS (
     DELETE FROM stripe.{items.table} AS o
     USING touched AS t
     WHERE o.{items.parent} = t.id
@@ -171,7 +141,7 @@ written_items AS (
 """
 
 
-def changed(mirrored: MirroredObject) -> str:
+def _changed(mirrored: MirroredObject) -> str:
     """Return what keeps a change of each row `written` of which `fields` says one."""
     return f"""changed AS (
     INSERT INTO stripe.changes (object, object_id, revision, event_id, run_id, fields)
@@ -182,31 +152,10 @@ def changed(mirrored: MirroredObject) -> str:
 )"""
 
 
-def _text_for_event(mirrored: MirroredObject) -> str:
-    """Write one row, and its event's ledger row.
-
-    Nothing is written where a comparison has begun since an event's snapshot `ended` that is to
-    replace the row; NULL for what Stripe was asked for. LIMIT 1 tells the planner that it is one
-    row: it expects a hundred rows of JSON, and would read a table of up to 15,000 rows from end to
-    end for them; a parameter would have it plan anew for each event.
-    """
-    only = f"""
-    WHERE NOT {compared.is_history(mirrored, "%(ended)s::bigint")}
-    LIMIT 1"""
-    return f"""{_text(mirrored, only)},
-ledger AS (
-    {ledger.entered(ledger.one_event("w.id", "%(outcome)s::text", "FROM written AS w"))}
-)
-SELECT id FROM written
-"""
-
-
-_WRITE_FOR_EVENT = object_statement(write_for_event, _text_for_event)
-
 _WRITE_FOR_RUN = object_statement(
     write_for_run,
     lambda mirrored: (
-        f"""{_text(mirrored)}
+        f"""{written(mirrored)}
 SELECT id FROM written
 """
     ),
@@ -255,7 +204,7 @@ WITH written AS (
             'missing_in_stripe_since', jsonb_build_array(NULL, %(since)s::bigint)
         ) AS fields
 ),
-{changed(mirrored)}
+{_changed(mirrored)}
 SELECT id FROM written
 """
     ),
@@ -273,17 +222,17 @@ def _encoded(write: Write, mirrored: MirroredObject) -> dict[str, Any]:
     Items are left out where they are as they were: they are then not touched.
     """
     content, fields = write.content, write.fields
-    row = as_object(mirrored.decoded, content.row)
+    row = _as_object(mirrored.decoded, content.row)
     row["lower"], row["upper"] = write.as_of
     row["at_revision"] = write.at_revision
     row["fields"] = fields or None
     touched = write.at_revision is None or any(name.startswith("items.") for name in fields)
     if mirrored.items is not None and content.items is not None and touched:
-        row["items"] = [as_object(mirrored.items.decoded, item) for item in content.items]
+        row["items"] = [_as_object(mirrored.items.decoded, item) for item in content.items]
     return row
 
 
-def as_object(columns: Columns, row: Row) -> dict[str, Any]:
+def _as_object(columns: Columns, row: Row) -> dict[str, Any]:
     """Return a row as the JSON object that the statements take."""
     found: dict[str, Any] = dict(zip(columns.names, row, strict=True))
     for name in columns.as_json:

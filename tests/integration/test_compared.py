@@ -15,9 +15,10 @@ from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror, Outcome
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
+from shared.repository.apply_event import write_for_event
 from shared.repository.ledger import Entry
 from shared.repository.rows import read_held
-from shared.repository.write import Write, encode, write_for_event, write_for_run
+from shared.repository.write import Write, encode, write_for_run
 from shared.truth import Interval
 from tests.builders import apply, apply_all, mirror, reconcile, run, until, world
 from tests.integration import judge
@@ -300,7 +301,7 @@ def test_run_waits_for_statements_that_may_not_know_that_it_has_begun(
             PERFORM pg_advisory_xact_lock_shared(77);
             RETURN NEW;
         END $$;
-        CREATE TRIGGER stand BEFORE INSERT ON stripe.{mirrored.table}
+        CREATE TRIGGER stand BEFORE INSERT OR UPDATE ON stripe.{mirrored.table}
             FOR EACH ROW EXECUTE FUNCTION stand();
         SELECT pg_advisory_lock(77);
         """.encode()

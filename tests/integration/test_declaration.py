@@ -23,10 +23,10 @@ from sandbox.stripe_double import StripeDouble
 from shared.database.pool import Database
 from shared.objects.column import Column, Concern, Row, Type, Value, canonical_json
 from shared.objects.declaration import Content, Held, Items, MirroredObject
-from shared.repository.apply_event import look
+from shared.repository.apply_event import look, write_for_event
 from shared.repository.ledger import Entry
 from shared.repository.rows import read_held
-from shared.repository.write import Write, write_for_event
+from shared.repository.write import Write
 from shared.truth import Interval
 from tests import builders
 

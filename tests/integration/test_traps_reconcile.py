@@ -14,9 +14,10 @@ from shared.errors import WrongAccount
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
+from shared.repository.apply_event import write_for_event
 from shared.repository.ledger import Entry
 from shared.repository.rows import read_held
-from shared.repository.write import Write, write_for_event
+from shared.repository.write import Write
 from shared.truth import Interval
 from tests.builders import apply, apply_all, mirror, reconcile, until, world
 from tests.integration import judge

@@ -3,9 +3,7 @@
 from tests.mutants.mutant import Mutant, Patch
 
 _TRUTH = "shared/truth.py"
-_WRITE = "shared/repository/write.py"
 _EVENT = "shared/repository/apply_event.py"
-_STATEMENT = "tests/integration/test_event_statement.py"
 _UNIT = "tests/unit/test_truth.py"
 _COMPARED = "tests/integration/test_compared.py"
 _LOOKS = "tests/integration/test_missed_looks.py"
@@ -26,15 +24,10 @@ COMPARED = (
         (_UNIT, _SIMULATION, _COMPARED),
     ),
     Mutant(
-        "the one statement leaves what is older than the latest comparison to the decision",
-        (Patch(_EVENT, '        AND NOT {compared.is_history(mirrored, "r.upper")}\n', ""),),
-        (_STATEMENT, _COMPARED),
-    ),
-    Mutant(
         "a decision taken before a comparison began writes nothing that is older",
         (
             Patch(
-                _WRITE,
+                _EVENT,
                 '    WHERE NOT {compared.is_history(mirrored, "%(ended)s::bigint")}\n',
                 "",
             ),

@@ -13,11 +13,6 @@ ROWS = (
         "a row that comes back goes on from the last revision of its id",
         (
             Patch(
-                "shared/repository/apply_event.py",
-                'coalesce(r.at_revision + 1, {sql.last_revision("r.id")}, 0) + 1',
-                "1",
-            ),
-            Patch(
                 "shared/repository/write.py",
                 'coalesce({sql.last_revision("r.id")}, 0) + 1',
                 "1",

@@ -9,7 +9,6 @@ from tests.mutants.rows import ROWS
 _TRUTH = "shared/truth.py"
 _WRITE = "shared/repository/write.py"
 _EVENT = "shared/repository/apply_event.py"
-_STATEMENT = "tests/integration/test_event_statement.py"
 _EVENTS = "tests/integration/test_traps_events.py"
 _WEBHOOK = "tests/integration/test_traps_webhook.py"
 _TIME = "tests/integration/test_stripe_time.py"
@@ -66,37 +65,6 @@ MUTANTS = (
             ),
         ),
         (_EVENTS, _RECONCILE, _MACHINE),
-    ),
-    Mutant(
-        "a confirmation by the one statement moves the revision too",
-        (
-            Patch(
-                _EVENT,
-                "        revision = o.revision + 1\n",
-                "        revision = o.revision + (EXISTS (SELECT FROM differing))::int\n",
-            ),
-        ),
-        (_STATEMENT,),
-    ),
-    Mutant(
-        "the one statement writes only at the revision that it read itself",
-        (Patch(_EVENT, "    WHERE o.revision = (SELECT at_revision FROM newer)\n", ""),),
-        (_STATEMENT,),
-    ),
-    Mutant(
-        "the one statement writes only what is strictly newer",
-        (Patch(_EVENT, ">> o.as_of", "&> o.as_of"),),
-        (_STATEMENT, _EVENTS),
-    ),
-    Mutant(
-        "the one statement leaves a terminal state to the decision",
-        (Patch(_EVENT, ' OR NOT {sql.has_ended(ending, "o")})', " OR true)"),),
-        (_STATEMENT, _EVENTS),
-    ),
-    Mutant(
-        "the one statement does not touch what is done",
-        (Patch(_EVENT, " AND e.outcome <> 'failed'\n", " AND false\n"),),
-        (_STATEMENT, _WEBHOOK),
     ),
     Mutant(
         "the event of a creation is dated back by a second",
@@ -161,17 +129,7 @@ MUTANTS = (
     Mutant(
         "object and ledger row are written in one transaction",
         (
-            *(
-                Patch(file, '"FROM written AS w"', '"FROM written AS w WHERE false"')
-                for file in (_WRITE, _EVENT)
-            ),
-            Patch(
-                "shared/mirror.py",
-                "            attempt = self._attempt(content)\n",
-                "            attempt = self._attempt(content)\n"
-                "            if attempt.outcome is not None:\n"
-                "                self._enter(Outcome(attempt.outcome))\n",
-            ),
+            Patch(_EVENT, '"FROM written AS w"', '"FROM written AS w WHERE false"'),
             Patch(
                 "shared/mirror.py",
                 "        return outcome if written else None\n",

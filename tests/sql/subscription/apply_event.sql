@@ -162,9 +162,7 @@ incoming_items AS (
 ),
 removed_items AS (
     DELETE FROM stripe.subscription_items AS o
-    USING touched AS t
-    WHERE o.subscription_id = t.id
-        AND o.subscription_id = ANY(ARRAY(SELECT id FROM touched))
+    WHERE o.subscription_id = ANY(ARRAY(SELECT id FROM touched))
         AND o.id NOT IN (SELECT i.id FROM incoming_items AS i)
 ),
 written_items AS (

@@ -34,7 +34,7 @@ REMOVALS = {
 
 
 def by_event(_: str, double: StripeDouble, to: Mirror, those: list[Lived]) -> None:
-    """Come back by the one statement."""
+    """Come back by what an event carries."""
     del double
     for lived in those:
         assert apply(to, lived.same_again()).outcome is Outcome.APPLIED

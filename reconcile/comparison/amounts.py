@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import enum
 import json
+from collections.abc import Callable, Collection
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -143,17 +145,21 @@ class _Item(NamedTuple):
 def _items(side: Side | None) -> dict[str, _Item]:
     if side is None:
         return {}
-    assert side.mirrored.items is not None
-    index = side.mirrored.items.decoded.index
     billed_in = side.value("currency")
-    return {
-        str(row[index["id"]]): _Item(
-            str(row[index["currency"]]),
-            billed_in,
-            _Deciding(*(row[index[name]] for name in _Deciding._fields)),
-        )
-        for row in side.items
-    }
+    told = _told(side.mirrored)
+    items: dict[str, _Item] = {}
+    for row in side.items:
+        name, currency, *deciding = told(row)
+        items[str(name)] = _Item(str(currency), billed_in, _Deciding._make(deciding))
+    return items
+
+
+@cache
+def _told(mirrored: MirroredObject) -> Callable[[Row], Row]:
+    """Return what takes an item's id, its currency and what decides its amount out of its row."""
+    assert mirrored.items is not None
+    index = mirrored.items.decoded.index
+    return itemgetter(*(index[name] for name in ("id", "currency", *_Deciding._fields)))
 
 
 def _amount(item: _Item) -> Fraction | NotComputed:
@@ -236,14 +242,19 @@ def _beside_items(here: Side | None, there: Side | None) -> frozenset[NotCompute
         ("discounts", NotComputed.DISCOUNTS, {None, "[]", "null"}),
         ("pause_collection", NotComputed.PAUSE_COLLECTION, {None, "null"}),
     ):
-        values = [None if side is None else side.value(name) for side in (here, there)]
-        old, new = (None if value in empty else value for value in values)
+        old, new = _unless(empty, here, name), _unless(empty, there, name)
         if old != new:
             reasons.add(reason)
     if here is not None and there is not None:
         is_billed = [side.value("status") in _BILLED_NOW for side in (here, there)]
         reasons |= {NotComputed.STATUS} if is_billed[0] != is_billed[1] else set()
     return frozenset(reasons)
+
+
+def _unless(empty: Collection[Value], side: Side | None, name: str) -> Value:
+    """Return a column's value, None where that says nothing."""
+    value = None if side is None else side.value(name)
+    return None if value in empty else value
 
 
 def _add(sums: _Sums, currency: str, amount: Fraction) -> None:

@@ -186,14 +186,14 @@ def totals(report: Report) -> Totals:
 def in_order(row: DriftRow) -> list[tuple[str, tuple[Any, Any]]]:
     """Return a difference's fields as they are declared; then items by id, as they are declared."""
     mirrored = BY_NAME.get(row.object)
-    own = list(mirrored.decoded.names) if mirrored is not None else []
-    items = list(mirrored.items.decoded.names) if mirrored is not None and mirrored.items else []
+    own = mirrored.decoded.index if mirrored is not None else {}
+    items = mirrored.items.decoded.index if mirrored is not None and mirrored.items else {}
 
     def place(entry: tuple[str, tuple[Any, Any]]) -> tuple[str, int, str]:
         field = named(*entry)
         names = own if field.item is None else items
         column = field.column
-        number = names.index(column) if column in names else -1 if column == MISSING else len(names)
+        number = names.get(column or "", -1 if column == MISSING else len(names))
         return field.item or "", number, entry[0]
 
     return sorted(row.fields.items(), key=place)

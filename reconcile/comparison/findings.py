@@ -115,8 +115,8 @@ def tell_unreadable(mirrored: MirroredObject, object_id: str, reason: str) -> No
 
 
 def is_listed_in(mirrored: MirroredObject, content: Content, window: Window) -> bool:
-    """Return whether Stripe's lists show the object in this window."""
-    return is_at(mirrored, content.row, window) and not mirrored.is_on_test_clock(content.row)
+    """Return whether Stripe's lists show the object in this window, for certain."""
+    return is_at(mirrored, content.row, window) and mirrored.is_listed(content.row)
 
 
 def is_at(mirrored: MirroredObject, row: Row, window: Window) -> bool:

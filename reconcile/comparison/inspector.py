@@ -153,6 +153,10 @@ class Inspector:
         """Compare one step without asking; returns too what must be asked for."""
         created = mirrored.decoded.index["created"]
         access = self._access if mirrored.access else frozenset[str]()
+        if mirrored.unlisted is not None:
+            for part in step.parts:
+                for one in (*part.objects, *part.same):
+                    self._moved_rows.note_listed(mirrored, one.id)
         counts, overtaken = self._known_rows.take(mirrored, rows, step, access)
         found, held, listed = take_step(mirrored, rows, step, access)
         for name in self._moved_rows.done(mirrored, held) - listed.keys():

@@ -40,6 +40,10 @@ class ObjectInspector:
         self._stripe = stripe
         self._access = access
 
+    def is_listed(self, mirrored: MirroredObject, object_id: str) -> bool:
+        """Whether a list of this run has named an object that lists need not name."""
+        return self.moved_rows.is_listed(mirrored, object_id)
+
     def look(self, mirrored: MirroredObject, object_id: str) -> BothSides:
         """Read the row, then ask Stripe for the object, and compare.
 

@@ -221,11 +221,13 @@ class Deliveries:
                 )
             )
             for object_id, one in of_objects.items():
-                if not self._is_told(one, mirrored, held.get(object_id)):
+                if not self._is_told(one, mirrored, object_id, held.get(object_id)):
                     untold.append((mirrored, object_id))
         return untold
 
-    def _is_told(self, one: PastEvent, mirrored: MirroredObject, row: Held | None) -> bool:
+    def _is_told(
+        self, one: PastEvent, mirrored: MirroredObject, object_id: str, row: Held | None
+    ) -> bool:
         """Return whether the comparison has told what an event tells.
 
         Where nothing is inserted, what a list has named by now was found missing already.
@@ -233,6 +235,9 @@ class Deliveries:
         compared_at = self._journal.progress.compared_at
         if row is not None:
             compared = compared_at(mirrored.name, mirrored.created(row.row))
+            # What no list has to name was compared only where one has named it all the same.
+            if not (mirrored.is_listed(row.row) or self._objects.is_listed(mirrored, object_id)):
+                compared = None
             return truth.tells_nothing_new(row.as_of, one.interval, compared)
         if self._journal.inserts:
             return False

@@ -166,7 +166,9 @@ WHERE l.id = (
         LIMIT 1
     )
     AND l.outcome IN ('incomplete', 'abandoned', 'failed')
-    AND l.started_at > now() - make_interval(hours => %(hours)s)
+    -- Nights that stop may each come further; one that fails may fail in the same way for days.
+    AND CASE WHEN l.outcome = 'failed' THEN first.started_at ELSE l.started_at END
+        > now() - make_interval(hours => %(hours)s)
 """,
 )
 

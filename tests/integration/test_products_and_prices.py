@@ -203,3 +203,69 @@ def test_price_event_of_an_older_version_empties_nothing_that_it_does_not_speak_
     assert apply(heart, json.dumps(body).encode()).outcome is Outcome.APPLIED
     row = connection.execute("SELECT lookup_key, nickname FROM stripe.prices").fetchone()
     assert row == ("gold", "new")
+
+
+def test_missed_event_of_an_inline_price_is_asked_for_since_no_list_has_compared_it(
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    control: Control,
+    connection: psycopg.Connection,
+) -> None:
+    name = control.create_price(product="pro", inline=True, active=False, unit_amount=900)
+    apply_all(heart, control)
+    control.advance(HOUR)
+    reconcile(database_url, stripe_double)
+    control.advance(12 * HOUR)
+    control.update_price(name, nickname="changed")
+    late = control.event_body(control.events()[-1]["id"])
+    control.advance(6 * HOUR)
+    night = reconcile(database_url, stripe_double)
+    assert kinds(night, "price") == {name: "differs"}
+    assert one(connection, "SELECT nickname FROM stripe.prices") == "changed"
+    assert apply(heart, late).outcome is Outcome.DUPLICATE
+    control.advance(24 * HOUR)
+    assert totals(reconcile(database_url, stripe_double)).drift == 0
+
+
+def test_failed_event_of_an_inline_price_is_asked_for_when_the_night_tries_it_again(
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    control: Control,
+    connection: psycopg.Connection,
+) -> None:
+    name = control.create_price(product="pro", inline=True, active=False, unit_amount=900)
+    apply_all(heart, control)
+    control.advance(HOUR)
+    control.update_price(name, nickname="changed")
+    failed = control.events()[-1]
+    connection.execute(
+        """
+        INSERT INTO stripe.events (
+            id, type, object_id, created, source, outcome, error, payload
+        )
+        VALUES (%s, 'price.updated', %s, to_timestamp(%s), 'webhook', 'failed', 'x', %s)
+        """,
+        (failed["id"], name, failed["created"], control.event_body(failed["id"])),
+    )
+    control.advance(12 * HOUR)
+    reconcile(database_url, stripe_double)
+    assert one(connection, "SELECT nickname FROM stripe.prices") == "changed"
+    assert count(connection, "events", "outcome = 'failed'") == 0
+
+
+def test_inline_price_whose_created_was_emptied_by_hand_is_repaired(
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    control: Control,
+    connection: psycopg.Connection,
+) -> None:
+    control.create_price(product="pro", inline=True, active=False, unit_amount=900)
+    apply_all(heart, control)
+    control.advance(HOUR)
+    connection.execute("UPDATE stripe.prices SET created = NULL, unit_amount = 1")
+    assert totals(reconcile(database_url, stripe_double)).drift == 1
+    assert one(connection, "SELECT unit_amount FROM stripe.prices") == 900
+    assert count(connection, "prices", "created IS NULL") == 0

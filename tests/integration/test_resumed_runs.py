@@ -238,3 +238,28 @@ def test_first_night_with_nothing_but_young_events_asks_for_no_time_that_ends_be
     for line in control.requests():
         asked = dict(line.query)
         assert int(asked.get("created[gte]", 0)) <= int(asked.get("created[lt]", 2**40)), line
+
+
+def test_nights_that_fail_for_days_are_not_gone_on_from_beyond_the_first_ones_age(
+    database_url: str, stripe_double: StripeDouble, control: Control, connection: psycopg.Connection
+) -> None:
+    """Else the first night that works would call in sync what was compared days ago."""
+    control.seed(300)
+    control.advance(HOUR)
+    reconcile(database_url, stripe_double)
+    control.advance(DAY)
+    for _ in range(4):
+        control.fault("status", endpoint="products.list", status=400, count=None)
+        assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.FAILED
+        control.clear_interventions()
+        connection.execute(
+            """
+            UPDATE stripe.subscriptions SET status = 'canceled'
+            WHERE id = (
+                SELECT id FROM stripe.subscriptions WHERE status = 'active' ORDER BY id LIMIT 1
+            )
+            """
+        )
+        connection.execute("UPDATE stripe.runs SET started_at = started_at - interval '1 day'")
+        control.advance(DAY)
+    assert totals(reconcile(database_url, stripe_double)).drift == 4

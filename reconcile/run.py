@@ -209,6 +209,7 @@ class Run:
                 reason=None,
                 would_be_refused=self._would_be_refused,
                 is_first_fill=_is_first_fill(progress),
+                first_filled=_first_filled(progress),
                 subscription=self._options.subscription,
             ),
             counts={name: progress.counts[name] for name in BY_NAME if name in progress.counts},
@@ -238,7 +239,9 @@ class Run:
             exit_status=exit_status(
                 ended.outcome,
                 # What an empty database lacked is in now; a report leaves it as it is.
-                0 if sums is None or (sums.is_first_fill and self._options.writes) else sums.drift,
+                0
+                if sums is None or (sums.is_first_fill and self._options.writes)
+                else sums.drifted,
                 report.events.webhook_missed,
                 is_strict=self._options.is_strict,
             ),
@@ -260,6 +263,19 @@ def _is_first_fill(progress: Progress) -> bool:
     """Whether the database held nothing when the comparison of everything began."""
     planned = progress.planned.values()
     return bool(planned) and not any(planned)
+
+
+def _first_filled(progress: Progress) -> tuple[str, ...]:
+    """Return the objects of which the database held none, as after an upgrade that adds some.
+
+    Not one that decides access: where such rows are lost while others stay, that is to alarm.
+    """
+    planned = progress.planned
+    return tuple(
+        name
+        for name, mirrored in BY_NAME.items()
+        if name in planned and not planned[name] and mirrored.access is None
+    )
 
 
 def _refused(error: RepairRefused | ListingBroken, journal: Journal) -> Ended:

@@ -84,8 +84,8 @@ def _write_consequences(report: Report, totals: Totals, stream: Printable) -> No
             stream.write(f"{name:<9}{count:>7,}  {meaning}{amount}\n")
     if any(totals.monthly_amount.values()):
         stream.write("\namounts are the prices' own, before discounts and taxes\n")
-    for name, count in totals.listed.items():
-        _write_rows(report, name, count, stream)
+    for name in totals.listed:
+        _write_rows(report, totals, name, stream)
 
 
 def _write_events(report: Report, stream: Printable) -> None:
@@ -116,8 +116,10 @@ def _write_events(report: Report, stream: Printable) -> None:
         stream.write(f"    `reconcile replay` tries {them} again\n")
 
 
-def _write_rows(report: Report, consequence: str, count: int, stream: Printable) -> None:
-    for row in islice(report.drift(consequence), min(count, _MOST_ROWS)):
+def _write_rows(report: Report, totals: Totals, consequence: str, stream: Printable) -> None:
+    count = totals.listed[consequence]
+    rows = (row for row in report.drift(consequence) if row.object not in totals.first_fill)
+    for row in islice(rows if count else (), _MOST_ROWS):
         stream.write(
             f"\n{row.consequence.upper()}  {row.object} {harmless(row.object_id)}"
             f"  {_KIND[row.kind]}{_at_stake(row.monthly_amount)}  [{row.action}]\n"

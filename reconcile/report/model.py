@@ -35,7 +35,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     `id`: under it drifts and changes are found, those of the unfinished run too from which this one
     went on. `attempt`: this run's own. `compared_since`: where it went on, when that one began.
     `would_be_refused`: of a report, why a run would repair none of it. `is_first_fill`: the
-    database was empty when it began. `subscription`: the only one that was looked at.
+    database was empty when it began. `first_filled`: the objects of which it held none, without
+    those that decide access. `subscription`: the only one that was looked at.
     """
 
     id: str
@@ -51,6 +52,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     exit_status: int = 0
     would_be_refused: str | None = None
     is_first_fill: bool = False
+    first_filled: tuple[str, ...] = ()
     subscription: str | None = None
 
 
@@ -100,6 +102,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     that this run has put right are `repaired`: rows that were `inserted` or `changed`. `missing`
     are those of rows that the database lacked. `is_first_fill`: all that is told is what an empty
     database lacks. Nothing has drifted then, and it means nothing to any customer.
+    `first_fill`: the same of single objects, how many rows of each were missing. They are in
+    `drift` and `by_object`, and in nothing that is said by consequence.
     """
 
     stripe: int
@@ -118,6 +122,12 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     monthly_amount: dict[str, dict[str, int]]
     partial: dict[str, int]
     is_first_fill: bool = False
+    first_fill: dict[str, int] = {}
+
+    @property
+    def drifted(self) -> int:
+        """The drift without what is filled for the first time."""
+        return self.drift - sum(self.first_fill.values())
 
     @property
     def kept(self) -> dict[str, dict[str, Any]]:
@@ -141,9 +151,11 @@ def totals(report: Report) -> Totals:
     listed = dict.fromkeys(CONSEQUENCES, 0)
     amounts: dict[str, Counter[str]] = {}
     not_computed: Counter[str] = Counter()
-    for name, kind, action, consequence, count, monthly_amount, partial in report.tallies():
+    tallies = report.tallies()
+    first_fill = _first_fill(report, tallies)
+    for name, kind, action, consequence, count, monthly_amount, partial in tallies:
         mine = by_object.setdefault(name, Counter())
-        listed[consequence] += count
+        listed[consequence] += count * (name not in first_fill)
         if action == "in_flight":
             mine["in_flight"] += count
             continue
@@ -153,6 +165,8 @@ def totals(report: Report) -> Totals:
         if action == "repaired":
             mine["repaired"] += count
             mine["inserted" if is_missing else "changed"] += count
+        if name in first_fill:
+            continue
         by_consequence[consequence] += count
         not_computed[consequence] += partial
         amounts.setdefault(consequence, Counter()).update(monthly_amount)
@@ -180,7 +194,26 @@ def totals(report: Report) -> Totals:
         monthly_amount={name: dict(sorted(sums.items())) for name, sums in amounts.items()},
         partial=dict(not_computed),
         is_first_fill=is_first_fill,
+        first_fill={} if is_first_fill else first_fill,
     )
+
+
+def _first_fill(report: Report, tallies: list[Tally]) -> dict[str, int]:
+    """Return the objects of which nothing but missing rows has drifted, and how many of each."""
+    missing: Counter[str] = Counter()
+    other: set[str] = set()
+    for tally in tallies:
+        if tally.action == "in_flight":
+            continue
+        if tally.kind == "missing_in_database":
+            missing[tally.object] += tally.differences
+        else:
+            other.add(tally.object)
+    return {
+        name: missing[name]
+        for name in report.run.first_filled
+        if missing[name] and name not in other
+    }
 
 
 def in_order(row: DriftRow) -> list[tuple[str, tuple[Any, Any]]]:

@@ -15,10 +15,10 @@ def verdict(report: Report, totals: Totals) -> str:
         said = f"{run.outcome.upper()}: {run.reason}"
         if report.events.listed is None and run.subscription is None:
             missed = "what the webhook missed is not known"
-    elif not totals.drift:
+    elif not totals.drifted:
         said = "IN SYNC: no drift"
     elif run.mode == "report":
-        said = f"DRIFT: {counted(totals.drift, 'difference')}, nothing was written"
+        said = f"DRIFT: {counted(totals.drifted, 'difference')}, nothing was written"
         if totals.is_first_fill:
             said += f"; the database is empty: a run would insert {counted(totals.missing, 'row')}"
         if run.would_be_refused:
@@ -28,8 +28,17 @@ def verdict(report: Report, totals: Totals) -> str:
         filled = f"{counted(totals.inserted, 'row')} {were} inserted"
         said = f"FILLED: the database was empty, {filled}"
     else:
-        said = f"REPAIRED: {share(totals.repaired, totals.drift, 'difference')}"
+        said = f"REPAIRED: {share(_repaired(totals), totals.drifted, 'difference')}"
+    if totals.first_fill and run.outcome is RunOutcome.SUCCESS:
+        rows = ", ".join(counted(count, name) for name, count in totals.first_fill.items())
+        said += f"; first fill: {rows}" + (" missing" if run.mode == "report" else "")
     return f"{said}; {missed}" if missed else said
+
+
+def _repaired(totals: Totals) -> int:
+    """Return what was repaired of what had drifted."""
+    filled = sum(totals.by_object[name]["repaired"] for name in totals.first_fill)
+    return totals.repaired - filled
 
 
 def missed_events(events: Events) -> str | None:

@@ -189,6 +189,42 @@ def test_first_fill_locks_nobody_out_and_says_so(
     assert said(reconcile(database_url, stripe_double)) == "IN SYNC: no drift"
 
 
+@pytest.mark.parametrize("drifted", [False, True], ids=["alone", "beside a drift"])
+def test_objects_that_an_upgrade_adds_are_filled_without_an_alarm(
+    database_url: str,
+    stripe_double: StripeDouble,
+    control: Control,
+    connection: psycopg.Connection,
+    drifted: bool,
+) -> None:
+    subscription = control.create_subscription(events=0)
+    control.advance(HOUR)
+    reconcile(database_url, stripe_double)
+    made = [control.create_product(f"Plan {number}", events=0) for number in range(3)]
+    control.create_price(product=made[0], unit_amount=900, events=0)
+    if drifted:
+        control.update_subscription(subscription, status="past_due", events=0)
+    control.advance(HOUR)
+    products = one(connection, "SELECT count(*) FROM stripe.products")
+    assert products == 0, "as after an upgrade"
+    empty = reconcile(database_url, stripe_double, writes=False, is_strict=True)
+    assert said(empty).endswith("first fill: 3 products, 1 price missing")
+    report = reconcile(database_url, stripe_double, is_strict=True)
+    begins = "REPAIRED: 1 of 1 difference" if drifted else "IN SYNC: no drift"
+    assert said(report) == f"{begins}; first fill: 3 products, 1 price"
+    counted = totals(report)
+    assert (report.run.exit_status, sum(counted.by_consequence.values())) == (3 * drifted, drifted)
+    assert len(list(report.drift())) == counted.drift == 4 + drifted
+    text = io.StringIO()
+    as_text.write(report, counted, text)
+    assert "missing in the database" not in text.getvalue()
+    assert said(reconcile(database_url, stripe_double, is_strict=True)) == "IN SYNC: no drift"
+    connection.execute("DELETE FROM stripe.subscription_items")
+    connection.execute("DELETE FROM stripe.subscriptions")
+    lost = reconcile(database_url, stripe_double, is_strict=True)
+    assert (lost.run.exit_status, said(lost)) == (3, "REPAIRED: 1 of 1 difference")
+
+
 def test_first_fill_that_was_stopped_is_a_first_fill_still(
     database_url: str, stripe_double: StripeDouble, control: Control
 ) -> None:

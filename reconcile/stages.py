@@ -93,6 +93,7 @@ class Stages:
         A run that goes on from another counts on from what that one planned.
         """
         self._watch.enter(COMPARING)
+        self._deliveries.note_compared()
         self._journal.begin(self._stripe.now(MIRRORED[0]))
         planned = self._journal.progress.planned
         for mirrored in MIRRORED:

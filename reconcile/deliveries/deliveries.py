@@ -23,6 +23,7 @@ from reconcile.deliveries.events import Events
 from reconcile.deliveries.past_event import (
     NOWHERE,
     WAITS,
+    Began,
     Decision,
     PastEvent,
     Sent,
@@ -41,7 +42,7 @@ from shared.errors import (
 from shared.mirror import Outcome
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import Held, MirroredObject
-from shared.repository import ledger
+from shared.repository import compared, ledger
 from shared.repository.account import Account
 from shared.repository.progress import EVENTS, WebhookCounts
 from shared.repository.rows import read_held
@@ -75,9 +76,17 @@ class Deliveries:
         self._account = account
         self._watch = watch
         self._list: EventList | None = None
+        self._compared: set[str] = set()
         self._came: list[int] = []
         """When the events were made that came, and whose second is not covered yet."""
         self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
+
+    def note_compared(self) -> None:
+        """Note which objects were compared before this run: no event of others was expected yet.
+
+        A version that did not mirror them answered `ignored` to their events.
+        """
+        self._compared = self._database.read(compared.names)
 
     def read_ahead(self, grace: int) -> EventList:
         """Begin to ask for the event list, where that has not begun, and return it.
@@ -88,7 +97,7 @@ class Deliveries:
         if self._list is None:
             done = self._journal.progress.before.get(EVENTS, [])
             until = self._stripe.now(MIRRORED[0]) - grace
-            self._list = EventList(self._database, self._stripe, until, done)
+            self._list = EventList(self._database, self._stripe, until, done, self._compared)
         return self._list
 
     def close(self) -> None:
@@ -173,7 +182,7 @@ class Deliveries:
         return is_whole
 
     def _keep_counts(
-        self, decided: Sequence[Decision], came: list[int], covered: Window, began: int
+        self, decided: Sequence[Decision], came: list[int], covered: Window, began: Began
     ) -> None:
         """Count with the cursor what no run that goes on from this one will count again.
 

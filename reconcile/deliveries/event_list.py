@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from reconcile.connections import RetryingDatabase
-from reconcile.deliveries.past_event import Sent
+from reconcile.deliveries.past_event import Began, Sent
 from reconcile.deliveries.prefetch import Prefetch
 from reconcile.windows.window import Window, without
 from shared.objects.catalogue import EVENT_TYPES
@@ -39,9 +40,9 @@ class EventList:
     """One look at Stripe's event list, newest first, read ahead of whoever goes through it.
 
     `reached`: up to when the last look has come, None where there was none. `since`: from when on
-    it is news that an event did not come. `began`: from when on there was a webhook, as far as
-    anybody knows. `until`: where the look ends. All in epoch seconds of Stripe's time: no other
-    clock knows which events there are.
+    it is news that an event did not come. `began`: by event type, from when on there was a webhook
+    that applies it, as far as anybody knows. `until`: where the look ends. All in epoch seconds of
+    Stripe's time: no other clock knows which events there are.
     """
 
     def __init__(
@@ -50,11 +51,14 @@ class EventList:
         stripe: StripeApi,
         until: int,
         done: Sequence[tuple[int, int]],
+        compared: AbstractSet[str],
     ) -> None:
         """Begin to ask for events up to `until`, without the ranges that are `done`.
 
         It begins well before what the last run's look was shown, or with the oldest event that
-        ever arrived, at most 30 days ago. A cursor that lies ahead was never shown by any list.
+        ever arrived, at most 30 days ago. `compared`: the objects that were compared before this
+        run; beside those, others are new to this version of the product. A cursor that lies ahead
+        was never shown by any list.
         """
         self._stripe = stripe
         self.until = until
@@ -70,7 +74,11 @@ class EventList:
             since = until if first is None else max(oldest, first)
         looked = database.read(ledger.first_look)
         began = [seen for seen in (first, looked) if seen is not None and seen <= until]
-        self.began = min(began, default=since)
+        self.began: Began = {
+            event_type: min(began, default=since)
+            for event_type, mirrored in EVENT_TYPES.items()
+            if not compared or mirrored.name in compared
+        }
         self.since = since if self.reached is None else self.reached
         left = without(Window(since, until + 1), done) if since <= until else []
         self._pages = Prefetch(self._listed(left), _PAGES)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from reconcile.deliveries.past_event import Decision
+from reconcile.deliveries.past_event import Began, Decision
 from shared.repository.progress import WebhookCounts
 
 
@@ -44,10 +44,10 @@ class Events:
             webhook_since=webhook.since,
         )
 
-    def count_missed(self, decided: Iterable[Decision], began: int, times: int = 1) -> None:
+    def count_missed(self, decided: Iterable[Decision], began: Began, times: int = 1) -> None:
         """Count events that never arrived; -1 for what came after all.
 
-        `began`: from when on there was a webhook.
+        `began`: from when on the webhook was to bring them.
         """
         for one in decided:
             self.missed = (self.missed or 0) + times

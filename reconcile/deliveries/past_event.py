@@ -38,6 +38,10 @@ Subject = tuple[MirroredObject, str]
 """The object that an event tells of."""
 
 
+Began = Mapping[str, int]
+"""From when on (epoch, Stripe's clock) the webhook was to bring events, by their type."""
+
+
 class Decision(NamedTuple):
     """What becomes of an event: its ledger row, None where it gets none, and what is wrong."""
 
@@ -50,9 +54,10 @@ class Decision(NamedTuple):
         """Whether no later try changes it, by this version of the product and with this key."""
         return isinstance(self.error, NotAnEvent | WrongAccount)
 
-    def was_expected(self, began: int) -> bool:
-        """Whether the webhook, which there was from `began` on, was to bring it."""
-        return not self.is_for_good and self.sent.created >= began
+    def was_expected(self, began: Began) -> bool:
+        """Whether the webhook was to bring it."""
+        since = began.get(self.sent.type)
+        return not self.is_for_good and since is not None and self.sent.created >= since
 
     @property
     def may_be_entered_later(self) -> bool:

@@ -47,6 +47,19 @@ ON CONFLICT (object) DO UPDATE SET began = EXCLUDED.began
 )
 
 
+def names(connection: Connection[Any]) -> set[str]:
+    """Return the names of the objects of which a comparison ever began."""
+    return {row[0] for row in _NAMES.execute(connection)}
+
+
+_NAMES = statement(
+    names,
+    """
+SELECT object FROM stripe.compared
+""",
+)
+
+
 def writers(connection: Connection[Any], tables: Sequence[str]) -> set[str]:
     """Return who is writing to these tables: the virtual ids of transactions.
 

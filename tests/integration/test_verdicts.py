@@ -320,6 +320,26 @@ def test_what_was_before_the_first_look_no_webhook_missed(
     assert "the webhook missed 2 of 2 events" in said(reconcile(database_url, stripe_double))
 
 
+def test_events_of_objects_that_an_upgrade_adds_no_webhook_missed(
+    database_url: str, stripe_double: StripeDouble, control: Control, connection: psycopg.Connection
+) -> None:
+    """The version before answered `ignored` to them."""
+    control.create_customer(events=0)
+    control.advance(HOUR)
+    reconcile(database_url, stripe_double)
+    connection.execute("DELETE FROM stripe.compared WHERE object IN ('product', 'price')")
+    control.advance(HOUR)
+    control.create_product("Gold")
+    control.create_customer()
+    control.advance(HOUR)
+    events = reconcile(database_url, stripe_double).events
+    assert (events.missed, events.webhook_missed, events.webhook_expected) == (2, 1, 1)
+    control.create_product("Silver")
+    control.advance(HOUR)
+    events = reconcile(database_url, stripe_double).events
+    assert (events.webhook_missed, events.webhook_expected) == (1, 1)
+
+
 def test_list_that_cannot_be_read_leaves_open_what_the_webhook_missed(
     database_url: str, stripe_double: StripeDouble, control: Control
 ) -> None:

@@ -1,3 +1,7 @@
+-- compared.names
+-- Return the names of the objects of which a comparison ever began.
+SELECT object FROM stripe.compared;
+
 -- compared.remember
 -- Keep that a comparison of these objects begins now (epoch, Stripe's clock).
 INSERT INTO stripe.compared (object, began)

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 
@@ -69,6 +70,7 @@ class Run:
         self._display = display
         self._events = Events()
         self._would_be_refused: str | None = None
+        self._compared: AbstractSet[str] = frozenset()
 
     def execute(self) -> Report:
         """Carry out the run, from its lease to its outcome, and return the report.
@@ -107,7 +109,7 @@ class Run:
         run would meet, and leaves out 7.
         """
         if self._options.subscription is None:
-            stages.begin()
+            self._compared = stages.begin()
             stages.compare()
             self._events = stages.look_after_events()
         else:
@@ -209,7 +211,7 @@ class Run:
                 reason=None,
                 would_be_refused=self._would_be_refused,
                 is_first_fill=_is_first_fill(progress),
-                first_filled=_first_filled(progress),
+                first_filled=_first_filled(progress, self._compared),
                 subscription=self._options.subscription,
             ),
             counts={name: progress.counts[name] for name in BY_NAME if name in progress.counts},
@@ -265,16 +267,20 @@ def _is_first_fill(progress: Progress) -> bool:
     return bool(planned) and not any(planned)
 
 
-def _first_filled(progress: Progress) -> tuple[str, ...]:
-    """Return the objects of which the database held none, as after an upgrade that adds some.
+def _first_filled(progress: Progress, compared: AbstractSet[str]) -> tuple[str, ...]:
+    """Return the objects that an upgrade has added: the database held none, no run compared them.
 
-    Not one that decides access: where such rows are lost while others stay, that is to alarm.
+    A table that somebody has emptied is no such object: that is to alarm. Nor is one that decides
+    access.
     """
     planned = progress.planned
     return tuple(
         name
         for name, mirrored in BY_NAME.items()
-        if name in planned and not planned[name] and mirrored.access is None
+        if name in planned
+        and not planned[name]
+        and name not in compared
+        and mirrored.access is None
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import msgspec
@@ -87,10 +88,11 @@ class Stages:
         self._deliveries = Deliveries(database, stripe, self._objects, journal, watch, account)
         self._second_look = SecondLook(database, self._objects, journal, watch, options.access)
 
-    def begin(self) -> None:
+    def begin(self) -> AbstractSet[str]:
         """Remember that it begins, and note how many rows there are to compare.
 
-        A run that goes on from another counts on from what that one planned.
+        A run that goes on from another counts on from what that one planned. Returns the names of
+        the objects that were compared before.
         """
         self._watch.enter(COMPARING)
         self._deliveries.note_compared()
@@ -100,6 +102,7 @@ class Stages:
             if mirrored.name not in planned:
                 # None where only Stripe knows.
                 planned[mirrored.name] = self._rows(mirrored) or None
+        return self._deliveries.compared
 
     def compare(self) -> None:
         """Compare every window, and keep what it comes to. Raises ListingBroken too."""

@@ -76,7 +76,7 @@ class Deliveries:
         self._account = account
         self._watch = watch
         self._list: EventList | None = None
-        self._compared: set[str] = set()
+        self.compared: set[str] = set()
         self._came: list[int] = []
         """When the events were made that came, and whose second is not covered yet."""
         self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
@@ -86,7 +86,7 @@ class Deliveries:
 
         A version that did not mirror them answered `ignored` to their events.
         """
-        self._compared = self._database.read(compared.names)
+        self.compared = self._database.read(compared.names)
 
     def read_ahead(self, grace: int) -> EventList:
         """Begin to ask for the event list, where that has not begun, and return it.
@@ -97,7 +97,7 @@ class Deliveries:
         if self._list is None:
             done = self._journal.progress.before.get(EVENTS, [])
             until = self._stripe.now(MIRRORED[0]) - grace
-            self._list = EventList(self._database, self._stripe, until, done, self._compared)
+            self._list = EventList(self._database, self._stripe, until, done, self.compared)
         return self._list
 
     def close(self) -> None:

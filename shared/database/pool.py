@@ -50,6 +50,7 @@ class Pool:
         self._free: list[Connection] = []
         self._lent = 0
         self._is_connecting = False
+        self._waits_until: float | None = None
         self._fault: psycopg.Error | None = None
         self._is_closed = False
 
@@ -63,20 +64,26 @@ class Pool:
 
         Raises DatabaseUnavailable.
         """
-        is_ours = False
+        waits = False
         with self._changed:
-            while not self._is_closed:
-                if (connection := self._newest()) is not None:
-                    self._lent += 1
-                    return connection
-                left = until - time.monotonic()
-                is_refused = self._fault is not None and not self._lent
-                if left <= 0 or (is_refused and self._is_connecting != is_ours):
-                    raise self._none()
-                if not self._is_connecting and self._lent < self.size:
-                    self._is_connecting = is_ours = True
-                    threading.Thread(target=self._connect, args=(until,), daemon=True).start()
-                self._changed.wait(left)
+            try:
+                while not self._is_closed:
+                    if (connection := self._newest()) is not None:
+                        self._lent += 1
+                        return connection
+                    left = until - time.monotonic()
+                    if left <= 0 or self._is_refused(waits=waits):
+                        raise self._none()
+                    if self._waits_until is None:
+                        self._waits_until, waits = until, True
+                    if waits and not self._is_connecting and self._lent < self.size:
+                        self._is_connecting = True
+                        threading.Thread(target=self._connect, daemon=True).start()
+                    self._changed.wait(left)
+            finally:
+                if waits:
+                    self._waits_until = None
+                    self._changed.notify_all()
         raise DatabaseUnavailable("no connection to the database: the pool is closed")
 
     def put(self, connection: Connection) -> None:
@@ -92,6 +99,12 @@ class Pool:
             while self._free:
                 self._free.pop().close()
             self._changed.notify_all()
+
+    def _is_refused(self, *, waits: bool) -> bool:
+        """Whether a caller is told at once; `waits`: it is the one for whom it is tried."""
+        if self._fault is None or self._lent:
+            return False
+        return not self._is_connecting if waits else self._waits_until is not None
 
     def _add(self, connection: Connection) -> None:
         """Keep a connection, and close what nobody has needed for long."""
@@ -114,33 +127,36 @@ class Pool:
             connection.close()
         return None
 
-    def _connect(self, until: float) -> None:
+    def _connect(self) -> None:
         """Try until there is one more connection, or nobody waits for it any longer."""
-        try:
-            while not self._is_closed and not self._attempt(until):
+        is_over = False
+        while not is_over:
+            connection: Connection | None = None
+            fault: psycopg.Error | None = None
+            try:
+                connection = self._make()
+            except psycopg.Error as error:
+                fault = error
+            finally:
+                # To be over and to say so is one step: who comes between would wait for nothing.
                 with self._changed:
-                    self._changed.wait_for(lambda: self._is_closed, _PAUSE_SECONDS)
-        finally:
-            with self._changed:
-                self._is_connecting = False
-                self._changed.notify_all()
+                    is_over = self._is_over(connection, fault)
+                    self._is_connecting = not is_over
+                    self._changed.notify_all()
 
-    def _attempt(self, until: float) -> bool:
-        """Try once, and return whether there is to be no other try."""
-        connection: Connection | None = None
-        fault: psycopg.Error | None = None
-        try:
-            connection = self._make()
-        except psycopg.Error as error:
-            fault = error
-        with self._changed:
-            self._fault = fault
-            if connection is not None:
-                self._add(connection)
-                return True
-            self._changed.notify_all()
-        is_late = time.monotonic() + _PAUSE_SECONDS >= until
-        return is_late or (fault is not None and patience_with(fault) == NEVER)
+    def _is_over(self, connection: Connection | None, fault: psycopg.Error | None) -> bool:
+        """Take in what an attempt has brought; return, after a pause, if there is to be no more."""
+        self._fault = fault
+        if connection is not None:
+            self._add(connection)
+        if fault is None or patience_with(fault) == NEVER or self._is_late():
+            return True
+        self._changed.notify_all()
+        return self._changed.wait_for(lambda: self._waits_until is None, _PAUSE_SECONDS)
+
+    def _is_late(self) -> bool:
+        until = self._waits_until
+        return until is None or time.monotonic() + _PAUSE_SECONDS >= until
 
     def _none(self) -> DatabaseUnavailable:
         """Say why there is no connection."""

@@ -87,7 +87,8 @@ def _said(command: str, status: int, stdout: str, stderr: str) -> tuple[str, str
         return OK, output
     assert status in {1, 2}, output
     if not command.startswith("reconcile") or status == 2:
-        return sentence(stderr), output
+        words = [line for line in stderr.splitlines() if not line.startswith('{"time":')]
+        return sentence("\n".join(words)), output
     last = json.loads(stderr.splitlines()[-1])
     return sentence(last.get("error") or last.get("reason")), output
 

@@ -1,12 +1,15 @@
 """Being asked whether it is ready leaves no trace, costs little, and hangs on nobody's mercy."""
 
+import threading
 import time
 
 import psycopg
 import pytest
 
 from sandbox.stripe_double import StripeDouble
+from sandbox.stripe_double.http.keys import PERMISSIONS
 from shared.objects.catalogue import MIRRORED
+from shared.objects.declaration import MirroredObject
 from tests.builders import Endpoint, event, until, world
 
 
@@ -85,6 +88,21 @@ def test_revoked_key_makes_it_unready_until_there_is_another(
         assert answer.get_json() == {"ready": False, "reason": "stripe_key"}
         stripe_double.control.add_key("sk_test_gone")
         until(lambda: endpoint.get("/readyz").status_code == 200, "the key is taken again", 30)
+
+
+@pytest.mark.parametrize("mirrored", MIRRORED, ids=lambda mirrored: mirrored.name)
+def test_permission_that_lacks_is_found_though_all_questions_take_longer_than_there_is_time(
+    mirrored: MirroredObject, database_url: str, stripe_double: StripeDouble
+) -> None:
+    """What decides access at once; the rest by one of the next callers, who go on from there."""
+    control = stripe_double.control
+    control.add_key("rk_test_less", permissions=PERMISSIONS - {mirrored.table})
+    control.hook(lambda: threading.Event().wait(0.6))
+    with Endpoint(database_url, stripe_double, key="rk_test_less") as endpoint:
+        answers = [endpoint.get("/readyz").status_code for _ in range(3)]
+    assert 503 in answers
+    if mirrored.access is not None:
+        assert answers[0] == 503
 
 
 @pytest.mark.parametrize("away", [4_000, -4_000])

@@ -81,12 +81,18 @@ class Column(NamedTuple):
         return self.path or self.name
 
 
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-"""Stripe's ids: up to 255 characters, case-sensitive; `Columns.row` checks which characters."""
+LONGEST_ID = 255
+"""Characters of Stripe's longest ids (docs.stripe.com/upgrades)."""
+
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
+"""One of Stripe's ids, case-sensitive; `Columns.row` checks which characters."""
 
 
-Reference = Annotated[str, msgspec.Meta(max_length=255)]
-"""The id of another object: as long as an id may be, since an index entry cannot be much longer."""
+Reference = Annotated[str, msgspec.Meta(max_length=LONGEST_ID)]
+"""The id of another object, as long as an id may be: an index entry cannot be much longer.
+
+Which characters it may have is up to that object, so any that the database can hold.
+"""
 
 
 class Expanded(msgspec.Struct, frozen=True):
@@ -116,11 +122,17 @@ NULL_JSON = msgspec.Raw(b"null")
 
 # Here and not in the wire types: the decoder would call them for every object of a run, and what
 # is equal to its row needs no check.
-PATTERNS = {
-    Type.TEXT: re.compile(r"[!-~]+"),
-    Type.DECIMAL: re.compile(r"-?[0-9]{1,20}([.][0-9]{1,20})?"),
-}
-"""What ids (the columns `id`) and decimals must match as a whole."""
+_DECIMAL = re.compile(r"-?[0-9]{1,20}([.][0-9]{1,20})?")
+
+_GIVEN_ID = re.compile(r"[!-~]+")
+"""What an id that Stripe gives must match as a whole."""
+
+_CHOSEN_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+"""What an id that a merchant chose must match as a whole: no control character, no lone surrogate.
+
+Until API version 2018-05-21, and for whoever asks in an older one, any character will do
+(docs.stripe.com/changelog/2018-05-21/valid-characters-ids-coupons-skus-customers-products-plans).
+"""
 
 
 _quoted = json.encoder.encode_basestring
@@ -192,13 +204,15 @@ class Columns:
         *,
         place: str = "$",
         tag: str | None = None,
+        chosen_ids: bool = False,
     ) -> None:
         """Build the Struct.
 
         `extra`: further members of it; `place`: where it stands in a body, for errors; `tag`: what
-        its `object` must say if it says anything.
+        its `object` must say if it says anything; `chosen_ids`: as in MirroredObject.
         """
         self._place = place
+        self._ids = _CHOSEN_ID if chosen_ids else _GIVEN_ID
         self.all = tuple(columns)
         self.names = tuple(column.name for column in self.all)
         self.as_json = tuple(column.name for column in self.all if column.type in AS_JSON)
@@ -207,7 +221,7 @@ class Columns:
         self._get = attrgetter(*(column.source for column in self.all))
         self._references = [i for i, c in enumerate(self.all) if c.type is Type.REFERENCE]
         self._patterns = [
-            (position, PATTERNS[column.type])
+            (position, self._ids if column.name == "id" else _DECIMAL)
             for position, column in enumerate(self.all)
             if column.type is Type.DECIMAL or column.name == "id"
         ]
@@ -237,6 +251,22 @@ class Columns:
         for position, convert in self._conversions:
             row[position] = convert(row[position])
         return row
+
+    def may_be_id(self, text: str) -> bool:
+        """Return whether such an object may have this id."""
+        return len(text) <= LONGEST_ID and self._ids.fullmatch(text) is not None
+
+    def require_no_nul(self, row: Sequence[Value]) -> None:
+        """Refuse NUL characters, which PostgreSQL holds neither in text nor in jsonb."""
+        for column, value in zip(self.all, row, strict=True):
+            if isinstance(value, str) and _has_nul(column, value):
+                raise UnreadableObject(f"{self._place}.{column.source}", "a NUL character")
+
+
+def _has_nul(column: Column, value: str) -> bool:
+    if column.type in AS_JSON:
+        return "\\u0000" in value.replace("\\\\", "")
+    return "\x00" in value
 
 
 def dig(decoded: Any, path: str) -> Any:

@@ -19,6 +19,7 @@ CUSTOMER = MirroredObject(
         Column("test_clock", Type.REFERENCE, keeps=True),
         Column("metadata", Type.METADATA),
     ),
+    chosen_ids=True,
     events=("customer.created", "customer.updated", "customer.deleted"),
     # docs.stripe.com/api/customers/delete: the answer has nothing left but the id.
     deleted_by="customer.deleted",

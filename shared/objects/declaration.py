@@ -15,7 +15,7 @@ import msgspec
 
 from shared.errors import UnreadableObject
 from shared.objects import deletion
-from shared.objects.column import AS_JSON, Column, Columns, Row, Type, Value
+from shared.objects.column import Column, Columns, Row, Type, Value
 from shared.objects.difference import Fields, between_items, between_rows, initial
 from shared.objects.nesting import TOO_DEEP, is_too_deep
 from shared.truth import Interval
@@ -102,8 +102,9 @@ class MirroredObject:
     """One object of Stripe's, declared once: everything that any code knows about it alone.
 
     `name` is Stripe's own word (`object` in its JSON), `prefix` what its ids begin with before the
-    underscore, `path` its list in the API. An object that Stripe can delete has a column `deleted`,
-    one that can live on a test clock a column `test_clock`.
+    underscore, `path` its list in the API. `chosen_ids`: the merchant may have chosen another id.
+    An object that Stripe can delete has a column `deleted`, one that can live on a test clock a
+    column `test_clock`.
 
     `events`: the types of the events that carry it. `deleted_by`: the one of them after which it
     is deleted; it carries the object as it was, Stripe's answer from then on only its id, or, where
@@ -131,6 +132,7 @@ class MirroredObject:
     prefix: str
     path: str
     columns: tuple[Column, ...]
+    chosen_ids: bool = False
     events: tuple[str, ...] = ()
     items: Items | None = None
     deleted_by: str | None = None
@@ -169,7 +171,7 @@ class MirroredObject:
         extra: list[Any] = [*self.extra]
         if self._embedded is not None:
             extra.append(("items", self._embedded | None, None))
-        return Columns(self.name, self.columns, extra, tag=self.name)
+        return Columns(self.name, self.columns, extra, tag=self.name, chosen_ids=self.chosen_ids)
 
     @cached_property
     def _embedded(self) -> Any:
@@ -210,19 +212,11 @@ class MirroredObject:
         self.settled(one)
         content = self.content(one)
         if items is not None or NUL in bytes(body):
-            self._require_no_nul(content)
+            self.decoded.require_no_nul(content.row)
+            for item in content.items or ():
+                assert self.items is not None
+                self.items.decoded.require_no_nul(item)
         return content
-
-    def _require_no_nul(self, content: Content) -> None:
-        """Refuse NUL characters, which PostgreSQL holds neither in text nor in jsonb."""
-        tables: list[tuple[tuple[Column, ...], tuple[Row, ...]]] = [(self.columns, (content.row,))]
-        if self.items is not None:
-            tables.append((self.items.columns, content.items or ()))
-        for columns, rows in tables:
-            for row in rows:
-                for column, value in zip(columns, row, strict=True):
-                    if isinstance(value, str) and _has_nul(column, value):
-                        raise UnreadableObject(f"$.{column.source}", "a NUL character")
 
     def decode_items(self, body: bytes | bytearray) -> tuple[list[Any], bool]:
         """Read a page of the items' own list: decoded items, and whether there are more."""
@@ -380,12 +374,6 @@ class MirroredObject:
 def _page_decoder(inner: Any) -> msgspec.json.Decoder[Any]:
     page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
     return msgspec.json.Decoder(page)
-
-
-def _has_nul(column: Column, value: str) -> bool:
-    if column.type in AS_JSON:
-        return "\\u0000" in value.replace("\\\\", "")
-    return "\x00" in value
 
 
 def decode(decoder: msgspec.json.Decoder[Any], body: bytes | bytearray | msgspec.Raw) -> Any:

@@ -40,6 +40,7 @@ PRICE = MirroredObject(
         Column("deleted", Type.BOOLEAN),
         Column("metadata", Type.METADATA),
     ),
+    chosen_ids=True,
     events=("price.created", "price.updated", "price.deleted"),
     deleted_by="price.deleted",
     known_when_deleted=False,

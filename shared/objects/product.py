@@ -15,7 +15,7 @@ PRODUCT = MirroredObject(
         # Old subscriptions go on saying what they were for.
         Column("name", Type.TEXT, keeps=True),
         Column("active", Type.BOOLEAN),
-        Column("default_price_id", Type.REFERENCE, "default_price"),
+        Column("default_price_id", Type.REFERENCE, "default_price", refers_to="price"),
         Column("type", Type.TEXT, keeps=True, example="service"),
         Column("unit_label", Type.TEXT, keeps=True),
         Column("statement_descriptor", Type.TEXT, keeps=True),
@@ -25,6 +25,7 @@ PRODUCT = MirroredObject(
         Column("deleted", Type.BOOLEAN),
         Column("metadata", Type.METADATA),
     ),
+    chosen_ids=True,
     events=("product.created", "product.updated", "product.deleted"),
     deleted_by="product.deleted",
     known_when_deleted=False,

@@ -13,8 +13,21 @@ TERMINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
 _ITEM_COLUMNS = (
     Column("id", Type.TEXT, required=True),
-    Column("price_id", Type.TEXT, "price.id", required=True, concern=Concern.MONEY),
-    Column("product_id", Type.REFERENCE, "price.product", concern=Concern.MONEY),
+    Column(
+        "price_id",
+        Type.REFERENCE,
+        "price.id",
+        required=True,
+        concern=Concern.MONEY,
+        refers_to="price",
+    ),
+    Column(
+        "product_id",
+        Type.REFERENCE,
+        "price.product",
+        concern=Concern.MONEY,
+        refers_to="product",
+    ),
     Column("quantity", Type.INTEGER, concern=Concern.MONEY),
     Column("unit_amount", Type.INTEGER, "price.unit_amount", concern=Concern.MONEY),
     Column("unit_amount_decimal", Type.DECIMAL, "price.unit_amount_decimal", concern=Concern.MONEY),

@@ -23,14 +23,14 @@ _Second = Annotated[int, msgspec.Meta(ge=1, le=LAST_SECOND)]
 class Related(msgspec.Struct, frozen=True):
     """The object that a thin event tells of."""
 
-    id: _Word
+    id: str
     type: str
 
 
 class _Named(msgspec.Struct):
     """What is left to be read of an object that cannot be read."""
 
-    id: _Word
+    id: str
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -89,14 +89,14 @@ class Event(msgspec.Struct, frozen=True):
         """Return of which object it tells and nothing more, as if it were a thin event.
 
         For a snapshot that cannot be read, or not be believed: the rest is to be asked for. Raises
-        UnreadableObject where not even the id can be read.
+        UnreadableObject where not even the id can be read, or it is none of such an object.
         """
         if self.related is not None:
             return Content(self.related.id, (), None)
         name = self.named
         if self.carried is not None:
             name = decode(_named_decoder, self.carried).id
-        if name is None:
+        if name is None or self.mirrored is None or not self.mirrored.decoded.may_be_id(name):
             raise UnreadableObject("$.data.object.id", "not readable")
         return Content(name, (), None)
 
@@ -191,6 +191,10 @@ def _thin(body: bytes) -> Event | None:
 
 
 def _of_thin(thin: _ThinEvent) -> Event | None:
+    related = thin.related_object
+    mirrored = BY_NAME.get(related.type) if related else None
+    if related and mirrored and not mirrored.decoded.may_be_id(related.id):
+        return None
     if thin.created.tzinfo is None:
         return None
     return Event(
@@ -202,7 +206,7 @@ def _of_thin(thin: _ThinEvent) -> Event | None:
         context=thin.context,
         api_version=None,
         carried=None,
-        related=thin.related_object,
+        related=related,
         address="/v1/events" if thin.snapshot_event else "/v2/core/events",
     )
 

@@ -126,7 +126,8 @@ class StripeHttp:
         StripeUnavailable, StripeUnreadable; DeadlineReached where the limit leaves no turn before
         the deadline of all requests, Interrupted once `stop` is set.
         """
-        target = path + ("?" + urlencode(parameters) if parameters else "")
+        # A cursor may be what nobody can encode: half a character. Stripe then refuses it.
+        target = path + ("?" + urlencode(parameters, errors="replace") if parameters else "")
         name = endpoint or path
         deadline = self._deadline if deadline is None else deadline
         for attempt in range(1, self._patience.attempts + 1):

@@ -12,17 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
+from json import JSONDecoder
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
+from shared.objects.column import LONGEST_ID
+
 _SIGNED = 1 << 63
 _ALL_BITS = (1 << 64) - 1
 
+_json = JSONDecoder()
+
 _ID = b'      "id": "'
-_LONGEST_ID = 256
+_LONGEST_ID = 12 * LONGEST_ID + 1
+"""Bytes of the longest id and its quote: twelve of a character that JSON escapes as a pair."""
 _OPENED = b'"data": ['
 _FIRST = b"\n    {\n"
 _LAST = b"\n    }"
@@ -104,7 +110,9 @@ def recognise(body: bytes | bytearray, known: Mapping[str, Known], seed: int) ->
     while True:
         begin = start + len(_ID)
         # An id that is none of Stripe's stays unknown, whatever is made of its bytes here.
-        name = body[begin : body.find(b'"', begin, begin + _LONGEST_ID)].decode("latin-1")
+        name = body[begin : body.find(b'"', begin, begin + _LONGEST_ID)].decode("utf-8", "replace")
+        if "\\" in name:
+            name = _unescaped(body, begin) or name
         one = known.get(name)
         if (
             one is not None
@@ -129,6 +137,15 @@ def recognise(body: bytes | bytearray, known: Mapping[str, Known], seed: int) ->
     objects = _FIRST + _NEXT.join(rest) + _LAST if rest else b""
     left = b"".join((view[:at], objects, view[end + len(_LAST) :]))
     return Recognised(same, left, bodies, is_same)
+
+
+def _unescaped(body: bytes | bytearray, begin: int) -> str | None:
+    """Return the text of a JSON string that begins behind its quote, None where it is none."""
+    text = body[begin - 1 : begin + _LONGEST_ID].decode(errors="replace")
+    try:
+        return str(_json.raw_decode(text)[0])
+    except ValueError:
+        return None
 
 
 def _hash(piece: memoryview, seed: int) -> int:

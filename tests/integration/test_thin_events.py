@@ -206,7 +206,7 @@ def test_thin_event_is_postponed_while_stripe_is_down_and_applied_after(
         {"created": "yesterday"},
         {"created": 5},
         {"object": "v2.core.thing"},
-        {"related_object": {"id": "cus 1", "type": "customer"}},
+        {"related_object": {"id": "sub 1", "type": "subscription"}},
         {"related_object": {"id": "../accounts", "type": ["customer"]}},
         {"id": ""},
         {"snapshot_event": "evt 1"},

@@ -10,6 +10,14 @@ _EVENTS = "tests/integration/test_traps_events.py"
 _DECLARED = "tests/integration/test_traps_declared.py"
 
 DECLARED = (
+    *(
+        Mutant(
+            f"a merchant may choose the id of a {name}",
+            (Patch(path, "    chosen_ids=True,\n", ""),),
+            ("tests/integration/test_chosen_ids.py",),
+        )
+        for name, path in {"customer": _CUSTOMER, "product": _PRODUCT, "price": _PRICE}.items()
+    ),
     Mutant(
         "what ends an object ends it for good",
         (Patch(_SUBSCRIPTION, '    ends=Ending("status", TERMINAL_STATUSES),\n', ""),),

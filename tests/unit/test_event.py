@@ -1,6 +1,7 @@
 """From signed bytes to an event: what is one, and what never gets further."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from shared.errors import NotAnEvent, UnreadableObject
 from shared.objects.catalogue import EVENT_TYPES
 from shared.objects.column import LAST_SECOND
 from shared.objects.customer import CUSTOMER
+from shared.objects.declaration import MirroredObject
 from shared.objects.subscription import SUBSCRIPTION
 from shared.stripe.event import decode_event
 from shared.truth import Interval
+from tests.objects import each_object, event_type
 from tests.unit.bodies import subscription
 
 ENVELOPE: dict[str, Any] = {
@@ -117,14 +120,33 @@ def test_word_with_a_character_that_no_id_has_is_refused_wherever_it_stands(
             decode_event(body(of, **{name: value, "note": "\ud800"}))
 
 
-@pytest.mark.parametrize("odd", ["\n", " ", "\0", ""])
-def test_id_of_an_object_that_cannot_be_asked_for_is_none(odd: str) -> None:
-    for note in ("", "\ud800"):
-        carried = {"id": f"sub_1{odd}" if odd else "", "note": note}
+@each_object()
+@pytest.mark.parametrize("odd", ["\n", "\0", "\x7f", "\x85", "\udc00", "", "x" * 256, " ", "é"])
+def test_id_that_no_such_object_can_have_is_none(mirrored: MirroredObject, odd: str) -> None:
+    """Blanks and letters of any script stand in ids that a merchant chose, and in no others."""
+    name = f"x_1{odd}" if odd else ""
+    kind = event_type(mirrored, "updated")
+    events = [
+        partial(decode_event, body(type=kind, data={"object": {"id": name, "note": note}}))
+        for note in ("", "\ud800")
+    ]
+    thin = partial(decode_event, body(THIN, related_object={"id": name, "type": mirrored.name}))
+    if odd in {" ", "é"} and mirrored.chosen_ids:
+        assert {decode().subject().id for decode in (*events, thin)} == {name}
+        return
+    for decode in events:
         with pytest.raises(UnreadableObject):
-            decode_event(body(data={"object": carried})).subject()
+            decode().subject()
     with pytest.raises(NotAnEvent):
-        decode_event(body(THIN, related_object={"id": f"{odd}", "type": "customer"}))
+        thin()
+
+
+@pytest.mark.parametrize("name", ["SUMMER 50%", "", "é" * 300])
+def test_thin_event_of_an_object_that_is_not_mirrored_is_an_event_whatever_its_id(
+    name: str,
+) -> None:
+    event = decode_event(body(THIN, related_object={"id": name, "type": "coupon"}))
+    assert event.mirrored is None
 
 
 @pytest.mark.parametrize("of", [ENVELOPE, THIN], ids=["snapshot", "thin"])

@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared.errors import UnreadableObject
 from shared.objects.catalogue import MIRRORED
-from shared.objects.column import Column, Type
-from shared.objects.declaration import Content, Held, MirroredObject
+from shared.objects.column import Column, Columns, Type
+from shared.objects.declaration import Content, Held, MirroredObject, decode
 from shared.truth import Interval
 from tests.objects import can_be_deleted, each_object
 from tests.unit.bodies import JsonObject, whole
@@ -100,6 +101,34 @@ def test_reference_is_an_id_plain_or_expanded(mirrored: MirroredObject, column: 
     assert read(mirrored, plain) == read(
         mirrored, put(body, column, [expanded] if is_list else expanded)
     )
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param(column, id=f"{mirrored.name} {column.name}")
+        for mirrored in MIRRORED
+        for column in (*mirrored.columns, *(mirrored.items.columns if mirrored.items else ()))
+        if column.name.endswith(tuple(f"{one.name}_id" for one in MIRRORED))
+    ],
+)
+def test_reference_to_a_mirrored_object_takes_every_id_that_such_an_object_takes(
+    named: Column,
+) -> None:
+    """It says which object that is, and is no longer than its ids."""
+    assert named.type is Type.REFERENCE
+    assert named.refers_to is not None
+    assert named.name.endswith(f"{named.refers_to}_id")
+    (of,) = (one for one in MIRRORED if one.name == named.refers_to)
+    columns = Columns("x", [Column("currency", Type.TEXT), named])
+    decoder = msgspec.json.Decoder(columns.struct)
+    for value in ("x_1", "Gold Plan", "é/é?#%\"\\'", "プ" * 255, "x" * 255):
+        if of.decoded.may_be_id(value):
+            body = json.dumps(put({named.source.split(".")[0]: {}}, named, value)).encode()
+            assert columns.row(decode(decoder, body)) == [None, value]
+    body = json.dumps(put({named.source.split(".")[0]: {}}, named, "x" * 256)).encode()
+    with pytest.raises(UnreadableObject):
+        decode(decoder, body)
 
 
 @each_object()

@@ -59,6 +59,19 @@ def test_page_that_was_seen_before_is_recognised_whole(data_first: bool, has_mor
     assert (found.has_more, found.oldest, found.last_id) == (has_more, 999_996, "sub_4")
 
 
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+def test_object_is_recognised_by_any_id_that_a_merchant_chose(ensure_ascii: bool) -> None:
+    """Whichever way the page spells what is beyond ASCII."""
+    names = ["Gold Plan", '"gold"', "\\", "a\\", "\\u0041", "é/é", "🐟" * 255, '"' * 255, "sub_1"]
+    objects = [{"id": name, "object": "customer", "created": 9} for name in names]
+    body = json.dumps({"object": "list", "data": objects, "has_more": True}, indent=2)
+    spelled = json.dumps(json.loads(body), indent=2, ensure_ascii=ensure_ascii).encode()
+    memory = known(spelled)
+    assert list(memory) == names
+    found = decode_page(CUSTOMER, spelled, Memory(memory, SEED))
+    assert ([one.id for one in found.same], found.objects) == (names, [])
+
+
 @pytest.mark.parametrize("changed", range(4))
 def test_object_that_changed_is_decoded_and_its_neighbours_are_recognised(changed: int) -> None:
     objects = bodies(4)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
@@ -48,7 +49,7 @@ class ControlRoutes:
             return Answer(status=400, body=to_json(problem))
 
     def _answer(self, request: Request) -> Answer:
-        route = request.path.removeprefix("/_control/").split("/")
+        route = [unquote(part) for part in request.path.removeprefix("/_control/").split("/")]
         if request.method == "POST":
             return _result(self._act(route, request))
         if route[0] == "truths":

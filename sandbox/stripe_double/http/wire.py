@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import BinaryIO
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 import deflate
 
@@ -153,7 +153,7 @@ def _read_request(reader: BinaryIO) -> Request | None:
     path, _, query = target.partition("?")
     return Request(
         method=method,
-        path=unquote(path),
+        path=path,
         query=parse_qsl(query, keep_blank_values=True),
         headers=headers,
         body=body,

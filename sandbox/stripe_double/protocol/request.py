@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Header names are lower case."""
+    """Header names are lower case; `path` is as it came, percent-encoded."""
 
     method: str
     path: str

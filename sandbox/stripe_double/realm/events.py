@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import msgspec
 
@@ -101,7 +102,8 @@ def _related(event: Event) -> JsonObject:
     name, path = kind.name, f"/v1/{kind.collection}"
     if event.thin_only:
         name, path = "v2.core.account", "/v2/core/accounts"
-    return {"id": event.object_id, "type": name, "url": f"{path}/{event.object_id}"}
+    url = f"{path}/{quote(event.object_id, safe='')}"
+    return {"id": event.object_id, "type": name, "url": url}
 
 
 class EventLog:

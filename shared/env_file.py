@@ -1,7 +1,8 @@
 r"""The file `.env` beside the project, in development: as if its lines had been exported.
 
 It is read where the product runs from its source, an editable install or a clone. An installed one,
-a container's, reads no file unless ENV_FILE names it. The environment wins.
+a container's, reads no file unless ENV_FILE names it. The environment wins; what is empty in it is
+not set.
 
     NAME='a value'      as in a shell, with `export` in front or without
     NAME="a value"      the same, but \n and the like are read as Python reads them
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from shared.errors import SettingsError
+from shared.setting_readers import given
 
 _NAMED_BY = "ENV_FILE"
 _MOST_BYTES: Final = 65_536
@@ -38,12 +40,12 @@ def add_env_file(environ: MutableMapping[str, str]) -> FromFile | None:
 
     Raises SettingsError, naming the lines that cannot be read and never what stands there.
     """
-    named = environ.get(_NAMED_BY, "").strip()
+    named = given(environ, _NAMED_BY)
     path = Path(named) if named else _beside_the_project()
     if path is None:
         return None
     values = _read(path)
-    held = {_setting(name) for name in environ}
+    held = {_setting(name) for name in environ if given(environ, name)}
     left = {name for name in values if _setting(name) in held}
     taken = {name: _located(name, values[name], path) for name in values if name not in left}
     environ.update(taken)

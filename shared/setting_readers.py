@@ -9,7 +9,7 @@ No message quotes the text itself, which may be secret or stand where a secret s
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -57,6 +57,11 @@ class Secret:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("a secret is not to be pickled")
+
+
+def given(environ: Mapping[str, str], name: str) -> str:
+    """Return what a variable says, without blanks around it. One that is empty is not set."""
+    return environ.get(name, "").strip(BLANK)
 
 
 def whole_number(text: str, *, least: int, most: int) -> int:

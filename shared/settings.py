@@ -18,6 +18,7 @@ from shared.setting_readers import (
     BLANK,
     Secret,
     api_base,
+    given,
     log_level,
     proxy_address,
     require_clean,
@@ -286,8 +287,8 @@ def _value(
     setting: Setting, environ: Mapping[str, str], typed: tuple[str, str] | None = None
 ) -> Any:
     name = setting.name
-    if name.endswith("_PROXY") and name.lower() in environ:
-        name = name.lower()  # it goes first, as with curl and urllib
+    if name.endswith("_PROXY") and given(environ, name.lower()):
+        name = name.lower()  # it goes first, as with curl
     if typed is None:
         text = _text(name, environ) or setting.default
     else:
@@ -306,8 +307,7 @@ def _value(
 
 
 def _text(name: str, environ: Mapping[str, str]) -> str:
-    text = environ.get(name, "").strip(BLANK)
-    path = environ.get(f"{name}_FILE", "").strip(BLANK)
+    text, path = given(environ, name), given(environ, f"{name}_FILE")
     if text and path:
         raise ValueError(f"{name} and {name}_FILE are both set: keep one")
     if not path:

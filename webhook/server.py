@@ -10,6 +10,7 @@ make a restart loop of each short outage of the database, and Stripe sends again
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 
@@ -34,6 +35,8 @@ def _execute(call: Call[WebhookSettings]) -> int:
 
 def serve(settings: WebhookSettings) -> int:
     """Serve until a signal comes."""
+    # gunicorn reads it too, at its import, and ends on one that is empty. It is told the number.
+    os.environ.pop("WEB_CONCURRENCY", None)
     with imports():
         from shared.memory import give_large_blocks_back
         from webhook.service import Service

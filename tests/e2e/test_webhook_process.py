@@ -15,6 +15,7 @@ from sandbox import product
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.product import Webhook, wait_until
 from sandbox.stripe_double import Delivery, StripeDouble
+from shared.settings import WebhookSettings, declared
 from tests.e2e.conftest import SECRET
 
 ANSWER_SECONDS = 5.0
@@ -225,6 +226,15 @@ def test_wrong_settings_exit_2_with_all_faults_and_no_secret() -> None:
     ):
         assert name in done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_settings_that_are_empty_are_not_set(environ: dict[str, str], tmp_path: Path) -> None:
+    """Whoever else reads them: gunicorn has its own look at WEB_CONCURRENCY."""
+    names = {setting.name for setting in declared(WebhookSettings).values()} - {"PORT"}
+    for blank in ("", " "):
+        empty = dict.fromkeys(names - environ.keys(), blank)
+        with Webhook({**environ, **empty}, tmp_path / "log") as webhook:
+            assert webhook.get("/readyz") == (200, {"ready": True})
 
 
 def test_no_signing_secret_means_no_start() -> None:

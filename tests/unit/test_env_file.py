@@ -10,10 +10,47 @@ import pytest
 
 from shared.env_file import add_env_file
 from shared.errors import SettingsError
-from shared.settings import MigrateSettings, StripeSettings, load
+from shared.settings import (
+    MigrateSettings,
+    ReconcileSettings,
+    StripeSettings,
+    WebhookSettings,
+    declared,
+    load,
+)
 from tests.unit.test_house import ROOT
 
 CANARY = "c4n4ry"
+KINDS: dict[str, type[StripeSettings]] = {
+    setting.name: kind
+    for kind in (ReconcileSettings, WebhookSettings)
+    for setting in declared(kind).values()
+}
+VALUES = {
+    name: str(int(setting.default) + 1)
+    for kind in (ReconcileSettings, WebhookSettings)
+    for name, setting in ((one.name, one) for one in declared(kind).values())
+    if setting.default and setting.default.isdigit()
+} | {
+    "DATABASE_URL": "postgresql://app:secret@localhost:5432/app",
+    "STRIPE_SECRET_KEY": "rk_test_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_1",
+    "STRIPE_SCHEMA": "mirror",
+    "STRIPE_API_BASE": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://proxy:3128",
+    "NO_PROXY": "localhost",
+    "LOG_LEVEL": "DEBUG",
+    "STRIPE_RATE_LIMIT": "50",
+    "HEARTBEAT_URL": "https://monitor.example/1",
+    "MAX_REPAIRS": "50",
+    "NO_PROGRESS": "1",
+    "ACCESS_STATUSES": "active",
+}
+"""Of each setting a value that is not its default."""
+
+
+def test_no_setting_is_left_out() -> None:
+    assert VALUES.keys() == KINDS.keys()
 
 
 @pytest.fixture
@@ -159,14 +196,39 @@ def test_file_that_cannot_be_read_is_named_by_its_path(file: Path, tmp_path: Pat
 
 
 def test_environment_wins_by_setting_whichever_way_it_is_given(file: Path) -> None:
-    file.write_text("A=file\nB_FILE=file\nC=file\nD=file\nE=file\nf=file\n", encoding="utf-8")
-    mine = {"A": "mine", "B": "mine", "C_FILE": "/mine", "D": "", "F": "mine"}
+    file.write_text("A=file\nB_FILE=file\nC=file\nE=file\nf=file\n", encoding="utf-8")
+    mine = {"A": "mine", "B": "mine", "C_FILE": "/mine", "F": "mine"}
     given = {**mine, "ENV_FILE": str(file)}
     found = add_env_file(given)
     assert found is not None
-    assert (found.names, set(found.left)) == (("E",), {"A", "B_FILE", "C", "D", "f"})
+    assert (found.names, set(found.left)) == (("E",), {"A", "B_FILE", "C", "f"})
     del given["ENV_FILE"]
     assert given == {**mine, "E": "file"}
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+@pytest.mark.parametrize("name", VALUES)
+def test_variable_that_is_empty_is_not_set_and_hides_nothing_that_the_file_says(
+    file: Path, name: str, blank: str
+) -> None:
+    """Nor does that of its file, or one in small letters where those go first."""
+    kind = KINDS[name]
+    values = {one.name: VALUES[one.name] for one in declared(kind).values()}
+    others = {one: value for one, value in values.items() if one != name}
+    empty = dict.fromkeys((name, f"{name}_FILE"), blank)
+    if name.endswith("_PROXY"):
+        empty |= dict.fromkeys((name.lower(), f"{name.lower()}_file"), blank)
+    assert loaded(kind, {**others, **empty}) == loaded(kind, others) != loaded(kind, values)
+    file.write_text(f"{name}='{VALUES[name]}'\n", encoding="utf-8")
+    assert loaded(kind, read(file, **others, **empty)) == loaded(kind, values)
+
+
+def loaded(kind: type[StripeSettings], environ: dict[str, str]) -> object:
+    """The settings, or what is wrong with them."""
+    try:
+        return load(kind, environ)
+    except SettingsError as error:
+        return error.faults
 
 
 def test_empty_file_says_nothing(file: Path) -> None:

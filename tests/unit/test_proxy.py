@@ -65,14 +65,15 @@ def test_proxy_without_a_port_is_asked_at_that_of_http() -> None:
     assert proxy == Proxy(host="proxy.example", port=80, authorization=None)
 
 
-def test_name_in_small_letters_goes_first_even_where_it_is_empty() -> None:
-    """As with curl and urllib."""
+def test_name_in_small_letters_goes_first_unless_it_is_empty() -> None:
+    """As with curl (lib/getenv.c), and as with every setting: what is empty is not set."""
     small = settings(HTTPS_PROXY=PROXY, https_proxy="http://other.example").proxy_to(STRIPE)
     assert small is not None
     assert small.host == "other.example"
-    assert settings(HTTPS_PROXY=PROXY, https_proxy="").proxy_to(STRIPE) is None
+    assert settings(HTTPS_PROXY=PROXY, https_proxy="").proxy_to(STRIPE) is not None
+    assert settings(HTTPS_PROXY="", https_proxy="").proxy_to(STRIPE) is None
     assert settings(https_proxy=PROXY, NO_PROXY="x", no_proxy="*").proxy_to(STRIPE) is None
-    assert settings(https_proxy=PROXY, NO_PROXY="*", no_proxy="").proxy_to(STRIPE) is not None
+    assert settings(https_proxy=PROXY, NO_PROXY="*", no_proxy="").proxy_to(STRIPE) is None
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])

@@ -197,16 +197,23 @@ class MirroredObject:
         return _page_decoder(self.items.decoded.struct if self.items else dict[str, Any])
 
     def decode(
-        self, body: bytes | bytearray | msgspec.Raw, items: list[Any] | None = None
+        self,
+        body: bytes | bytearray | msgspec.Raw,
+        items: list[Any] | None = None,
+        *,
+        deleted: bool = False,
     ) -> Content:
         """Read one object from its JSON, in the shape of either side of basil.
 
         `items`: the object's items as decoded by `decode_items`, in place of the embedded list.
+        `deleted`: it is, though the body may tell what it was.
         Raises UnreadableObject, with the JSON path of what cannot be read.
         """
         if is_too_deep(body):
             raise UnreadableObject("$", TOO_DEEP)
         one = decode(self.decoder, body)
+        if deleted:
+            one.deleted = True
         if items is not None:
             one.items = self._embedded(data=list(items))
         self.settled(one)
@@ -244,12 +251,6 @@ class MirroredObject:
     def _emptied(self) -> deletion.Emptied:
         return deletion.emptied(self.columns)
 
-    def as_deleted(self, content: Content) -> Content:
-        """Return an object's content after its deletion, of which the event carries what it was."""
-        row = deletion.after_deletion(self.columns, content.row)
-        items = content.items if self.items is not None else ()
-        return content._replace(row=row, items=items)
-
     def content(self, one: Any, *, checked: bool = True) -> Content:
         """Return what a settled object says.
 
@@ -269,8 +270,7 @@ class MirroredObject:
 
     def deleted(self, object_id: str) -> Content:
         """Return what is known of an object of which nothing is but that it is deleted."""
-        row = tuple(object_id if name == "id" else None for name in self.decoded.names)
-        return Content(object_id, deletion.after_deletion(self.columns, row), ())
+        return self.decode(msgspec.json.encode({"id": object_id}), deleted=True)
 
     def _is_expanded(self, row: Row) -> bool:
         """Return whether a row says all that Stripe tells only where it is asked."""

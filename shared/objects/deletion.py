@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shared.objects.column import NULL_JSON, Column, Row, Type, dig
+from shared.objects.column import NULL_JSON, Column, Type, dig
 
 Emptied = list[tuple[str, Any]]
 """Places in Stripe's JSON, and what stands there when the object is deleted."""
@@ -21,7 +21,8 @@ def emptied(columns: Sequence[Column]) -> Emptied:
     """Return what is emptied, nothing for an object that Stripe cannot delete."""
     if all(column.name != "deleted" for column in columns):
         return []
-    return [(column.source, _EMPTY.get(column.type)) for column in columns if not _stays(column)]
+    stays = {"id", "deleted", *(column.name for column in columns if column.keeps)}
+    return [(one.source, _EMPTY.get(one.type)) for one in columns if one.name not in stays]
 
 
 def settle(one: Any, places: Emptied) -> None:
@@ -34,19 +35,3 @@ def settle(one: Any, places: Emptied) -> None:
         inner = dig(one, way) if way else one
         if inner is not None:
             setattr(inner, name, empty)
-
-
-def after_deletion(columns: Sequence[Column], row: Row) -> Row:
-    """Return a row after the deletion of its object."""
-    return tuple(
-        True
-        if column.name == "deleted"
-        else value
-        if _stays(column)
-        else ("{}" if column.type is Type.METADATA else None)
-        for column, value in zip(columns, row, strict=True)
-    )
-
-
-def _stays(column: Column) -> bool:
-    return column.keeps or column.name in {"id", "deleted"}

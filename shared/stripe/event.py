@@ -82,8 +82,7 @@ class Event(msgspec.Struct, frozen=True):
             raise UnreadableObject("$.data.object", "not readable JSON")
         if not bytes(self.carried):
             raise UnreadableObject("$.data.object", "the event carries no object")
-        content = mirrored.decode(self.carried)
-        return mirrored.as_deleted(content) if self.tells_of_deletion(mirrored) else content
+        return mirrored.decode(self.carried, deleted=self.tells_of_deletion(mirrored))
 
     def subject(self) -> Content:
         """Return of which object it tells and nothing more, as if it were a thin event.

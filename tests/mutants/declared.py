@@ -33,8 +33,8 @@ DECLARED = (
         (
             Patch(
                 "shared/objects/deletion.py",
-                'else ("{}" if column.type is Type.METADATA else None)\n',
-                "else value\n",
+                "    for path, empty in places:\n",
+                "    for path, empty in places[:0]:\n",
             ),
         ),
         (_EVENTS,),

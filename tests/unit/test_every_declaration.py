@@ -149,7 +149,8 @@ def test_deleted_object_has_one_content_in_event_and_answer(mirrored: MirroredOb
     before = read(mirrored, whole(mirrored))
     held = Held(before.row, before.items or (), Interval(1, 2), 1, None)
     answer = read(mirrored, {"id": "x_1", "object": mirrored.name, "deleted": True})
-    told = mirrored.as_deleted(before)
+    body = json.dumps(whole(mirrored)).encode()
+    told = mirrored.decode(body, deleted=True)
     assert mirrored.is_deleted(answer.row)
     assert mirrored.is_terminal(answer.row)
     assert mirrored.completed(answer, held).row == told.row

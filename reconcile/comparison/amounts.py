@@ -84,18 +84,6 @@ class Side(NamedTuple):
         return self.mirrored.value(self.row, name)
 
 
-class _Deciding(NamedTuple):
-    """What of an item decides its amount a month."""
-
-    unit_amount_decimal: Value
-    unit_amount: Value
-    quantity: Value
-    interval: Value
-    interval_count: Value
-    usage_type: Value
-    transform_quantity: Value
-
-
 def between(here: Side | None, there: Side | None) -> Amounts:
     """Return what two sides differ by; None is a side on which nothing is billed."""
     old, new = _items(here), _items(there)
@@ -125,21 +113,27 @@ def _of_pairs(
             if isinstance(amount, NotComputed):
                 reasons.add(amount)
             elif one is not None:
-                _add(sums, one.currency, amount)
+                _add(sums, str(one.currency), amount)
         if not isinstance(old_amount, NotComputed) and not isinstance(new_amount, NotComputed):
             if item is not None:
-                _add(at_stake, item.currency, -old_amount)
+                _add(at_stake, str(item.currency), -old_amount)
             if other is not None:
-                _add(at_stake, other.currency, new_amount)
+                _add(at_stake, str(other.currency), new_amount)
     return _summed(at_stake, before, after, reasons)
 
 
 class _Item(NamedTuple):
-    """An item, in the currency of its price and that in which its subscription is billed."""
+    """What of an item decides its amount a month; its subscription is `billed_in` a currency."""
 
-    currency: str
+    currency: Value
+    unit_amount_decimal: Value
+    unit_amount: Value
+    quantity: Value
+    interval: Value
+    interval_count: Value
+    usage_type: Value
+    transform_quantity: Value
     billed_in: Value
-    deciding: _Deciding
 
 
 def _items(side: Side | None) -> dict[str, _Item]:
@@ -147,19 +141,15 @@ def _items(side: Side | None) -> dict[str, _Item]:
         return {}
     billed_in = side.value("currency")
     told = _told(side.mirrored)
-    items: dict[str, _Item] = {}
-    for row in side.items:
-        name, currency, *deciding = told(row)
-        items[str(name)] = _Item(str(currency), billed_in, _Deciding._make(deciding))
-    return items
+    return {str(row[0]): _Item._make((*told(row), billed_in)) for row in side.items}
 
 
 @cache
 def _told(mirrored: MirroredObject) -> Callable[[Row], Row]:
-    """Return what takes an item's id, its currency and what decides its amount out of its row."""
+    """Return what takes out of an item's row what decides its amount."""
     assert mirrored.items is not None
     index = mirrored.items.decoded.index
-    return itemgetter(*(index[name] for name in ("id", "currency", *_Deciding._fields)))
+    return itemgetter(*(index[name] for name in _Item._fields[:-1]))
 
 
 def _amount(item: _Item) -> Fraction | NotComputed:
@@ -170,7 +160,7 @@ def _amount(item: _Item) -> Fraction | NotComputed:
     """
     if item.currency != item.billed_in:
         return NotComputed.CURRENCY_OPTIONS
-    return _a_month(item.deciding)
+    return _a_month(item)
 
 
 def _amount_here(item: _Item | None, other: _Item | None) -> Fraction | NotComputed:
@@ -181,12 +171,12 @@ def _amount_here(item: _Item | None, other: _Item | None) -> Fraction | NotCompu
     if item is None:
         return _ZERO
     if other is not None and item.billed_in == other.billed_in == other.currency:
-        return _a_month(item.deciding)
+        return _a_month(item)
     return _amount(item)
 
 
 @lru_cache(maxsize=4096)
-def _a_month(item: _Deciding) -> Fraction | NotComputed:
+def _a_month(item: _Item) -> Fraction | NotComputed:
     """Return an amount a month; an account has few prices and many items of them."""
     if item.usage_type != "licensed":
         is_metered = item.usage_type == "metered"
@@ -235,13 +225,16 @@ def _packages(quantity: int, transform: str) -> int | None:
     return {"up": -(-quantity // by), "down": quantity // by}.get(str(way))
 
 
+_BESIDE_ITEMS = (
+    ("discounts", NotComputed.DISCOUNTS, frozenset({None, "[]", "null"})),
+    ("pause_collection", NotComputed.PAUSE_COLLECTION, frozenset({None, "null"})),
+)
+
+
 def _beside_items(here: Side | None, there: Side | None) -> frozenset[NotComputed]:
     """Return what differs, beside the items, in what is billed in the end."""
     reasons: set[NotComputed] = set()
-    for name, reason, empty in (
-        ("discounts", NotComputed.DISCOUNTS, {None, "[]", "null"}),
-        ("pause_collection", NotComputed.PAUSE_COLLECTION, {None, "null"}),
-    ):
+    for name, reason, empty in _BESIDE_ITEMS:
         old, new = _unless(empty, here, name), _unless(empty, there, name)
         if old != new:
             reasons.add(reason)

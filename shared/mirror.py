@@ -289,7 +289,7 @@ class _Work:
         if content.items is None:
             is_old = held is not None and incoming.upper <= held.as_of.lower
             return Verdict.STALE if is_old else Verdict.ASK
-        fields = self._mirrored.differences(held, content)
+        fields = {} if held is None else self._mirrored.differences(held, content)
         verdict = truth.decide(
             held.as_of if held else None,
             incoming,
@@ -304,8 +304,8 @@ class _Work:
     def _write(
         self, content: Content, held: Held | None, as_of: truth.Interval, ended: int | None
     ) -> Outcome | None:
-        fields = self._mirrored.differences(held, content)
-        outcome = Outcome.APPLIED if fields else Outcome.UNCHANGED
+        fields = {} if held is None else self._mirrored.differences(held, content)
+        outcome = Outcome.APPLIED if fields or held is None else Outcome.UNCHANGED
         write = Write(content, as_of, held.revision if held else None, fields)
         entry = self._entry(outcome)
         try:

@@ -99,7 +99,7 @@ class _Part:
     def _apply(self, number: int, held: Held | None) -> None:
         """Write the event of that number over what is held."""
         content, entry = self._content(number), self._entry(number, "applied")
-        fields = self.mirrored.differences(held, content)
+        fields = {} if held is None else self.mirrored.differences(held, content)
         revision = None if held is None else held.revision
         write = Write(content, self._interval(number), revision, fields)
         self._require(write_for_event(self.connection, self.mirrored, write, entry))

@@ -19,7 +19,8 @@ class Difference(NamedTuple):
     """One object on which the two sides differ.
 
     `content` is None where Stripe does not know the id, `held` where the database has no row.
-    `as_of` is the interval of Stripe's side. `fields`: {field: (in the database, in Stripe)}.
+    `as_of` is the interval of Stripe's side. `fields`: {field: (in the database, in Stripe)}; of
+    one that the database lacks only what tells of it in brief, for it lacks all of `content`.
     """
 
     id: str
@@ -141,14 +142,16 @@ def compare_one(
             return None
         if mirrored.is_emptied(held.row):
             return None  # of some objects Stripe knows no more once they are deleted
-        fields: Fields = {"missing_in_stripe_since": (None, as_of.lower)}
-        return Difference(object_id, "missing_in_stripe", held, None, as_of, fields)
+        mark: Fields = {"missing_in_stripe_since": (None, as_of.lower)}
+        return Difference(object_id, "missing_in_stripe", held, None, as_of, mark)
+    if held is None:
+        brief = mirrored.in_brief(content)
+        return Difference(object_id, "missing_in_database", None, content, as_of, brief)
     content = mirrored.completed(content, held)
     fields = mirrored.differences(held, content)
     if not fields:
         return None
-    kind: Kind = "missing_in_database" if held is None else "differs"
-    return Difference(object_id, kind, held, content, as_of, fields)
+    return Difference(object_id, "differs", held, content, as_of, fields)
 
 
 def may_be_absent(mirrored: MirroredObject, row: Held) -> bool:

@@ -249,7 +249,7 @@ class Inspector:
             except UnreadableObject as error:
                 found.unreadable[name] = str(error)
                 found.tell_unreadable()
-            if difference and (difference.content is None or "created" in difference.fields):
+            if difference and (difference.kind != "differs" or "created" in difference.fields):
                 found.sort(difference, begun, self._grace)
             yield found
 

@@ -11,10 +11,8 @@ import msgspec
 from reconcile.comparison import consequence
 from reconcile.comparison.compare import Difference
 from shared import truth
-from shared.objects.catalogue import BY_NAME
 from shared.objects.column import Row
 from shared.objects.declaration import Content, MirroredObject
-from shared.objects.difference import Fields
 from shared.repository.drifts import Customer, DriftRow, Tally
 from shared.repository.write import Write
 from shared.truth import Interval
@@ -52,7 +50,6 @@ def drift(
     meaning = consequence.consequence(mirrored, difference, access)
     held, content = difference.held, difference.content
     spooled: bytes | None = None
-    fields = difference.fields
     amounts = consequence.monthly_amounts(mirrored, difference, meaning)
     if action == "pending":
         spooled = _encoder.encode(
@@ -64,14 +61,12 @@ def drift(
                 at_revision=held.revision if held else None,
             )
         )
-    elif difference.kind == "missing_in_database":
-        fields = _briefly(mirrored.brief, fields)
     return DriftRow(
         object=mirrored.name,
         object_id=difference.id,
         kind=difference.kind,
         consequence=meaning,
-        fields=fields,
+        fields=difference.fields,
         customer=_customer(mirrored, difference),
         monthly_amount=amounts.at_stake,
         monthly_before=amounts.before,
@@ -104,16 +99,7 @@ def _customer(mirrored: MirroredObject, difference: Difference) -> Customer | No
 
 def closed(row: DriftRow, action: str) -> DriftRow:
     """Return a drift with its last word; nothing waits any more."""
-    fields = row.fields
-    if row.kind == "missing_in_database":
-        mirrored = BY_NAME.get(row.object)
-        fields = _briefly(mirrored.brief if mirrored else (), fields)
-    return msgspec.structs.replace(row, action=action, fields=fields, spooled=None)
-
-
-def _briefly(brief: tuple[str, ...], fields: Fields) -> Fields:
-    """Of an object that the database lacked a few fields tell enough: the change row has all."""
-    return {name: fields[name] for name in brief if name in fields}
+    return msgspec.structs.replace(row, action=action, spooled=None)
 
 
 def tallied(rows: Iterable[DriftRow]) -> list[Tally]:

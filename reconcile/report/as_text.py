@@ -126,9 +126,6 @@ def _write_rows(report: Report, totals: Totals, consequence: str, stream: Printa
         )
         _write_circumstances(row, stream)
         fields = in_order(row)
-        if row.kind == "missing_in_database":
-            brief = mirrored.brief if (mirrored := BY_NAME.get(row.object)) else ()
-            fields = [one for one in fields if one[0] in brief]
         for name, pair in fields[:_MOST_FIELDS]:
             stream.write(f"    {_difference(row, name, pair)}\n")
         if len(fields) > _MOST_FIELDS:

@@ -16,7 +16,7 @@ import msgspec
 from shared.errors import UnreadableObject
 from shared.objects import deletion
 from shared.objects.column import Column, Columns, Row, Type, Value
-from shared.objects.difference import Fields, between_items, between_rows, initial
+from shared.objects.difference import Fields, between_items, between_rows
 from shared.objects.nesting import TOO_DEEP, is_too_deep
 from shared.truth import Interval
 
@@ -119,7 +119,7 @@ class MirroredObject:
     `access`: the column whose value decides whether an application lets that customer in.
     `is_billed`: its items have prices and quantities, which make an amount a month. `vouches`: one
     that Stripe has ever had it knows for good, so a key that knows none of them is another's.
-    `brief`: the columns that a report shows of one that the database lacks.
+    `brief`: the columns, none of them JSON, that a report shows of one that the database lacks.
 
     `settle` brings a decoded object and its items (None where not all are embedded) to one shape in
     place, again and again with one result (fields that moved between API versions). `extra`:
@@ -352,23 +352,24 @@ class MirroredObject:
     def _keeping(self) -> tuple[int, ...]:
         return tuple(i for i, column in enumerate(self.columns) if column.keeps)
 
-    def differences(self, held: Held | None, content: Content) -> Fields:
+    def differences(self, held: Held, content: Content) -> Fields:
         """Return the fields in which Stripe's content differs from what is held, empty if none.
 
         Keys: column names; `items.<id>` for an item that only one side has (None on the other);
         `items.<id>.<column>`; `missing_in_stripe_since`. Values as Stripe gives them: epoch
-        seconds, minor units, JSON. Without a row every field that is not null differs from null.
+        seconds, minor units, JSON.
         """
-        if held is None:
-            fields = initial(self.decoded, content.row)
-        else:
-            fields = between_rows(self.decoded, held.row, content.row)
-        items = () if held is None else held.items
-        if self.items is not None and content.items is not None and items != content.items:
-            fields.update(between_items(self.items.decoded, items, content.items))
-        if held is not None and held.missing_in_stripe_since is not None:
+        fields = between_rows(self.decoded, held.row, content.row)
+        if self.items is not None and content.items is not None and held.items != content.items:
+            fields.update(between_items(self.items.decoded, held.items, content.items))
+        if held.missing_in_stripe_since is not None:
             fields["missing_in_stripe_since"] = (held.missing_in_stripe_since, None)
         return fields
+
+    def in_brief(self, content: Content) -> Fields:
+        """Return what a report shows of an object that the database lacks."""
+        values = ((name, self.value(content.row, name)) for name in self.brief)
+        return {name: (None, value) for name, value in values if value is not None}
 
 
 def _page_decoder(inner: Any) -> msgspec.json.Decoder[Any]:

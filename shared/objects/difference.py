@@ -35,11 +35,6 @@ def named(key: str, pair: Sequence[Any]) -> Field:
 _ITEMS = "items."
 
 
-def initial(columns: Columns, row: Row) -> Fields:
-    """Return a row's fields against no row at all: every value that is not null."""
-    return {name: (None, value) for name, value in _whole(columns, row).items()}
-
-
 def between_rows(columns: Columns, before: Row, after: Row) -> Fields:
     """Return the columns in which two rows differ in value, not merely in spelling."""
     if before == after:
@@ -57,8 +52,6 @@ def between_items(columns: Columns, before: tuple[Row, ...], after: tuple[Row, .
     Keys: `items.<id>` for an item that only one side has (None on the other), else
     `items.<id>.<column>`.
     """
-    if not before:
-        return {f"items.{row[0]}": (None, _whole(columns, row)) for row in after}
     fields: Fields = {}
     old = {str(row[0]): row for row in before}
     new = {str(row[0]): row for row in after}
@@ -80,8 +73,7 @@ def _whole(columns: Columns, row: Row) -> dict[str, Any]:
     }
     for name in columns.as_json:
         if (text := whole.get(name)) is not None:
-            # Every row has metadata, and most have none.
-            whole[name] = {} if text == "{}" else [] if text == "[]" else _read(text)
+            whole[name] = _read(text)
     return whole
 
 

@@ -7,6 +7,7 @@ statement in autocommit mode is one); nothing here commits.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,11 +20,14 @@ from shared.repository import column_sql as sql
 from shared.repository.statement import object_statement
 from shared.truth import Interval
 
+_ids_decoder = msgspec.json.Decoder(list[str])
+
 
 class Write(NamedTuple):
     """One row to write: at the revision that was read before, or None where there was no row.
 
-    `fields`: the change to record, empty for a confirmation.
+    `fields`: the change of a row to record, empty for a confirmation, and where there was no row:
+    then the whole content is its change.
     """
 
     content: Content
@@ -40,7 +44,9 @@ def write_for_run(
     The ids that are not returned were changed, or inserted, by somebody else since they were read.
     """
     parameters = {"rows": rows, "run_id": run_id}
-    return {row[0] for row in _WRITE_FOR_RUN.of(mirrored).execute(connection, parameters)}
+    row = _WRITE_FOR_RUN.of(mirrored).execute(connection, parameters).fetchone()
+    assert row is not None
+    return set(_ids_decoder.decode(row[0] or "[]"))
 
 
 def written(mirrored: MirroredObject, only: str = "") -> str:
@@ -58,16 +64,14 @@ def written(mirrored: MirroredObject, only: str = "") -> str:
     updates = sql.singly(
         (f'"{column.name}" = {sql.written(column, "r")}' for column in mirrored.columns[1:]), 8
     )
-    more = ["fields jsonb", "lower bigint", "upper bigint", "at_revision bigint"]
-    items = ""
-    if mirrored.items is not None:
-        more.append("items json")
-        items = ", r.items"
     return f"""
 WITH incoming AS (
-    SELECT r.*
-    FROM json_to_recordset(%(rows)s::json) AS r (
-        {sql.record(mirrored.columns, 8, *more)}
+    SELECT given.*, r.*
+    FROM json_to_recordset(%(rows)s::json) AS given (
+        content json, items json, fields jsonb, lower bigint, upper bigint, at_revision bigint
+    )
+    CROSS JOIN LATERAL json_to_record(given.content) AS r (
+        {sql.record(mirrored.columns, 8)}
     ){only}
 ),
 inserted AS (
@@ -96,15 +100,26 @@ updated AS (
     RETURNING o.id, o.revision
 ),
 written AS (
-    SELECT w.id, w.revision, r.fields{items}
-    FROM (
-        SELECT id, revision FROM inserted
-        UNION ALL
-        SELECT id, revision FROM updated
-    ) AS w
+    SELECT i.id, i.revision, r.items, {_INITIAL} AS fields
+    FROM inserted AS i
+    JOIN incoming AS r USING (id)
+    UNION ALL
+    SELECT u.id, u.revision, r.items, r.fields
+    FROM updated AS u
     JOIN incoming AS r USING (id)
 ),
 {_items_of_rows(mirrored.items)}{_changed(mirrored)}"""
+
+
+_INITIAL = """(
+        SELECT jsonb_object_agg(f.name, jsonb_build_array(NULL, f.value))
+        FROM (
+            SELECT c.key, c.value FROM json_each(r.content) AS c
+            UNION ALL
+            SELECT 'items.' || (i ->> 'id'), i FROM json_array_elements(r.items) AS i
+        ) AS f (name, value)
+    )"""
+"""The change of a row that was not there: everything that is not null, and each item whole."""
 
 
 def _items_of_rows(items: Items | None) -> str:
@@ -159,7 +174,7 @@ _WRITE_FOR_RUN = object_statement(
     write_for_run,
     lambda mirrored: (
         f"""{written(mirrored)}
-SELECT id FROM written
+SELECT json_agg(id)::text FROM written
 """
     ),
 )
@@ -219,26 +234,42 @@ def encode(writes: Iterable[Write], mirrored: MirroredObject) -> str:
     return msgspec.json.encode([_encoded(write, mirrored) for write in writes]).decode()
 
 
-def _encoded(write: Write, mirrored: MirroredObject) -> dict[str, Any]:
-    """Return one row as a JSON object.
+class _Given(msgspec.Struct, omit_defaults=True, gc=False):
+    """One row as the statement takes it: its content without what is null."""
+
+    content: Any
+    lower: int
+    upper: int
+    at_revision: int | None = None
+    fields: Fields = {}
+    items: list[Any] | None = None
+
+
+def _encoded(write: Write, mirrored: MirroredObject) -> _Given:
+    """Return one row as the statement takes it.
 
     Items are left out where they are as they were: they are then not touched.
     """
     content, fields = write.content, write.fields
     row = _as_object(mirrored.decoded, content.row)
-    row["lower"], row["upper"] = write.as_of
-    row["at_revision"] = write.at_revision
-    row["fields"] = fields or None
+    given = _Given(row, *write.as_of, write.at_revision, fields)
     touched = write.at_revision is None or any(name.startswith("items.") for name in fields)
     if mirrored.items is not None and content.items is not None and touched:
-        row["items"] = [_as_object(mirrored.items.decoded, item) for item in content.items]
-    return row
+        given.items = [_as_object(mirrored.items.decoded, item) for item in content.items]
+    return given
 
 
-def _as_object(columns: Columns, row: Row) -> dict[str, Any]:
+def _as_object(columns: Columns, row: Row) -> Any:
     """Return a row as the JSON object that the statements take."""
-    found: dict[str, Any] = dict(zip(columns.names, row, strict=True))
+    found = _struct(columns)(*row)
     for name in columns.as_json:
-        if (value := found[name]) is not None:
-            found[name] = msgspec.Raw(value.encode())
+        if (value := getattr(found, name)) is not None:
+            setattr(found, name, msgspec.Raw(value.encode()))
     return found
+
+
+@cache
+def _struct(columns: Columns) -> Any:
+    """Return a Struct of a row's values, which costs less than a dict."""
+    members: list[Any] = [(name, Any, None) for name in columns.names]
+    return msgspec.defstruct("row", members, omit_defaults=True, gc=False)

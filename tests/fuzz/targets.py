@@ -44,8 +44,7 @@ def event(body: bytes) -> None:
     assert 1 <= len(content.id) <= 255
     if content.items is None:
         return
-    fields = found.mirrored.differences(None, content)
-    rows = encode([Write(content, found.interval, None, fields)], found.mirrored)
+    rows = encode([Write(content, found.interval, None, {})], found.mirrored)
     assert rows.startswith("[{")
 
 

@@ -355,7 +355,7 @@ def test_decision_taken_before_a_comparison_began_writes_only_what_is_younger(
         "INSERT INTO stripe.compared VALUES (%s, to_timestamp(1000))", [mirrored.name]
     )
     held = read_held(connection, mirrored, [lived.name]).get(lived.name)
-    change = mirrored.differences(held, content)
+    change = mirrored.differences(held, content) if held is not None else {}
     write = Write(content, Interval(999, 1_000), 1 if is_held else None, change)
     assert write_for_event(connection, mirrored, write, entry, ended=ended) is writes
     assert count(connection, "events") == writes

@@ -132,7 +132,7 @@ def read(connection: psycopg.Connection) -> Held:
 def test_declared_object_goes_the_whole_way(connection: psycopg.Connection) -> None:
     connection.execute(TABLES.encode())
     first = decoded()
-    write = Write(first, Interval(100, 101), None, PARCEL.differences(None, first))
+    write = Write(first, Interval(100, 101), None, {})
     assert write_for_event(connection, PARCEL, write, entry(1))
     row = read(connection)
     assert (row.as_of, row.revision, row.items) == (Interval(100, 101), 1, first.items)

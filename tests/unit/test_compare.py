@@ -57,7 +57,7 @@ def test_object_without_a_row_is_missing_in_the_database() -> None:
     found = compare_window(SUBSCRIPTION, {}, listed(content(ACTIVE)))
     (difference,) = found.differences
     assert (difference.kind, difference.held) == ("missing_in_database", None)
-    assert difference.fields["status"] == (None, "active")
+    assert difference.fields == {"status": (None, "active")}
 
 
 def test_row_that_the_list_leaves_out_is_asked_for() -> None:

@@ -33,15 +33,17 @@ SELECT
 -- apply_event.write_for_event.price
 -- Write one row with its items, its change and its event's ledger row, all or nothing.
 WITH incoming AS (
-    SELECT r.*
-    FROM json_to_recordset(%(rows)s::json) AS r (
+    SELECT given.*, r.*
+    FROM json_to_recordset(%(rows)s::json) AS given (
+        content json, items json, fields jsonb, lower bigint, upper bigint, at_revision bigint
+    )
+    CROSS JOIN LATERAL json_to_record(given.content) AS r (
         "id" text, "product_id" text, "active" boolean, "lookup_key" text, "nickname" text,
         "type" text, "currency" text, "unit_amount" bigint, "unit_amount_decimal" text,
         "billing_scheme" text, "tiers_mode" text, "tiers" jsonb, "transform_quantity" jsonb,
         "custom_unit_amount" jsonb, "tax_behavior" text, "interval" text,
         "interval_count" bigint, "usage_type" text, "meter" text, "created" bigint,
-        "livemode" boolean, "deleted" boolean, "metadata" jsonb, fields jsonb, lower bigint,
-        upper bigint, at_revision bigint
+        "livemode" boolean, "deleted" boolean, "metadata" jsonb
     )
     WHERE NOT EXISTS (
             SELECT FROM stripe.compared AS c
@@ -109,12 +111,19 @@ updated AS (
     RETURNING o.id, o.revision
 ),
 written AS (
-    SELECT w.id, w.revision, r.fields
-    FROM (
-        SELECT id, revision FROM inserted
-        UNION ALL
-        SELECT id, revision FROM updated
-    ) AS w
+    SELECT i.id, i.revision, r.items, (
+        SELECT jsonb_object_agg(f.name, jsonb_build_array(NULL, f.value))
+        FROM (
+            SELECT c.key, c.value FROM json_each(r.content) AS c
+            UNION ALL
+            SELECT 'items.' || (i ->> 'id'), i FROM json_array_elements(r.items) AS i
+        ) AS f (name, value)
+    ) AS fields
+    FROM inserted AS i
+    JOIN incoming AS r USING (id)
+    UNION ALL
+    SELECT u.id, u.revision, r.items, r.fields
+    FROM updated AS u
     JOIN incoming AS r USING (id)
 ),
 changed AS (

@@ -30,12 +30,14 @@ SELECT
 -- apply_event.write_for_event.product
 -- Write one row with its items, its change and its event's ledger row, all or nothing.
 WITH incoming AS (
-    SELECT r.*
-    FROM json_to_recordset(%(rows)s::json) AS r (
+    SELECT given.*, r.*
+    FROM json_to_recordset(%(rows)s::json) AS given (
+        content json, items json, fields jsonb, lower bigint, upper bigint, at_revision bigint
+    )
+    CROSS JOIN LATERAL json_to_record(given.content) AS r (
         "id" text, "name" text, "active" boolean, "default_price_id" text, "type" text,
         "unit_label" text, "statement_descriptor" text, "tax_code" text, "created" bigint,
-        "livemode" boolean, "deleted" boolean, "metadata" jsonb, fields jsonb, lower bigint,
-        upper bigint, at_revision bigint
+        "livemode" boolean, "deleted" boolean, "metadata" jsonb
     )
     WHERE NOT EXISTS (
             SELECT FROM stripe.compared AS c
@@ -88,12 +90,19 @@ updated AS (
     RETURNING o.id, o.revision
 ),
 written AS (
-    SELECT w.id, w.revision, r.fields
-    FROM (
-        SELECT id, revision FROM inserted
-        UNION ALL
-        SELECT id, revision FROM updated
-    ) AS w
+    SELECT i.id, i.revision, r.items, (
+        SELECT jsonb_object_agg(f.name, jsonb_build_array(NULL, f.value))
+        FROM (
+            SELECT c.key, c.value FROM json_each(r.content) AS c
+            UNION ALL
+            SELECT 'items.' || (i ->> 'id'), i FROM json_array_elements(r.items) AS i
+        ) AS f (name, value)
+    ) AS fields
+    FROM inserted AS i
+    JOIN incoming AS r USING (id)
+    UNION ALL
+    SELECT u.id, u.revision, r.items, r.fields
+    FROM updated AS u
     JOIN incoming AS r USING (id)
 ),
 changed AS (

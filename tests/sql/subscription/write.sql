@@ -25,8 +25,11 @@ SELECT id FROM written;
 -- write.write_for_run.subscription
 -- Write encoded rows for a run and return the ids that were written.
 WITH incoming AS (
-    SELECT r.*
-    FROM json_to_recordset(%(rows)s::json) AS r (
+    SELECT given.*, r.*
+    FROM json_to_recordset(%(rows)s::json) AS given (
+        content json, items json, fields jsonb, lower bigint, upper bigint, at_revision bigint
+    )
+    CROSS JOIN LATERAL json_to_record(given.content) AS r (
         "id" text, "customer_id" text, "customer_account" text, "status" text, "currency" text,
         "collection_method" text, "cancel_at_period_end" boolean, "cancel_at" bigint,
         "canceled_at" bigint, "ended_at" bigint, "trial_start" bigint, "trial_end" bigint,
@@ -34,8 +37,7 @@ WITH incoming AS (
         "billing_cycle_anchor" bigint, "created" bigint, "start_date" bigint,
         "days_until_due" bigint, "pause_collection" jsonb, "discounts" jsonb,
         "default_payment_method" text, "latest_invoice" text, "schedule" text, "test_clock" text,
-        "livemode" boolean, "metadata" jsonb, fields jsonb, lower bigint, upper bigint,
-        at_revision bigint, items json
+        "livemode" boolean, "metadata" jsonb
     )
 ),
 inserted AS (
@@ -106,12 +108,19 @@ updated AS (
     RETURNING o.id, o.revision
 ),
 written AS (
-    SELECT w.id, w.revision, r.fields, r.items
-    FROM (
-        SELECT id, revision FROM inserted
-        UNION ALL
-        SELECT id, revision FROM updated
-    ) AS w
+    SELECT i.id, i.revision, r.items, (
+        SELECT jsonb_object_agg(f.name, jsonb_build_array(NULL, f.value))
+        FROM (
+            SELECT c.key, c.value FROM json_each(r.content) AS c
+            UNION ALL
+            SELECT 'items.' || (i ->> 'id'), i FROM json_array_elements(r.items) AS i
+        ) AS f (name, value)
+    ) AS fields
+    FROM inserted AS i
+    JOIN incoming AS r USING (id)
+    UNION ALL
+    SELECT u.id, u.revision, r.items, r.fields
+    FROM updated AS u
     JOIN incoming AS r USING (id)
 ),
 touched AS (
@@ -170,4 +179,4 @@ changed AS (
     FROM written AS w
     WHERE w.fields IS NOT NULL
 )
-SELECT id FROM written;
+SELECT json_agg(id)::text FROM written;

@@ -47,9 +47,6 @@ class Held(NamedTuple):
     missing_in_stripe_since: int | str | None
 
 
-NUL = b"\\u0000"
-"""How JSON spells the character that PostgreSQL holds neither in text nor in jsonb."""
-
 _id = attrgetter("id")
 
 _INFINITE = 2**63 - 1
@@ -218,7 +215,7 @@ class MirroredObject:
             one.items = self._embedded(data=list(items))
         self.settled(one)
         content = self.content(one)
-        if items is not None or NUL in bytes(body):
+        if items is not None or may_have_nul(bytes(body)):
             self.decoded.require_no_nul(content.row)
             for item in content.items or ():
                 assert self.items is not None
@@ -375,6 +372,14 @@ class MirroredObject:
 def _page_decoder(inner: Any) -> msgspec.json.Decoder[Any]:
     page = msgspec.defstruct("page", [("data", list[inner]), ("has_more", bool)])
     return msgspec.json.Decoder(page)
+
+
+def may_have_nul(body: bytes | bytearray) -> bool:
+    """Return whether JSON may have the character that PostgreSQL holds in no text and no jsonb.
+
+    Most has no backslash at all, which is told in a fiftieth of the time.
+    """
+    return b"\\" in body and b"\\u0000" in body
 
 
 def decode(decoder: msgspec.json.Decoder[Any], body: bytes | bytearray | msgspec.Raw) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.errors import UnreadableObject
-from shared.objects.declaration import NUL, MirroredObject, decode
+from shared.objects.declaration import MirroredObject, decode, may_have_nul
 from shared.stripe import lists as stripe_list
 from shared.stripe.recognition import Body, Known, Recognised, recognise
 
@@ -85,7 +85,7 @@ def _with(page: Page, found: Recognised) -> Page:
 
 
 def _decode(mirrored: MirroredObject, body: bytes | bytearray) -> Page:
-    if NUL in body:
+    if may_have_nul(body):
         return _decode_singly(mirrored, body)
     try:
         page = decode(mirrored.page_decoder, body)

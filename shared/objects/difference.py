@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from decimal import Decimal
-from math import isfinite
 from typing import Any, NamedTuple
+
+import msgspec
 
 from shared.objects.column import AS_JSON, Column, Columns, Row, Type, Value
 
@@ -85,25 +86,14 @@ def _presented(column: Column, value: Value) -> Any:
 
 
 def _read(text: str) -> Any:
-    """Return what JSON says; its null, which is not the column's, stays a word."""
-    return text if text == "null" else _DECODER.decode(text)
+    """Return what JSON says; its null, which is not the column's, stays a word.
 
-
-def _whole_number(digits: str) -> int | str:
-    """Return a whole number, or of what is too long for one its digits: jsonb has no limit."""
-    return int(digits) if len(digits) <= _MOST_DIGITS else digits
-
-
-def _number(digits: str) -> float | str:
-    """Return a number, or of what is too large for one its digits."""
-    number = float(digits)
-    return number if isfinite(number) else digits
-
-
-_MOST_DIGITS = 4_000
-"""The interpreter refuses to read more than 4,300."""
-
-_DECODER = json.JSONDecoder(parse_int=_whole_number, parse_float=_number)
+    So does what holds a number that is too long to be read: jsonb has no limit.
+    """
+    try:
+        return text if text == "null" else msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def _value(column: Column, value: Value) -> Any:
@@ -117,18 +107,9 @@ def _value(column: Column, value: Value) -> Any:
         return value
     if column.type is Type.DECIMAL:
         return Decimal(str(value))
-    return _JSON, _exact(json.loads(str(value), parse_float=Decimal, parse_int=Decimal))
+    return [json.loads(str(value), parse_float=_exactly, parse_int=_exactly)]
 
 
-_JSON, _TRUE, _FALSE = object(), object(), object()
-
-
-def _exact(value: Any) -> Any:
-    """Return JSON in which true, which equals 1 in Python, equals nothing but itself."""
-    if isinstance(value, dict):
-        return {name: _exact(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_exact(inner) for inner in value]
-    if isinstance(value, bool):
-        return _TRUE if value else _FALSE
-    return value
+def _exactly(digits: str) -> tuple[Decimal]:
+    """Return a number of JSON as what true, which equals 1 in Python, does not equal."""
+    return (Decimal(digits),)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared.objects.column import Column, Columns, Type
@@ -82,3 +83,10 @@ def test_amount_is_one_number_however_it_is_written() -> None:
     row = ("x", None, "{}")
     assert between_rows(COLUMNS, (*row, "12.5"), (*row, "12.50")) == {}
     assert between_rows(COLUMNS, (*row, "12.5"), (*row, "12.51")) == {"amount": ("12.5", "12.51")}
+
+
+@pytest.mark.parametrize("digits", ["9" * 401, "9" * 5_000, "1" + "0" * 400 + ".5"])
+def test_number_that_nobody_can_hold_is_told_and_kept(digits: str) -> None:
+    ((before, after),) = differences('{"a": 1}', f'{{"a": {digits}}}').values()
+    assert before == {"a": 1}
+    assert digits in msgspec.json.encode(after).decode()

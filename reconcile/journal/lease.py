@@ -14,6 +14,7 @@ from shared import log
 from shared.database.connection import Connection
 from shared.errors import DatabaseUnavailable, LeaseLost, SubscriptionSyncError
 from shared.repository import runs
+from shared.repository.progress import Progress
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,8 @@ def hold(
 
     def take(connection: Connection) -> runs.Started:
         # The answer to a commit may have been lost: then it is ours already.
-        if not (taken and runs.is_under_way(connection, run_id)):
+        progress = taken[0].progress if taken else Progress()
+        if not runs.extend(connection, run_id, progress, lease_seconds=lease_seconds):
             taken[:] = [
                 runs.start(
                     connection,

@@ -47,13 +47,6 @@ class WebhookCounts(msgspec.Struct, kw_only=True, rename="webhook_{}".format):
     since: int = 0
 
 
-_done_decoder = msgspec.json.Decoder(dict[str, Ranges])
-_all_counts_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_counts_decoder = msgspec.json.Decoder(Counts)
-_webhook_decoder = msgspec.json.Decoder(WebhookCounts)
-_planned_decoder = msgspec.json.Decoder(dict[str, int | None])
-
-
 class Progress(msgspec.Struct, kw_only=True):
     """How far a run has come: the ranges compared and the counts, by object name.
 
@@ -114,19 +107,3 @@ class Progress(msgspec.Struct, kw_only=True):
             "stripe_requests": self.stripe_requests,
             "phase": self.phase,
         }
-
-
-def taken_over(done: str, counts: str, planned: str, *, drift: int, since: int | None) -> Progress:
-    """Return what a run takes over from one that was stopped, from JSON as it is kept."""
-    raw = _all_counts_decoder.decode(counts)
-    webhook = raw.pop(EVENTS, None)
-    ranges = _done_decoder.decode(done)
-    return Progress(
-        done=ranges,
-        counts={name: _counts_decoder.decode(of) for name, of in raw.items()},
-        webhook=None if webhook is None else _webhook_decoder.decode(webhook),
-        planned=_planned_decoder.decode(planned),
-        drift=drift,
-        before={name: list(of) for name, of in ranges.items()},
-        since=since,
-    )

@@ -9,7 +9,7 @@ import msgspec
 from psycopg import Connection
 
 from shared.errors import LeaseHeld, LeaseLost
-from shared.repository.progress import Progress, taken_over
+from shared.repository.progress import EVENTS, Progress
 from shared.repository.statement import statement
 
 EVERYTHING = "all"
@@ -23,6 +23,8 @@ LOST = "another run has taken the lease over; this one writes no more"
 
 RESUME_HOURS = 36
 """How old an unfinished run may be to be gone on from: what it compared is as old by then."""
+
+_progress_decoder = msgspec.json.Decoder(Progress)
 
 
 class Started(msgspec.Struct, kw_only=True, frozen=True):
@@ -142,11 +144,11 @@ class _Unfinished(NamedTuple):
 
 def _unfinished(connection: Connection[Any]) -> _Unfinished | None:
     """Return the last run over everything if it is to be gone on from."""
-    row = _UNFINISHED.execute(connection, {"scope": EVERYTHING, "hours": RESUME_HOURS}).fetchone()
+    parameters = {"scope": EVERYTHING, "hours": RESUME_HOURS, "events": EVENTS}
+    row = _UNFINISHED.execute(connection, parameters).fetchone()
     if row is None or not is_gone_on_from(connection, row[0]):
         return None
-    progress = taken_over(row[3], row[4], row[5], drift=row[6], since=row[7])
-    return _Unfinished(row[0], row[1], row[2], progress)
+    return _Unfinished(row[0], row[1], row[2], _progress_decoder.decode(row[3]))
 
 
 _UNFINISHED = statement(
@@ -154,8 +156,15 @@ _UNFINISHED = statement(
     """
 SELECT
     l.id::text, first.id::text, floor(extract(epoch FROM first.started_at))::bigint,
-    l.done::text, l.counts::text, l.planned::text, l.drift,
-    extract(epoch FROM l.compared_since)::bigint
+    json_build_object(
+        'done', l.done,
+        'counts', l.counts - %(events)s::text,
+        'webhook', l.counts -> %(events)s::text,
+        'planned', l.planned,
+        'drift', l.drift,
+        'before', l.done,
+        'since', extract(epoch FROM l.compared_since)::bigint
+    )::text
 FROM stripe.runs AS l
 JOIN stripe.runs AS first ON first.id = l.story
 WHERE l.id = (
@@ -228,20 +237,6 @@ _HELD_BY = statement(
 SELECT story::text || ' on ' || holder, extract(epoch FROM lease_expires_at)::bigint
 FROM stripe.runs
 WHERE outcome IS NULL
-""",
-)
-
-
-def is_under_way(connection: Connection[Any], run_id: str) -> bool:
-    """Return whether this run has the lease."""
-    row = _IS_UNDER_WAY.execute(connection, {"id": run_id}).fetchone()
-    return row is not None
-
-
-_IS_UNDER_WAY = statement(
-    is_under_way,
-    """
-SELECT FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL
 """,
 )
 

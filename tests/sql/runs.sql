@@ -70,10 +70,6 @@ SELECT l.scope = %(scope)s AND l.done <> '{}' AND (
 FROM stripe.runs AS l
 WHERE l.id = %(id)s;
 
--- runs.is_under_way
--- Return whether this run has the lease.
-SELECT FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL;
-
 -- runs.lock
 -- Lock the run's row until the commit, and return the number of its last write.
 SELECT step FROM stripe.runs WHERE id = %(id)s AND outcome IS NULL FOR UPDATE;
@@ -102,8 +98,15 @@ RETURNING floor(extract(epoch FROM started_at))::bigint;
 -- Return the last run over everything if it is to be gone on from.
 SELECT
     l.id::text, first.id::text, floor(extract(epoch FROM first.started_at))::bigint,
-    l.done::text, l.counts::text, l.planned::text, l.drift,
-    extract(epoch FROM l.compared_since)::bigint
+    json_build_object(
+        'done', l.done,
+        'counts', l.counts - %(events)s::text,
+        'webhook', l.counts -> %(events)s::text,
+        'planned', l.planned,
+        'drift', l.drift,
+        'before', l.done,
+        'since', extract(epoch FROM l.compared_since)::bigint
+    )::text
 FROM stripe.runs AS l
 JOIN stripe.runs AS first ON first.id = l.story
 WHERE l.id = (

@@ -10,7 +10,7 @@ import msgspec
 from shared.errors import UnreadableObject
 from shared.objects.declaration import MirroredObject, decode, may_have_nul
 from shared.stripe import lists as stripe_list
-from shared.stripe.recognition import Body, Known, Recognised, recognise
+from shared.stripe.recognition import Body, Known, recognise
 
 
 class Unreadable(NamedTuple):
@@ -21,7 +21,7 @@ class Unreadable(NamedTuple):
     error: UnreadableObject
 
 
-class Page(NamedTuple):
+class Page(msgspec.Struct):
     """A page in Stripe's order (newest first).
 
     `objects` are decoded, not settled; `same` are those that were recognised in their stead.
@@ -30,12 +30,12 @@ class Page(NamedTuple):
     """
 
     objects: list[Any]
-    same: list[Known]
-    unreadable: list[Unreadable]
-    bodies: Mapping[str, Body]
     has_more: bool
-    oldest: int | None
-    last_id: str | None
+    oldest: int | None = None
+    last_id: str | None = None
+    same: list[Known] = []
+    unreadable: list[Unreadable] = []
+    bodies: Mapping[str, Body] = {}
 
 
 class Memory(NamedTuple):
@@ -73,15 +73,11 @@ def decode_page(
     if len(names) != len(found.bodies) or found.bodies.keys() != set(names):
         # An object that is listed twice, or two that look like one: whose body is whose?
         return _decode(mirrored, body)
-    return _with(page, found)
-
-
-def _with(page: Page, found: Recognised) -> Page:
-    """Return a page with what was recognised on it."""
+    page.same, page.bodies = found.same, found.bodies
     if found.last_is_same:
         last = found.same[-1]
-        page = page._replace(oldest=last.created, last_id=last.id)
-    return page._replace(same=found.same, bodies=found.bodies)
+        page.oldest, page.last_id = last.created, last.id
+    return page
 
 
 def _decode(mirrored: MirroredObject, body: bytes | bytearray) -> Page:
@@ -94,9 +90,9 @@ def _decode(mirrored: MirroredObject, body: bytes | bytearray) -> Page:
     if any(one.created is None for one in page.data):
         raise UnreadableObject("$.data[...].created", "Expected `int`, got `null`")
     if not page.data:
-        return Page([], [], [], {}, page.has_more, None, None)
+        return Page([], page.has_more)
     last = page.data[-1]
-    return Page(page.data, [], [], {}, page.has_more, last.created, last.id)
+    return Page(page.data, page.has_more, last.created, last.id)
 
 
 def _decode_singly(mirrored: MirroredObject, body: bytes | bytearray) -> Page:
@@ -115,13 +111,7 @@ def _decode_singly(mirrored: MirroredObject, body: bytes | bytearray) -> Page:
             unreadable.append(Unreadable(stub.id, stub.created, error))
         else:
             objects.append(decode(mirrored.decoder, raw))
-    last = stubs[-1] if stubs else None
-    return Page(
-        objects,
-        [],
-        unreadable,
-        {},
-        page.has_more,
-        last.created if last else None,
-        last.id if last else None,
-    )
+    if not stubs:
+        return Page([], page.has_more)
+    last = stubs[-1]
+    return Page(objects, page.has_more, last.created, last.id, unreadable=unreadable)

@@ -36,10 +36,7 @@ def claim_account(connection: Connection[Any], account: Account) -> Account:
     An id that was unknown so far is filled in; nothing that is known is overwritten.
     """
     row = _CLAIM_ACCOUNT.execute(connection, account._asdict()).fetchone()
-    if row is None:
-        held = read_account(connection)
-        assert held is not None
-        return held
+    assert row is not None
     return Account(row[0], row[1])
 
 
@@ -48,8 +45,8 @@ _CLAIM_ACCOUNT = statement(
     """
 INSERT INTO stripe.account AS a (id, livemode)
 VALUES (%(id)s, %(livemode)s)
-ON CONFLICT (singleton) DO UPDATE SET id = coalesce(a.id, EXCLUDED.id)
-    WHERE a.livemode = EXCLUDED.livemode
+ON CONFLICT (singleton) DO UPDATE SET
+    id = CASE WHEN a.livemode = EXCLUDED.livemode THEN coalesce(a.id, EXCLUDED.id) ELSE a.id END
 RETURNING id, livemode
 """,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from psycopg import Connection, RawCursor
@@ -51,19 +52,8 @@ class ObjectStatement:
     """A statement on the tables of a mirrored object: one for each, made of its declaration."""
 
     def __init__(self, name: str, purpose: str, text: Callable[[MirroredObject], str]) -> None:
-        self._name = name
-        self._purpose = purpose
-        self._text = text
-        self._made: dict[MirroredObject, Statement] = {}
-
-    def of(self, mirrored: MirroredObject) -> Statement:
-        """Return the statement for one object."""
-        made = self._made.get(mirrored)
-        if made is None:
-            name = f"{self._name}.{mirrored.name}"
-            made = Statement(name, self._purpose, self._text(mirrored))
-            self._made[mirrored] = made
-        return made
+        """`of` returns the statement for one object."""
+        self.of = cache(lambda one: Statement(f"{name}.{one.name}", purpose, text(one)))
 
 
 KNOWN: list[Statement | ObjectStatement] = []

@@ -9,7 +9,7 @@ No message quotes the text itself, which may be secret or stand where a secret s
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -64,11 +64,15 @@ def given(environ: Mapping[str, str], name: str) -> str:
     return environ.get(name, "").strip(BLANK)
 
 
-def whole_number(text: str, *, least: int, most: int) -> int:
-    """Return a number between `least` and `most`, both included."""
-    if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
-        raise ValueError(f"must be a whole number from {least} to {most}")
-    return int(text)
+def between(least: int, most: int) -> Callable[[str], int]:
+    """Return what reads a whole number, both bounds included."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def share(text: str) -> str:

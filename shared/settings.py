@@ -1,16 +1,16 @@
 """The environment as typed settings, checked whole: every fault is named at once.
 
-A setting is declared once, as the annotation of its field. `NAME_FILE` reads the value of `NAME`
-from a file; an empty value counts as unset. Anything secret is a `Secret`, which never prints.
+A setting is declared once, as a field whose name in capitals is the variable's. `NAME_FILE` reads
+the value of `NAME` from a file; an empty value counts as unset. Anything secret is a `Secret`,
+which never prints.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar
 
 from shared.database.url import database_url
 from shared.errors import SettingsError
@@ -18,6 +18,7 @@ from shared.setting_readers import (
     BLANK,
     Secret,
     api_base,
+    between,
     given,
     log_level,
     proxy_address,
@@ -28,7 +29,6 @@ from shared.setting_readers import (
     stripe_key,
     web_address,
     webhook_secrets,
-    whole_number,
 )
 from shared.stripe.proxy import Proxy
 
@@ -46,64 +46,51 @@ class Setting:
     help: str
 
 
-_POSTGRES = "the database, postgresql://user:password@host:5432/database; TLS unless local"
-_KEY = "Stripe's API key; a restricted, read-only key is enough"
-_BASE = "where Stripe's API is; another host for tests"
-_SIGNING = "the endpoint's signing secret; several, comma-separated, while one is rolled"
-_PORT = partial(whole_number, least=1, most=65_535)
-_COUNT = partial(whole_number, least=1, most=64)
-_KEEPALIVE = partial(whole_number, least=1, most=3_600)
-_BODY = partial(whole_number, least=1_024, most=64 * 1024 * 1024)
-_TOLERANCE = partial(whole_number, least=1, most=3_600)
-_LEASE = partial(whole_number, least=10, most=3_600)
-_PAYLOAD = partial(whole_number, least=1, most=36_500)
-_GRACE = partial(whole_number, least=0, most=600)
-_RATE = partial(whole_number, least=1, most=1_000)
-_DEADLINE = partial(whole_number, least=0, most=86_400)
+def setting(default: str | None, read: Callable[[str], Any], meaning: str) -> Any:
+    """Declare a field as a setting: its `Setting`, without the name."""
+    return field(metadata={"setting": (default, read, meaning)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaSettings:
     """What everything that speaks SQL needs, and all that `migrate --roles` needs."""
 
-    stripe_schema: Annotated[
-        str,
-        Setting(
-            "STRIPE_SCHEMA", "stripe", schema_name, "the database schema in which everything lies"
-        ),
-    ]
+    stripe_schema: str = setting(
+        "stripe", schema_name, "the database schema in which everything lies"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MigrateSettings(SchemaSettings):
     """What every command needs, and all that `migrate` needs."""
 
-    database_url: Annotated[Secret, Setting("DATABASE_URL", None, database_url, _POSTGRES)]
-    log_level: Annotated[str, Setting("LOG_LEVEL", "INFO", log_level, "the least level logged")]
+    database_url: Secret = setting(
+        None,
+        database_url,
+        "the database, postgresql://user:password@host:5432/database; TLS unless local",
+    )
+    log_level: str = setting("INFO", log_level, "the least level logged")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StripeSettings(MigrateSettings):
     """What every command that talks to Stripe needs."""
 
-    stripe_secret_key: Annotated[Secret, Setting("STRIPE_SECRET_KEY", None, stripe_key, _KEY)]
-    stripe_api_base: Annotated[
-        str, Setting("STRIPE_API_BASE", "https://api.stripe.com", api_base, _BASE)
-    ]
+    stripe_secret_key: Secret = setting(
+        None, stripe_key, "Stripe's API key; a restricted, read-only key is enough"
+    )
+    stripe_api_base: str = setting(
+        "https://api.stripe.com", api_base, "where Stripe's API is; another host for tests"
+    )
 
-    https_proxy: Annotated[
-        Secret | None,
-        Setting(
-            "HTTPS_PROXY",
-            "",
-            proxy_address,
-            "the proxy for all that goes out over TLS: http://user:password@host:port",
-        ),
-    ]
-    no_proxy: Annotated[
-        str | None,
-        Setting("NO_PROXY", "", str, "hosts and domains for which it is not used, comma-separated"),
-    ]
+    https_proxy: Secret | None = setting(
+        "",
+        proxy_address,
+        "the proxy for all that goes out over TLS: http://user:password@host:port",
+    )
+    no_proxy: str | None = setting(
+        "", str, "hosts and domains for which it is not used, comma-separated"
+    )
 
     def proxy_to(self, url: str) -> Proxy | None:
         """Return the proxy on the way to `url`, None where there is none."""
@@ -119,110 +106,61 @@ class StripeSettings(MigrateSettings):
 class WebhookSettings(StripeSettings):
     """What `webhook` needs."""
 
-    stripe_webhook_secret: Annotated[
-        tuple[Secret, ...], Setting("STRIPE_WEBHOOK_SECRET", None, webhook_secrets, _SIGNING)
-    ]
-    port: Annotated[int, Setting("PORT", "8080", _PORT, "the TCP port to serve on")]
-    web_concurrency: Annotated[int, Setting("WEB_CONCURRENCY", "1", _COUNT, "worker processes")]
-    web_threads: Annotated[
-        int, Setting("WEB_THREADS", "4", _COUNT, "threads of a worker, an event in hand each")
-    ]
-    keepalive_seconds: Annotated[
-        int,
-        Setting(
-            "KEEPALIVE_SECONDS",
-            "75",
-            _KEEPALIVE,
-            "how long an idle connection is kept; longer than a balancer in front keeps it",
-        ),
-    ]
-    max_body_bytes: Annotated[
-        int, Setting("MAX_BODY_BYTES", "2097152", _BODY, "the largest body read, in bytes")
-    ]
-    signature_tolerance: Annotated[
-        int,
-        Setting(
-            "SIGNATURE_TOLERANCE",
-            "300",
-            _TOLERANCE,
-            "how far a signature's time may be from now, in seconds",
-        ),
-    ]
+    stripe_webhook_secret: tuple[Secret, ...] = setting(
+        None,
+        webhook_secrets,
+        "the endpoint's signing secret; several, comma-separated, while one is rolled",
+    )
+    port: int = setting("8080", between(1, 65_535), "the TCP port to serve on")
+    web_concurrency: int = setting("1", between(1, 64), "worker processes")
+    web_threads: int = setting("4", between(1, 64), "threads of a worker, an event in hand each")
+    keepalive_seconds: int = setting(
+        "75",
+        between(1, 3_600),
+        "how long an idle connection is kept; longer than a balancer in front keeps it",
+    )
+    max_body_bytes: int = setting(
+        "2097152", between(1_024, 64 * 1024 * 1024), "the largest body read, in bytes"
+    )
+    signature_tolerance: int = setting(
+        "300", between(1, 3_600), "how far a signature's time may be from now, in seconds"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconcileSettings(StripeSettings):
     """What `reconcile` needs."""
 
-    stripe_rate_limit: Annotated[
-        int | None,
-        Setting(
-            "STRIPE_RATE_LIMIT",
-            "",
-            _RATE,
-            "Stripe's limit on all requests a second; unset: 100 live, 25 in a sandbox",
-        ),
-    ]
-    stripe_endpoint_rate_limit: Annotated[
-        int,
-        Setting(
-            "STRIPE_ENDPOINT_RATE_LIMIT",
-            "25",
-            _RATE,
-            "Stripe's limit on requests a second to one endpoint",
-        ),
-    ]
-    heartbeat_url: Annotated[
-        Secret | None,
-        Setting("HEARTBEAT_URL", "", web_address, "told of each nightly run's start and end"),
-    ]
-    lease_seconds: Annotated[
-        int,
-        Setting(
-            "LEASE_SECONDS",
-            "120",
-            _LEASE,
-            "how long after its last sign of life a run is taken for dead",
-        ),
-    ]
-    grace_seconds: Annotated[
-        int,
-        Setting(
-            "GRACE_SECONDS", "10", _GRACE, "how old a difference must be to count, not in flight"
-        ),
-    ]
-    max_repairs: Annotated[
-        str,
-        Setting("MAX_REPAIRS", "10%", share, "how many existing rows a run may change, 10% or 50"),
-    ]
-    deadline_seconds: Annotated[
-        int,
-        Setting(
-            "DEADLINE_SECONDS",
-            "270",
-            _DEADLINE,
-            "when a run that repairs stops between windows; 0 for never",
-        ),
-    ]
-    event_payload_days: Annotated[
-        int,
-        Setting(
-            "EVENT_PAYLOAD_DAYS", "90", _PAYLOAD, "how long the ledger keeps an event's payload"
-        ),
-    ]
-    no_progress: Annotated[
-        bool | None,
-        Setting("NO_PROGRESS", "", bool, "anything: log lines, no progress bar, on a terminal too"),
-    ]
-    access_statuses: Annotated[
-        frozenset[str],
-        Setting(
-            "ACCESS_STATUSES",
-            "active,trialing,past_due",
-            statuses,
-            "statuses that let a customer in",
-        ),
-    ]
+    stripe_rate_limit: int | None = setting(
+        "",
+        between(1, 1_000),
+        "Stripe's limit on all requests a second; unset: 100 live, 25 in a sandbox",
+    )
+    stripe_endpoint_rate_limit: int = setting(
+        "25", between(1, 1_000), "Stripe's limit on requests a second to one endpoint"
+    )
+    heartbeat_url: Secret | None = setting(
+        "", web_address, "told of each nightly run's start and end"
+    )
+    lease_seconds: int = setting(
+        "120", between(10, 3_600), "how long after its last sign of life a run is taken for dead"
+    )
+    grace_seconds: int = setting(
+        "10", between(0, 600), "how old a difference must be to count, not in flight"
+    )
+    max_repairs: str = setting("10%", share, "how many existing rows a run may change, 10% or 50")
+    deadline_seconds: int = setting(
+        "270", between(0, 86_400), "when a run that repairs stops between windows; 0 for never"
+    )
+    event_payload_days: int = setting(
+        "90", between(1, 36_500), "how long the ledger keeps an event's payload"
+    )
+    no_progress: bool | None = setting(
+        "", bool, "anything: log lines, no progress bar, on a terminal too"
+    )
+    access_statuses: frozenset[str] = setting(
+        "active,trialing,past_due", statuses, "statuses that let a customer in"
+    )
 
 
 Settings = TypeVar("Settings", bound=SchemaSettings)
@@ -240,9 +178,9 @@ def load(
     """
     values: dict[str, Any] = {}
     faults: list[str] = []
-    for field, setting in declared(kind).items():
+    for name, one in declared(kind).items():
         try:
-            values[field] = _value(setting, environ, flags.get(setting.name))
+            values[name] = _value(one, environ, flags.get(one.name))
         except ValueError as fault:
             faults.append(str(fault))
     if faults:
@@ -256,9 +194,9 @@ def monitor(environ: Mapping[str, str]) -> tuple[Secret, Proxy | None] | None:
     None where that is not set, or wrong itself.
     """
     settings = declared(ReconcileSettings)
-    fields = ("heartbeat_url", "https_proxy", "no_proxy")
+    names = ("heartbeat_url", "https_proxy", "no_proxy")
     try:
-        url, proxy, direct = (_value(settings[field], environ) for field in fields)
+        url, proxy, direct = (_value(settings[name], environ) for name in names)
     except ValueError:
         return None
     return (url, Proxy.to(url.reveal(), proxy, direct)) if url else None
@@ -266,8 +204,9 @@ def monitor(environ: Mapping[str, str]) -> tuple[Secret, Proxy | None] | None:
 
 def declared(kind: type[SchemaSettings]) -> dict[str, Setting]:
     """Return the settings of one kind by field name, the required ones first."""
-    hints = get_type_hints(kind, include_extras=True)
-    settings = {field: hint.__metadata__[0] for field, hint in hints.items()}
+    settings = {
+        one.name: Setting(one.name.upper(), *one.metadata["setting"]) for one in fields(kind)
+    }
     return dict(sorted(settings.items(), key=lambda entry: entry[1].default is not None))
 
 
@@ -277,9 +216,9 @@ def describe(kind: type[SchemaSettings]) -> str:
         "settings, from the environment, or from the file that NAME_FILE names; in development",
         "also from the project's .env, elsewhere from one that ENV_FILE names:",
     ]
-    for setting in declared(kind).values():
-        note = "required" if setting.default is None else setting.default or "none"
-        lines.append(f"  {setting.name:<22} {setting.help} ({note})")
+    for one in declared(kind).values():
+        note = "required" if one.default is None else one.default or "none"
+        lines.append(f"  {one.name:<22} {one.help} ({note})")
     return "\n".join(lines)
 
 

@@ -95,9 +95,7 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
 '''
 
 SETTING = """
-    prune_days: Annotated[
-        int, Setting("PRUNE_DAYS", "30", _PAYLOAD, "what is older is forgotten, in days")
-    ]
+    prune_days: int = setting("30", between(1, 365), "what is older is forgotten, in days")
 """
 
 

@@ -55,6 +55,13 @@ _PASSING: Final = frozenset({"25P03", "25P04"})
 """A transaction that stood still for too long, or took too long: its connection is ended."""
 
 
+UNPREPARED: Final = (
+    psycopg.errors.InvalidSqlStatementName,
+    psycopg.errors.DuplicatePreparedStatement,
+)
+"""Of a pooler that passes for the server itself: nothing more is to be prepared."""
+
+
 def describe(error: psycopg.Error) -> str:
     """Say what went wrong in use: the SQLSTATE, the rule and the next step, never a value."""
     diagnosis = error.diag
@@ -75,7 +82,7 @@ def describe(error: psycopg.Error) -> str:
 
 def patience_after(error: psycopg.Error) -> float:
     """Return seconds of patience after a connection that was fine could not go on."""
-    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+    if isinstance(error, (psycopg.errors.ReadOnlySqlTransaction, *UNPREPARED)):
         # A server that is no longer the first one, until the address is the new one's.
         return BRIEFLY
     if error.sqlstate in _LASTING:

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from shared.database import schema as naming
 from shared.database.connecting import patience_with, unreachable
 from shared.database.connection import CONNECT_SECONDS, Connection, NoAnswer, connect, conninfo
-from shared.database.fault import BRIEFLY, NEVER, describe, patience_after
+from shared.database.fault import NEVER, UNPREPARED, describe, patience_after
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -31,6 +31,9 @@ _PAUSE_SECONDS = 0.1
 """Between two attempts to connect."""
 
 _HUNG = (NoAnswer, psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+
+_BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, *UNPREPARED)
+"""All others are theirs to put right: a right that is missing, a trigger of somebody's."""
 
 
 class Pool:
@@ -227,46 +230,32 @@ class Database:
         refuses a statement for another reason than its values (for those psycopg's own error).
         """
         began = time.monotonic()
+        connection = self._pool.take(began + self._patience(deadline))
+        connection.deadline = deadline
+        if not self._keeps_prepared:
+            connection.prepare_threshold = None
         try:
-            connection = self._pool.take(time.monotonic() + self._patience(deadline))
-            connection.deadline = deadline
-            if not self._keeps_prepared:
-                connection.prepare_threshold = None
-            try:
-                yield connection
-            except psycopg.errors.ReadOnlySqlTransaction as error:
-                # As after a failover: nothing was done, and a connection that was made only now may
-                # lead to a server that writes.
-                connection.close()
-                raise DatabaseUnavailable(
-                    describe(error),
-                    broken=connection.made < began,
-                    patience=patience_after(error),
-                ) from error
-            finally:
-                connection.deadline = None
-                self._pool.put(connection)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise DatabaseUnavailable(
-                describe(error),
-                broken=True,
-                hung=isinstance(error, _HUNG),
-                patience=patience_after(error),
-            ) from error
-        except (
-            psycopg.errors.InvalidSqlStatementName,
-            psycopg.errors.DuplicatePreparedStatement,
-        ) as error:
-            # A pooler that passes for the server itself: prepare nothing more.
-            self._keeps_prepared = False
-            patience = BRIEFLY
-            raise DatabaseUnavailable(describe(error), broken=True, patience=patience) from error
+            yield connection
         except (psycopg.DataError, psycopg.IntegrityError):
             raise
         except psycopg.Error as error:
-            # A right that is missing, a trigger of somebody's: theirs to put right, then try again.
-            patience = patience_after(error)
-            raise DatabaseUnavailable(describe(error), patience=patience) from error
+            is_broken = isinstance(error, _BROKEN)
+            if isinstance(error, UNPREPARED):
+                self._keeps_prepared = False
+            if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                # As after a failover: nothing was done, and a connection that was made only now may
+                # lead to a server that writes.
+                connection.close()
+                is_broken = connection.made < began
+            raise DatabaseUnavailable(
+                describe(error),
+                broken=is_broken,
+                hung=isinstance(error, _HUNG),
+                patience=patience_after(error),
+            ) from error
+        finally:
+            connection.deadline = None
+            self._pool.put(connection)
 
     def read(self, question: Callable[[Connection], T], deadline: float | None = None) -> T:
         """Run a statement that may run twice, again if its connection had died unnoticed.

@@ -11,6 +11,7 @@ import enum
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -157,31 +158,22 @@ class Mirror:
         )
 
 
+@dataclass
 class _Work:
     """One event on its way."""
 
-    def __init__(
-        self,
-        database: Database,
-        stripe: StripeApi,
-        event: Event,
-        mirrored: MirroredObject,
-        payload: bytes,
-        deadline: float,
-        source: str,
-    ) -> None:
-        self._source = source
-        self._database = database
-        self._stripe = stripe
-        self._event = event
-        self._mirrored = mirrored
-        self._payload = payload
-        self._deadline = deadline
-        self._object_id: str | None = None
-        self._unsaid: frozenset[str] = frozenset()
-        self._require_gone: Callable[[], None] = lambda: None
-        self._asked = 0
-        self._retries = 0
+    database: Database
+    stripe: StripeApi
+    event: Event
+    mirrored: MirroredObject
+    payload: bytes
+    deadline: float
+    source: str
+    object_id: str | None = None
+    unsaid: frozenset[str] = frozenset()
+    require_gone: Callable[[], None] = lambda: None
+    asked: int = 0
+    retries: int = 0
 
     def apply(self, require_gone: Callable[..., None], *, is_told: bool) -> Receipt:
         """Bring the row to what Stripe has, by the first of these that does.
@@ -192,9 +184,9 @@ class _Work:
         3. Where there is none, or nothing can be made of it either, it fails: if the key is of our
            account, or Stripe has the event. If not, the event is another account's, or the key is.
         """
-        self._require_gone = partial(require_gone, is_readable=True)
+        self.require_gone = partial(require_gone, is_readable=True)
         reasons: list[str] = []
-        steps = [self._event.subject]
+        steps = [self.event.subject]
         if is_told:
             steps.insert(0, self._snapshot)
         for content in steps:
@@ -202,7 +194,7 @@ class _Work:
                 receipt = self._settle(content())
             except _UNFIT as error:
                 reasons.append(_words(error))
-                if self._asked:
+                if self.asked:
                     break
             except ObjectMissing as error:
                 require_gone(is_readable=not reasons)
@@ -210,31 +202,31 @@ class _Work:
                 break
             else:
                 if reasons:
-                    log.event(_log, "snapshot.unfit", event_id=self._event.id, reason=reasons[0])
+                    log.event(_log, "snapshot.unfit", event_id=self.event.id, reason=reasons[0])
                 return receipt
-        if not (is_told or self._asked):
+        if not (is_told or self.asked):
             require_gone(is_readable=False)
         return self._fail(", and ".join(dict.fromkeys(reasons)))
 
     def _snapshot(self) -> Content:
-        content = self._event.content(self._mirrored)
-        if self._event.carried is not None:
-            self._unsaid = left_out(self._mirrored, self._event.carried, content)
+        content = self.event.content(self.mirrored)
+        if self.event.carried is not None:
+            self.unsaid = left_out(self.mirrored, self.event.carried, content)
         return content
 
     def _settle(self, content: Content) -> Receipt:
         """Read, decide and write until one write holds."""
-        self._object_id = content.id
+        self.object_id = content.id
         while True:
-            found = self._database.read(self._read, self._deadline)
+            found = self.database.read(self._read, self.deadline)
             if found.done not in {None, Outcome.FAILED}:
                 return self._receipt(Outcome.DUPLICATE)
             outcome = self._try(content, found)
             if outcome is not None:
                 return self._receipt(outcome)
-            self._retries += 1
-            if time.monotonic() >= self._deadline:
-                raise DatabaseUnavailable(f"lost {self._retries} races for one row")
+            self.retries += 1
+            if time.monotonic() >= self.deadline:
+                raise DatabaseUnavailable(f"lost {self.retries} races for one row")
 
     def _fail(self, error: str) -> Receipt:
         """Keep the event in the ledger with its payload and why it could not be applied."""
@@ -243,21 +235,21 @@ class _Work:
         return self._receipt(Outcome.FAILED, error)
 
     def _read(self, connection: psycopg.Connection[object]) -> Found:
-        assert self._object_id is not None
-        return look(connection, self._mirrored, self._object_id, self._event.id)
+        assert self.object_id is not None
+        return look(connection, self.mirrored, self.object_id, self.event.id)
 
     def _try(self, content: Content, found: Found) -> Outcome | None:
         """Decide once and write once; None where another writer was first."""
-        held, incoming = found.held, self._event.interval
+        held, incoming = found.held, self.event.interval
         if content.items is not None:
-            content = self._mirrored.completed(content, held)
+            content = self.mirrored.completed(content, held)
         verdict = self._decide(content, found, incoming)
         if verdict is Verdict.STALE:
             return Outcome.STALE if self._enter(Outcome.STALE) else None
         if verdict is Verdict.ASK:
-            self._asked += 1
+            self.asked += 1
             retrieved = self._retrieve(content)
-            content = self._mirrored.completed(
+            content = self.mirrored.completed(
                 retrieved.content, held or _as_held(content, incoming)
             )
             as_of = truth.after_answer(held.as_of if held else None, retrieved.as_of)
@@ -272,13 +264,13 @@ class _Work:
         That there was one is told by a snapshot that can be read, or by a thin event.
         """
         try:
-            return self._stripe.retrieve(self._mirrored, content.id, self._deadline)
+            return self.stripe.retrieve(self.mirrored, content.id, self.deadline)
         except ObjectMissing as missing:
-            is_told = bool(content.row) or self._event.related is not None
-            if self._mirrored.known_when_deleted or not is_told:
+            is_told = bool(content.row) or self.event.related is not None
+            if self.mirrored.known_when_deleted or not is_told:
                 raise
-            self._require_gone()
-            return Retrieved(self._mirrored.deleted(content.id), missing.as_of)
+            self.require_gone()
+            return Retrieved(self.mirrored.deleted(content.id), missing.as_of)
 
     def _decide(self, content: Content, found: Found, incoming: truth.Interval) -> Verdict:
         """Apply the rule; a snapshot that is not whole may be old, but is never the answer.
@@ -289,32 +281,32 @@ class _Work:
         if content.items is None:
             is_old = held is not None and incoming.upper <= held.as_of.lower
             return Verdict.STALE if is_old else Verdict.ASK
-        fields = {} if held is None else self._mirrored.differences(held, content)
+        fields = {} if held is None else self.mirrored.differences(held, content)
         verdict = truth.decide(
             held.as_of if held else None,
             incoming,
             equal=held is not None and not fields,
-            held_is_terminal=held is not None and self._mirrored.is_terminal(held.row),
-            incoming_is_terminal=self._mirrored.is_terminal(content.row),
-            compared=LAST_SECOND if self._source == "reconcile" else found.compared,
+            held_is_terminal=held is not None and self.mirrored.is_terminal(held.row),
+            incoming_is_terminal=self.mirrored.is_terminal(content.row),
+            compared=LAST_SECOND if self.source == "reconcile" else found.compared,
         )
-        is_doubtful = verdict is Verdict.REPLACE and would_empty(fields, self._unsaid)
+        is_doubtful = verdict is Verdict.REPLACE and would_empty(fields, self.unsaid)
         return Verdict.ASK if is_doubtful else verdict
 
     def _write(
         self, content: Content, held: Held | None, as_of: truth.Interval, ended: int | None
     ) -> Outcome | None:
-        fields = {} if held is None else self._mirrored.differences(held, content)
+        fields = {} if held is None else self.mirrored.differences(held, content)
         outcome = Outcome.APPLIED if fields or held is None else Outcome.UNCHANGED
         write = Write(content, as_of, held.revision if held else None, fields)
         entry = self._entry(outcome)
         try:
             # Where its connection breaks it runs again: at another revision it writes nothing.
-            written = self._database.read(
+            written = self.database.read(
                 lambda connection: write_for_event(
-                    connection, self._mirrored, write, entry, ended=ended
+                    connection, self.mirrored, write, entry, ended=ended
                 ),
-                self._deadline,
+                self.deadline,
             )
         except psycopg.errors.UniqueViolation as error:
             return _unless_done(error, None)
@@ -324,32 +316,32 @@ class _Work:
         """Write the ledger row alone; False where another process has done the event."""
         entry = self._entry(outcome, error)
         try:
-            self._database.read(lambda connection: ledger.enter(connection, entry), self._deadline)
+            self.database.read(lambda connection: ledger.enter(connection, entry), self.deadline)
         except psycopg.errors.UniqueViolation as violation:
             return _unless_done(violation, False)
         return True
 
     def _entry(self, outcome: Outcome, error: str | None = None) -> Entry:
         return Entry(
-            event_id=self._event.id,
-            type=self._event.type,
-            object_id=self._object_id,
-            created=self._event.created,
-            api_version=self._event.api_version,
-            source=self._source,
+            event_id=self.event.id,
+            type=self.event.type,
+            object_id=self.object_id,
+            created=self.event.created,
+            api_version=self.event.api_version,
+            source=self.source,
             outcome=outcome,
             error=error,
-            payload=self._payload,
+            payload=self.payload,
         )
 
     def _receipt(self, outcome: Outcome, error: str | None = None) -> Receipt:
         return Receipt(
             outcome=outcome,
-            event_id=self._event.id,
-            event_type=self._event.type,
-            object_id=self._object_id,
-            asked=self._asked,
-            retries=self._retries,
+            event_id=self.event.id,
+            event_type=self.event.type,
+            object_id=self.object_id,
+            asked=self.asked,
+            retries=self.retries,
             error=error,
         )
 

@@ -86,7 +86,7 @@ format: $(ready) ## let ruff put files in order
 	@$(run) -m ruff format .
 
 sql: $(ready) ## write tests/sql anew: every statement as text, for whoever reviews the change
-	@$(run) -m shared.repository --write tests/sql
+	@$(run) -m tests.sql
 
 lock: $(ready) ## write the five requirements locks anew; UPGRADE=--upgrade takes newer versions
 	@$(uv_compile) --output-file requirements.lock pyproject.toml

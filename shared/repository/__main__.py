@@ -7,7 +7,6 @@ import pkgutil
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from pathlib import Path
 
 import shared.repository
 from shared.objects.catalogue import MIRRORED
@@ -37,17 +36,8 @@ def shown(those: Iterable[Statement]) -> str:
     return "\n".join(f"-- {one.name}\n-- {one.purpose}\n{one.text.rstrip()};\n" for one in those)
 
 
-def files() -> dict[Path, str]:
-    """Return the same as files: `room.sql`, and `object/room.sql` for an object's tables."""
-    rooms: dict[Path, list[Statement]] = {}
-    for name, one in statements().items():
-        room, _, *mirrored = name.split(".")
-        rooms.setdefault(Path(*mirrored, f"{room}.sql"), []).append(one)
-    return {path: shown(those) for path, those in rooms.items()}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print them, or write them to files, and return the exit status."""
+    """Print them, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m shared.repository",
         description=_ABOUT,
@@ -56,13 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "name", nargs="?", default="", help="only this one, those of this room, or of this function"
     )
-    parser.add_argument(
-        "--write", type=Path, metavar="FOLDER", help="write a file for each room instead"
-    )
     given = parser.parse_args(arguments)
-    if given.write is not None:
-        write(given.write)
-        return 0
     known = statements()
     found = [one for name, one in known.items() if f"{name}.".startswith(f"{given.name}.")]
     found = found if given.name else list(known.values())
@@ -71,17 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no statement is called {given.name}; there are\n  {names}")
     sys.stdout.write(shown(found))
     return 0
-
-
-def write(folder: Path) -> None:
-    """Write the files anew, and remove what is none of them any more."""
-    wanted = {folder / path: text for path, text in files().items()}
-    for path in sorted(folder.rglob("*.sql")):
-        if path not in wanted:
-            path.unlink()
-    for path, text in wanted.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.repository.__main__ import files, main, statements
+from shared.repository.__main__ import main, statements
+from tests.sql.__main__ import FOLDER, files
 from tests.unit.test_house import RUNS_SQL, STATEMENT
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = ROOT / "shared" / "repository"
-KEPT = ROOT / "tests" / "sql"
 MAKERS = {"statement", "object_statement"}
 
 each_room = pytest.mark.parametrize(
@@ -19,7 +19,7 @@ each_room = pytest.mark.parametrize(
 
 
 def test_text_of_every_statement_is_kept_as_a_file_that_a_change_has_to_change() -> None:
-    kept = {path.relative_to(KEPT): path.read_text("utf-8") for path in KEPT.rglob("*.sql")}
+    kept = {path: path.read_text("utf-8") for path in FOLDER.rglob("*.sql")}
     assert kept == files(), "run `make sql` and look at what it changes"
 
 
@@ -66,7 +66,7 @@ def test_one_is_printed_by_its_name_and_a_room_by_its_own(
     assert "INSERT INTO stripe.events" in told
     assert told.count(";\n") == 1
     assert main(["account"]) == 0
-    assert capsys.readouterr().out == files()[Path("account.sql")]
+    assert capsys.readouterr().out == files()[FOLDER / "account.sql"]
     assert main([]) == 0
     whole = capsys.readouterr().out
     assert all(f"-- {name}\n" in whole for name in statements())

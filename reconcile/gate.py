@@ -57,30 +57,40 @@ def parse(text: str) -> Limit:
     return Limit(float(share), None) if percent else Limit(None, int(text))
 
 
-def check(plan: list[Changes], limit: Limit) -> None:
-    """Pass the whole plan, or raise RepairRefused: then none of it is written."""
+def refusals(plan: list[Changes], limit: Limit) -> dict[str, RepairRefused]:
+    """Return why objects of a plan may not be repaired, by name: what exceeds the limit.
+
+    One that decides access holds back all with it; see `Plan.check`.
+    """
     needed = max((one.changes for one in plan), default=0)
+    found: dict[str, RepairRefused] = {}
     for one in plan:
         for what, concerned, rows in (
             (f"change ({one.object}s)", one.changes, one.rows),
             (f"lose access ({one.object}s that grant it)", one.ending_access, one.granting),
         ):
             allowed = limit.allowed(rows)
-            if concerned > allowed:
-                raise RepairRefused(
+            if concerned > allowed and one.object not in found:
+                found[one.object] = RepairRefused(
                     what=what,
                     concerned=concerned,
                     rows=rows,
                     limit=str(limit),
                     allowed=allowed,
                     needed=needed,
+                    alone=not _holds_back_all(one.object),
                 )
+    return found
+
+
+def _holds_back_all(name: str) -> bool:
+    return BY_NAME[name].access is not None
 
 
 class Plan:
-    """Every change to a row that stands after the second look, held against the limit as a whole.
+    """Every change to a row that stands after the second look, held against the limit.
 
-    Whatever stage it comes from.
+    Whatever stage it comes from, and before any is written; each object by itself.
     """
 
     def __init__(self, counts: Mapping[str, Counts], limit: Limit) -> None:
@@ -99,9 +109,27 @@ class Plan:
         self._count(before, -1)
         self._count(after, 1)
 
-    def check(self) -> None:
-        """Raise RepairRefused where it is more than is allowed."""
-        check(
+    def check(self) -> Mapping[str, RepairRefused]:
+        """Return why the repairs of some objects are refused, by name: those of others may go on.
+
+        Raises RepairRefused where one that decides access exceeds the limit: then all may be wrong,
+        and nothing is to be written. Names that a merchant has changed in all of his products keep
+        nobody locked out.
+        """
+        refused = self._refusals()
+        for name, refusal in refused.items():
+            if _holds_back_all(name):
+                raise refusal
+        return refused
+
+    def refusal(self) -> str | None:
+        """Return what a run may not repair and why, None where it may repair all."""
+        refused = self._refusals()
+        whole = [str(refusal) for name, refusal in refused.items() if _holds_back_all(name)]
+        return "; ".join(whole[:1] or map(str, refused.values())) or None
+
+    def _refusals(self) -> dict[str, RepairRefused]:
+        return refusals(
             [
                 Changes(
                     object=name,
@@ -114,14 +142,6 @@ class Plan:
             ],
             self._limit,
         )
-
-    def refusal(self) -> str | None:
-        """Return why a run may repair none of it, None where it may."""
-        try:
-            self.check()
-        except RepairRefused as error:
-            return str(error)
-        return None
 
     def _count(self, row: DriftRow, times: int) -> None:
         is_free = row.kind == "missing_in_database" or (_fills(row) and not self._limit.forbids_all)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 from reconcile.comparison.compare import compare_one
@@ -14,7 +14,7 @@ from reconcile.gate import Plan
 from reconcile.journal.drift import closed, drift, spooled
 from reconcile.journal.journal import Journal
 from reconcile.streams import answers
-from shared.errors import UnreadableObject
+from shared.errors import RepairRefused, UnreadableObject
 from shared.objects.catalogue import BY_NAME
 from shared.objects.declaration import Held
 from shared.repository.drifts import DriftRow
@@ -117,26 +117,37 @@ class SecondLook:
         return None
 
 
-def repair(journal: Journal, second_look: SecondLook, plan: Plan, watch: Watch) -> None:
+def repair(
+    journal: Journal,
+    second_look: SecondLook,
+    plan: Plan,
+    refused: Mapping[str, RepairRefused],
+    watch: Watch,
+) -> tuple[str, ...]:
     """Write everything that waits, each at the revision that was read before Stripe was asked.
 
-    `watch` may stop it between two batches and while Stripe is asked: what waits goes on waiting.
+    Objects that the gate has `refused` are left; `watch` may stop it between two batches and while
+    Stripe is asked: what waits goes on waiting.
 
     What loses its revision is asked for again, passes the gate with all that is written, and is
-    tried again; a row that somebody keeps writing is in flight, and theirs.
+    tried again; a row that somebody keeps writing is in flight, and theirs. Returns why objects
+    were refused by the end.
     """
     for batch in journal.pending():
         watch.step()
-        left = batch
+        left = [row for row in batch if row.object not in refused]
         for _ in range(_ROUNDS):
-            lost = journal.repair(left)
+            lost = journal.repair(left) if left else []
             if not lost:
                 break
             seen = list(second_look.asked(lost))
             journal.amend([before for before, _ in seen], [after for _, after in seen])
             for before, now in seen:
                 plan.replace(before, now)
-            plan.check()
-            left = [row for _, row in seen if row.action == "pending"]
+            refused = plan.check()
+            left = [row for _, row in seen if row.action == "pending" and row.object not in refused]
         else:
             journal.amend(left, [closed(row, "in_flight") for row in left])
+    if refused:
+        journal.refuse(refused)
+    return tuple(map(str, refused.values()))

@@ -70,6 +70,7 @@ class Run:
         self._display = display
         self._events = Events()
         self._would_be_refused: str | None = None
+        self._held_back: tuple[str, ...] = ()
         self._compared: AbstractSet[str] = frozenset()
 
     def execute(self) -> Report:
@@ -102,7 +103,7 @@ class Run:
         4. Let events in flight arrive: what they bring is no drift.
         5. Look again at all that waits. What stands is the plan.
         6. Hold the whole plan against the limit.
-        7. Repair.
+        7. Repair, but for objects that exceed it and decide no access.
         8. Let the next run begin anew.
 
         A run over one subscription looks at that one instead of 1 to 3. A report says at 6 what a
@@ -117,8 +118,7 @@ class Run:
         stages.await_grace()
         plan = stages.look_again()
         if self._options.writes:
-            plan.check()
-            stages.repair(plan)
+            self._held_back = stages.repair(plan, plan.check())
         else:
             self._would_be_refused = plan.refusal()
         stages.finish()
@@ -159,7 +159,7 @@ class Run:
             return Ended(Why.UNKNOWN if is_unknown else Why.FAULT, error_text(error))
         finally:
             stages.close()
-        return _judge(journal, self._events)
+        return _judge(journal, self._events, self._held_back)
 
     def _concluded(self, journal: Journal, account: Account, ended: Ended) -> Report:
         """Add up what was found, keep how the run ended, give the lease back, return the report.
@@ -287,14 +287,19 @@ def _first_filled(progress: Progress, compared: AbstractSet[str]) -> tuple[str, 
 def _refused(error: RepairRefused | ListingBroken, journal: Journal) -> Ended:
     """Note that nothing that waited is written."""
     try:
-        journal.refuse()
+        journal.refuse(BY_NAME)
     except SubscriptionSyncError as fault:
         return Ended(Why.FAULT, error_text(fault))
     return Ended(Why.REFUSED if isinstance(error, RepairRefused) else Why.UNSOUND, str(error))
 
 
-def _judge(journal: Journal, events: Events) -> Ended:
-    """A run that went through has failed all the same where it could not read or write a row."""
+def _judge(journal: Journal, events: Events, held_back: tuple[str, ...]) -> Ended:
+    """A run that went through has failed all the same where it could not read or write a row.
+
+    `held_back`: why objects were not repaired, without a word of which nobody would go and look.
+    """
+    if held_back:
+        return Ended(Why.REFUSED, "; ".join(held_back))
     if events.left:
         left = counted(events.left, "event")
         return Ended(Why.FLAWED, f"{left} could not be entered; the log names {_each(events.left)}")

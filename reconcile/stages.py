@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from reconcile.progress import COMPARING
 from reconcile.repair import SecondLook, repair
 from reconcile.sweep import Sweep
 from shared import log
-from shared.errors import ListingBroken, StripeError, UnknownId
+from shared.errors import ListingBroken, RepairRefused, StripeError, UnknownId
 from shared.objects.catalogue import MIRRORED, named_by
 from shared.objects.declaration import MirroredObject
 from shared.repository.account import Account
@@ -158,14 +159,16 @@ class Stages:
         self._second_look.look(plan)
         return plan
 
-    def repair(self, plan: Plan) -> None:
-        """Write what stands. Raises RepairRefused where what was asked for again exceeds the limit.
+    def repair(self, plan: Plan, refused: Mapping[str, RepairRefused]) -> tuple[str, ...]:
+        """Write what stands, but for objects that were `refused`; return why they were, by then.
 
-        Events whose rows waited for it are history then.
+        Events whose rows waited for it are history then. Raises RepairRefused where what was asked
+        for again exceeds the limit.
         """
         self._watch.enter("repairs")
-        repair(self._journal, self._second_look, plan, self._watch)
+        held_back = repair(self._journal, self._second_look, plan, refused, self._watch)
         self._deliveries.close_waiting()
+        return held_back
 
     def finish(self) -> None:
         """Let the next run begin anew, and drop payloads that have done their time.

@@ -170,16 +170,26 @@ class RepairRefused(SubscriptionSyncError):
     """
 
     def __init__(
-        self, *, what: str, concerned: int, rows: int, limit: str, allowed: int, needed: int
+        self,
+        *,
+        what: str,
+        concerned: int,
+        rows: int,
+        limit: str,
+        allowed: int,
+        needed: int,
+        alone: bool,
     ) -> None:
+        """`alone`: it holds back its own object only, and what decides access is repaired."""
         self.concerned = concerned
         self.rows = rows
         self.allowed = allowed
         percent = 100 * concerned / rows if rows else 100.0
+        held_back = ", and these alone are held back" if alone else ""
         super().__init__(
             f"{share(concerned, rows, 'row')} ({percent:.2f} %) would {what}, --max-repairs {limit}"
-            f" allows {allowed:,}: read the report, and if it is right run with --max-repairs"
-            f" {needed}"
+            f" allows {allowed:,}{held_back}: read the report, and if it is right run with"
+            f" --max-repairs {needed}"
         )
 
 

@@ -6,7 +6,7 @@ Each of its transactions begins at the fence, so that a run whose lease was take
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
@@ -164,9 +164,10 @@ class DatabaseJournal:
         drifts.record(connection, self._night, done)
         return lost
 
-    def refuse(self) -> None:
-        """Note that nothing that waited is written."""
-        self._write(lambda connection, _: drifts.refuse_pending(connection, self._night))
+    def refuse(self, names: Iterable[str]) -> None:
+        """Note that nothing of these objects that waited is written."""
+        objects = list(names)
+        self._write(lambda connection, _: drifts.refuse_pending(connection, self._night, objects))
 
     def require_lease(self) -> None:
         """Raise LeaseLost where another run was seen to have taken over."""

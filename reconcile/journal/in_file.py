@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain, islice
 from typing import IO
@@ -106,7 +106,7 @@ class FileJournal:
         """Nothing is written, and so nothing is lost."""
         return []
 
-    def refuse(self) -> None:
+    def refuse(self, _names: Iterable[str]) -> None:
         """Nothing waited to be written."""
 
     def close_waiting_events(self, _error: str) -> None:

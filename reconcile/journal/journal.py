@@ -6,7 +6,7 @@ lease, keeps nothing for a next run and changes nothing: there its journal has n
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
@@ -79,8 +79,8 @@ class Journal(Protocol):
         Returns those that lost: somebody changed their row meanwhile.
         """
 
-    def refuse(self) -> None:
-        """Note that nothing that waited is written."""
+    def refuse(self, names: Iterable[str], /) -> None:
+        """Note that nothing of these objects that waited is written."""
 
     def close_waiting_events(self, error: str, /) -> None:
         """Let failed events with this reason be history whose rows wait no more."""

@@ -375,15 +375,15 @@ WHERE run_id = %(run_id)s AND object = %(object)s AND object_id = %(object_id)s
 )
 
 
-def refuse_pending(connection: Connection[Any], run_id: str) -> None:
-    """Note that nothing that waited for repair is written."""
-    _REFUSE_PENDING.execute(connection, {"run_id": run_id})
+def refuse_pending(connection: Connection[Any], run_id: str, objects: list[str]) -> None:
+    """Note that nothing of these objects that waited for repair is written."""
+    _REFUSE_PENDING.execute(connection, {"run_id": run_id, "objects": objects})
 
 
 _REFUSE_PENDING = statement(
     refuse_pending,
     """
 UPDATE stripe.drifts SET action = 'refused', spooled = NULL
-WHERE run_id = %(run_id)s AND action = 'pending'
+WHERE run_id = %(run_id)s AND action = 'pending' AND object = ANY(%(objects)s)
 """,
 )

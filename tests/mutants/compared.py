@@ -97,9 +97,9 @@ COMPARED = (
             ),
             Patch(
                 "reconcile/run.py",
-                "            plan.check()\n",
+                "            self._held_back = stages.repair(plan, plan.check())\n",
                 "            plan.check()\n            self._events = stages.look_after_events()\n"
-                "            plan.check()\n",
+                "            self._held_back = stages.repair(plan, plan.check())\n",
             ),
         ),
         (_LOOKS,),
@@ -109,7 +109,7 @@ COMPARED = (
         (
             Patch(
                 "reconcile/repair.py",
-                "                plan.replace(before, now)\n            plan.check()\n",
+                "                plan.replace(before, now)\n            refused = plan.check()\n",
                 "                plan.replace(before, now)\n",
             ),
         ),

@@ -130,9 +130,9 @@ ON CONFLICT (run_id, object, object_id) DO UPDATE SET
     found_at = EXCLUDED.found_at;
 
 -- drifts.refuse_pending
--- Note that nothing that waited for repair is written.
+-- Note that nothing of these objects that waited for repair is written.
 UPDATE stripe.drifts SET action = 'refused', spooled = NULL
-WHERE run_id = %(run_id)s AND action = 'pending';
+WHERE run_id = %(run_id)s AND action = 'pending' AND object = ANY(%(objects)s);
 
 -- drifts.waiting
 -- Return the objects and ids of these of which a difference waits for its repair.

@@ -119,6 +119,12 @@ def test_counts_are_in_the_singular_only_for_one(number: int) -> None:
     )
     assert f" {number:,} object{plural} or more" in str(ListingBroken(number))
     refused = RepairRefused(
-        what="change", concerned=number, rows=number, limit="0", allowed=0, needed=number
+        what="change",
+        concerned=number,
+        rows=number,
+        limit="0",
+        allowed=0,
+        needed=number,
+        alone=False,
     )
     assert str(refused).startswith(f"{number:,} of {number:,} row{plural} (100.00 %)")

@@ -2,8 +2,18 @@
 
 import pytest
 
-from reconcile.gate import FLOOR, Changes, Limit, check, parse
+from reconcile.gate import FLOOR, Changes, Limit, Plan, parse, refusals
 from shared.errors import RepairRefused
+from shared.objects.catalogue import BY_NAME, MIRRORED
+from shared.objects.declaration import MirroredObject
+from shared.repository.drifts import DriftRow
+from shared.repository.progress import Counts
+
+
+def check(plan: list[Changes], limit: Limit) -> None:
+    """Raise the first refusal."""
+    for refusal in refusals(plan, limit).values():
+        raise refusal
 
 
 def changes_of(
@@ -64,6 +74,80 @@ def test_floor_lets_an_ordinary_morning_pass() -> None:
 def test_one_object_beyond_the_limit_refuses_all() -> None:
     with pytest.raises(RepairRefused):
         check([changes_of(changes=1), changes_of(changes=101)], parse("10%"))
+
+
+ALONE = [mirrored for mirrored in MIRRORED if mirrored.access is None]
+
+
+def plan_of(changes: dict[str, int], limit: str = "10%") -> Plan:
+    """A plan for a thousand rows of each object, of which so many are to change."""
+    counts = {name: Counts(database=1000, granting=1000) for name in BY_NAME}
+    plan = Plan(counts, parse(limit))
+    for name, number in changes.items():
+        for row in range(number):
+            plan.add(drift(name, row, "pending"))
+    return plan
+
+
+def drift(name: str, row: int, action: str) -> DriftRow:
+    return DriftRow(
+        object=name,
+        object_id=f"{name}_{row}",
+        kind="differs",
+        consequence="money",
+        fields={"metadata": ({"plan": "a"}, {"plan": "b"})},
+        monthly_amount={},
+        ends_access=False,
+        action=action,
+        spooled=None,
+        found_at=0,
+    )
+
+
+@pytest.mark.parametrize("mirrored", MIRRORED, ids=lambda mirrored: mirrored.name)
+def test_each_object_passes_at_the_limit_and_is_refused_one_beyond(
+    mirrored: MirroredObject,
+) -> None:
+    """By itself where it decides no access; with one that does nothing is to be written."""
+    others = {name: 100 for name in BY_NAME if name != mirrored.name}
+    at_limit = plan_of({**others, mirrored.name: 100})
+    assert (dict(at_limit.check()), at_limit.refusal()) == ({}, None)
+    beyond = plan_of({**others, mirrored.name: 101})
+    said = beyond.refusal()
+    assert said is not None
+    for word in (
+        f"({mirrored.name}s)",
+        "101 of 1,000",
+        "10.10 %",
+        "allows 100",
+        "--max-repairs 101",
+    ):
+        assert word in said
+    if mirrored.access is None:
+        assert {name: str(error) for name, error in beyond.check().items()} == {mirrored.name: said}
+        assert "these alone are held back" in said
+    else:
+        with pytest.raises(RepairRefused) as caught:
+            beyond.check()
+        assert str(caught.value) == said
+        assert "held back" not in said
+
+
+def test_all_that_exceed_the_limit_are_told_and_one_that_decides_access_stands_for_all() -> None:
+    several = {mirrored.name: 101 for mirrored in ALONE}
+    said = plan_of(several).refusal()
+    assert said is not None
+    assert said.count("these alone are held back") == len(ALONE) == len(plan_of(several).check())
+    everything = plan_of(dict.fromkeys(BY_NAME, 101))
+    with pytest.raises(RepairRefused, match=r"\(subscriptions\)") as caught:
+        everything.check()
+    assert everything.refusal() == str(caught.value)
+
+
+def test_what_is_taken_back_counts_no_more() -> None:
+    plan = plan_of({"product": 101})
+    plan.replace(drift("product", 0, "pending"), drift("product", 0, "in_flight"))
+    assert not plan.check()
 
 
 def test_refusal_says_share_limit_and_counts() -> None:

@@ -75,18 +75,17 @@ class DriftRow(msgspec.Struct, kw_only=True, frozen=True):
         return f"{currency[:_MOST_OF_A_CURRENCY]} {most:019d}"
 
 
-_line_decoder = msgspec.json.Decoder(DriftRow)
 _decoder = msgspec.json.Decoder(list[DriftRow])
 
 
-def as_line(row: DriftRow) -> bytes:
-    """Return a difference as a line of JSON."""
-    return msgspec.json.encode(row) + b"\n"
+def encode(rows: Sequence[DriftRow]) -> bytes:
+    """Return differences as JSON."""
+    return msgspec.json.encode(rows)
 
 
-def from_line(line: bytes) -> DriftRow:
-    """Return the difference of a line that `as_line` made."""
-    return _line_decoder.decode(line)
+def decode(text: bytes | bytearray | str) -> list[DriftRow]:
+    """Return the differences that JSON tells."""
+    return _decoder.decode(text)
 
 
 class Tally(NamedTuple):
@@ -112,7 +111,7 @@ def record(connection: Connection[Any], run_id: str, rows: Sequence[DriftRow]) -
         connection,
         {
             "run_id": run_id,
-            "rows": msgspec.json.encode(rows).decode(),
+            "rows": encode(rows).decode(),
             "places": msgspec.json.encode([row.place[0] for row in rows]).decode(),
         },
     )
@@ -278,7 +277,7 @@ def _read(cursor: Cursor[Any]) -> list[DriftRow]:
     found = cursor.fetchone()
     assert found is not None
     # One text for all: a row of columns each, through psycopg, takes four times as long.
-    return [] if found[0] is None else _decoder.decode(found[0])
+    return [] if found[0] is None else decode(found[0])
 
 
 def count(connection: Connection[Any], run_id: str) -> list[Tally]:

@@ -12,19 +12,25 @@ from typing import Any
 import psycopg
 import pytest
 
+from reconcile.comparison.compare import compare_one
+from reconcile.comparison.findings import Findings
 from reconcile.journal.in_file import FileJournal
-from reconcile.journal.spool import SortedSpool
+from reconcile.journal.spool import SortedSpool, Spool
 from reconcile.report.model import Report, RunOutcome, totals
 from reconcile.report.output import RENDERERS
+from reconcile.windows.window import Window
 from sandbox.stripe_double import StripeDouble
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
+from shared.objects.subscription import SUBSCRIPTION
 from shared.repository import drifts, runs
 from shared.repository.drifts import CONSEQUENCES, Customer, DriftRow
-from tests.builders import reconcile, run, until
+from shared.truth import Interval
+from tests.builders import ACCESS, reconcile, run, until
 from tests.integration.lived import drifted
 from tests.integration.test_plans import touched
 from tests.objects import each_object
+from tests.unit.bodies import subscription
 
 HOUR = 3_600
 CURRENCIES = ("eur", "usd", "jpy", "Ümlaut", "x" * 50)
@@ -77,11 +83,12 @@ def expected(of: list[DriftRow]) -> list[DriftRow]:
     return sorted(of, key=key)
 
 
-@pytest.mark.parametrize("portion", [1, 2_000, 1 << 20])
+@pytest.mark.parametrize("portion", [1, 33, 250, 10_000])
 def test_file_sorts_whatever_the_portion(portion: int) -> None:
     those = [row for row in rows(700) if "Ümlaut" not in row.monthly_amount]
-    spool = SortedSpool(iter(those), portion)
+    spool = SortedSpool(portion)
     with closing(spool):
+        spool.add(those)
         assert list(spool.read()) == expected(those)
         assert list(spool.read()) == expected(those), "read anew"
         for name in CONSEQUENCES:
@@ -89,9 +96,35 @@ def test_file_sorts_whatever_the_portion(portion: int) -> None:
             # Several readers of one file are in nobody's way.
             for one, other, row in zip(spool.read(name), spool.read(name), mine, strict=True):
                 assert one == other == row
-    none = SortedSpool(iter(()))
+    none = SortedSpool()
     with closing(none):
         assert list(none.read()) == []
+
+
+def test_file_takes_a_third_of_what_is_written_into_it() -> None:
+    """Trap 27: a temporary file may be memory."""
+    those = rows(2_000)
+    spool = Spool()
+    with closing(spool):
+        blocks = spool.write(those)
+        assert 3 * sum(block.size for block in blocks) < len(drifts.encode(those))
+        assert list(spool.read(blocks)) == those
+
+
+def test_report_waits_for_nothing_that_a_run_would_insert_at_once() -> None:
+    content = SUBSCRIPTION.decode(json.dumps(subscription()).encode())
+    lacking = compare_one(SUBSCRIPTION, content.id, None, content, Interval(5_000, 5_602))
+    assert lacking is not None
+    for kind, action in (("missing", "reported"), ("waiting", "pending")):
+        found = Findings(mirrored=SUBSCRIPTION, window=Window(0, 9))
+        getattr(found, kind).append(lacking)
+        journal = FileJournal(ACCESS, lambda _: {})
+        with closing(journal):
+            journal.keep(found)
+            assert bool(journal.last_waiting) is (action == "pending")
+            waiting = [row.action for batch in journal.pending() for row in batch]
+            assert waiting == ["pending"] * (action == "pending")
+            assert [row.action for row in journal.all()] == ["reported"]
 
 
 def test_database_and_file_list_in_one_order(connection: psycopg.Connection) -> None:
@@ -110,8 +143,9 @@ def test_database_and_file_list_in_one_order(connection: psycopg.Connection) -> 
     connection.execute("SET enable_seqscan = off")
     drifts.record(connection, name, those)
     connection.execute("SELECT pg_stat_reset()")
-    spool = SortedSpool(iter(those))
+    spool = SortedSpool()
     with closing(spool):
+        spool.add(those)
         for consequence in (None, *CONSEQUENCES):
             found: list[DriftRow] = []
             last = None

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from functools import partial
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
@@ -80,6 +81,9 @@ class Column(NamedTuple):
         """The field's place in Stripe's JSON."""
         return self.path or self.name
 
+
+money = partial(Column, concern=Concern.MONEY)
+"""A field that decides what is billed, or when."""
 
 LONGEST_ID = 255
 """Characters of Stripe's longest ids (docs.stripe.com/upgrades)."""

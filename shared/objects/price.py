@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.objects.column import Column, Concern, Type
+from shared.objects.column import Column, Type, money
 from shared.objects.declaration import Expansion, MirroredObject
 
 PRICE = MirroredObject(
@@ -16,25 +16,20 @@ PRICE = MirroredObject(
         Column("active", Type.BOOLEAN),
         Column("lookup_key", Type.TEXT),
         Column("nickname", Type.TEXT),
-        Column("type", Type.TEXT, concern=Concern.MONEY, example="recurring"),
-        Column("currency", Type.TEXT, concern=Concern.MONEY, example="usd"),
-        Column("unit_amount", Type.INTEGER, concern=Concern.MONEY),
-        Column("unit_amount_decimal", Type.DECIMAL, concern=Concern.MONEY),
-        Column("billing_scheme", Type.TEXT, concern=Concern.MONEY, example="per_unit"),
-        Column("tiers_mode", Type.TEXT, concern=Concern.MONEY, example="graduated"),
-        Column("tiers", Type.JSON, concern=Concern.MONEY),
-        Column("transform_quantity", Type.JSON, concern=Concern.MONEY),
-        Column("custom_unit_amount", Type.JSON, concern=Concern.MONEY),
-        Column("tax_behavior", Type.TEXT, concern=Concern.MONEY, example="exclusive"),
-        *(
-            Column(name, kind, f"recurring.{name}", concern=Concern.MONEY, example=example)
-            for name, kind, example in (
-                ("interval", Type.TEXT, "month"),
-                ("interval_count", Type.INTEGER, 1),
-                ("usage_type", Type.TEXT, "licensed"),
-                ("meter", Type.REFERENCE, None),
-            )
-        ),
+        money("type", Type.TEXT, example="recurring"),
+        money("currency", Type.TEXT, example="usd"),
+        money("unit_amount", Type.INTEGER),
+        money("unit_amount_decimal", Type.DECIMAL),
+        money("billing_scheme", Type.TEXT, example="per_unit"),
+        money("tiers_mode", Type.TEXT, example="graduated"),
+        money("tiers", Type.JSON),
+        money("transform_quantity", Type.JSON),
+        money("custom_unit_amount", Type.JSON),
+        money("tax_behavior", Type.TEXT, example="exclusive"),
+        money("interval", Type.TEXT, "recurring.interval", example="month"),
+        money("interval_count", Type.INTEGER, "recurring.interval_count", example=1),
+        money("usage_type", Type.TEXT, "recurring.usage_type", example="licensed"),
+        money("meter", Type.REFERENCE, "recurring.meter"),
         Column("created", Type.TIMESTAMP, keeps=True),
         Column("livemode", Type.BOOLEAN, keeps=True),
         Column("deleted", Type.BOOLEAN),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.errors import UnreadableObject
-from shared.objects.column import Column, Concern, Expanded, Type
+from shared.objects.column import Column, Concern, Expanded, Type, money
 from shared.objects.declaration import Ending, Items, MirroredObject
 
 TERMINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
@@ -13,46 +13,18 @@ TERMINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
 _ITEM_COLUMNS = (
     Column("id", Type.TEXT, required=True),
-    Column(
-        "price_id",
-        Type.REFERENCE,
-        "price.id",
-        required=True,
-        concern=Concern.MONEY,
-        refers_to="price",
-    ),
-    Column(
-        "product_id",
-        Type.REFERENCE,
-        "price.product",
-        concern=Concern.MONEY,
-        refers_to="product",
-    ),
-    Column("quantity", Type.INTEGER, concern=Concern.MONEY),
-    Column("unit_amount", Type.INTEGER, "price.unit_amount", concern=Concern.MONEY),
-    Column("unit_amount_decimal", Type.DECIMAL, "price.unit_amount_decimal", concern=Concern.MONEY),
-    Column(
-        "currency",
-        Type.TEXT,
-        "price.currency",
-        required=True,
-        concern=Concern.MONEY,
-        example="usd",
-    ),
-    Column(
-        "interval", Type.TEXT, "price.recurring.interval", concern=Concern.MONEY, example="month"
-    ),
-    Column("interval_count", Type.INTEGER, "price.recurring.interval_count", concern=Concern.MONEY),
-    Column(
-        "usage_type",
-        Type.TEXT,
-        "price.recurring.usage_type",
-        concern=Concern.MONEY,
-        example="licensed",
-    ),
-    Column("transform_quantity", Type.JSON, "price.transform_quantity", concern=Concern.MONEY),
-    Column("current_period_start", Type.TIMESTAMP, concern=Concern.MONEY),
-    Column("current_period_end", Type.TIMESTAMP, concern=Concern.MONEY),
+    money("price_id", Type.REFERENCE, "price.id", required=True, refers_to="price"),
+    money("product_id", Type.REFERENCE, "price.product", refers_to="product"),
+    money("quantity", Type.INTEGER),
+    money("unit_amount", Type.INTEGER, "price.unit_amount"),
+    money("unit_amount_decimal", Type.DECIMAL, "price.unit_amount_decimal"),
+    money("currency", Type.TEXT, "price.currency", required=True, example="usd"),
+    money("interval", Type.TEXT, "price.recurring.interval", example="month"),
+    money("interval_count", Type.INTEGER, "price.recurring.interval_count"),
+    money("usage_type", Type.TEXT, "price.recurring.usage_type", example="licensed"),
+    money("transform_quantity", Type.JSON, "price.transform_quantity"),
+    money("current_period_start", Type.TIMESTAMP),
+    money("current_period_end", Type.TIMESTAMP),
     Column("created", Type.TIMESTAMP),
     Column("metadata", Type.METADATA),
 )
@@ -71,28 +43,22 @@ _COLUMNS = (
     # The same owner as an Account of the second API, where there is one.
     Column("customer_account", Type.REFERENCE),
     Column("status", Type.TEXT, required=True, concern=Concern.ACCESS, example="active"),
-    Column("currency", Type.TEXT, required=True, concern=Concern.MONEY, example="usd"),
-    Column(
-        "collection_method",
-        Type.TEXT,
-        required=True,
-        concern=Concern.MONEY,
-        example="charge_automatically",
-    ),
-    Column("cancel_at_period_end", Type.BOOLEAN, required=True, concern=Concern.MONEY),
-    Column("cancel_at", Type.TIMESTAMP, concern=Concern.MONEY),
-    Column("canceled_at", Type.TIMESTAMP, concern=Concern.MONEY),
-    Column("ended_at", Type.TIMESTAMP, concern=Concern.MONEY),
-    Column("trial_start", Type.TIMESTAMP, concern=Concern.MONEY),
-    Column("trial_end", Type.TIMESTAMP, concern=Concern.MONEY),
-    Column("current_period_start", Type.TIMESTAMP, concern=Concern.MONEY),
-    Column("current_period_end", Type.TIMESTAMP, concern=Concern.MONEY),
-    Column("billing_cycle_anchor", Type.TIMESTAMP, concern=Concern.MONEY),
+    money("currency", Type.TEXT, required=True, example="usd"),
+    money("collection_method", Type.TEXT, required=True, example="charge_automatically"),
+    money("cancel_at_period_end", Type.BOOLEAN, required=True),
+    money("cancel_at", Type.TIMESTAMP),
+    money("canceled_at", Type.TIMESTAMP),
+    money("ended_at", Type.TIMESTAMP),
+    money("trial_start", Type.TIMESTAMP),
+    money("trial_end", Type.TIMESTAMP),
+    money("current_period_start", Type.TIMESTAMP),
+    money("current_period_end", Type.TIMESTAMP),
+    money("billing_cycle_anchor", Type.TIMESTAMP),
     Column("created", Type.TIMESTAMP, required=True),
-    Column("start_date", Type.TIMESTAMP, required=True, concern=Concern.MONEY),
-    Column("days_until_due", Type.INTEGER, concern=Concern.MONEY),
-    Column("pause_collection", Type.JSON, concern=Concern.MONEY),
-    Column("discounts", Type.REFERENCES, concern=Concern.MONEY),
+    money("start_date", Type.TIMESTAMP, required=True),
+    money("days_until_due", Type.INTEGER),
+    money("pause_collection", Type.JSON),
+    money("discounts", Type.REFERENCES),
     Column("default_payment_method", Type.REFERENCE),
     Column("latest_invoice", Type.REFERENCE),
     Column("schedule", Type.REFERENCE),

@@ -221,7 +221,7 @@ def test_one_migration_and_one_line_fill_a_new_field_for_every_row(
     assert builders.reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
 
     objects = house / "shared" / "objects" / "subscription.py"
-    line = '    Column("days_until_due", Type.INTEGER, concern=Concern.MONEY),\n'
+    line = '    money("days_until_due", Type.INTEGER),\n'
     assert objects.read_text().count(line) == 1
     objects.write_text(
         objects.read_text().replace(line, f'{line}    Column("remark", Type.TEXT),\n')

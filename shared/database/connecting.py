@@ -39,16 +39,15 @@ _UNKNOWN: Final = (
 
 
 class _Kind(NamedTuple):
-    """How many seconds it is worth waiting, what stands in libpq's text, what is said of it."""
+    """What stands in libpq's text, what is said of it, how many seconds it is worth waiting."""
 
-    patience: float
     pattern: str
     said: str
+    patience: float = NEVER
 
 
 _KINDS: Final = (
     _Kind(
-        NEVER,
         r"password authentication failed|SASL authentication failed|Wrong password"
         r"|Tenant or user not found|no such user|pam authentication failed"
         r"|(LDAP|RADIUS|GSSAPI|SSPI|certificate) authentication failed",
@@ -56,74 +55,63 @@ _KINDS: Final = (
         + _ENCODED,
     ),
     _Kind(
-        NEVER,
         r"no password supplied",
         "the server asks for a password and DATABASE_URL has none: add it, " + _ENCODED,
     ),
     _Kind(
-        NEVER,
         r"(Peer|Ident) authentication failed",
         "the server takes this user only from the system's account of that name: correct the user"
         " in DATABASE_URL, or pg_hba.conf",
     ),
     _Kind(
-        NEVER,
         r"(?s)\A(?!.*, SSL encryption).*no pg_hba\.conf entry .*(no encryption|SSL off)",
         "the server takes no connection without TLS from here as this user to this database: add"
         " sslmode=require to DATABASE_URL, or a line to pg_hba.conf",
     ),
     _Kind(
-        NEVER,
         r"pg_hba\.conf",
         "the server's pg_hba.conf lets nobody in from here as this user to this database: correct"
         " them in DATABASE_URL, or add a line there",
     ),
     _Kind(
-        NEVER,
         r"role .* is not permitted to log in",
         "the role of DATABASE_URL may not log in: ALTER ROLE ... LOGIN, or name a member of it in"
         " DATABASE_URL",
     ),
     _Kind(
-        NEVER,
-        r"role .* does not exist",
-        "the server has no such user: correct the user in DATABASE_URL",
+        r"role .* does not exist", "the server has no such user: correct the user in DATABASE_URL"
     ),
     _Kind(
-        NEVER,
         r"database .* does not exist|no such database",
         "the server has no database of that name: correct it in DATABASE_URL, or create it",
     ),
     _Kind(
-        NEVER,
         r"permission denied for database",
         "the role may not connect to this database: GRANT CONNECT ON DATABASE to it",
     ),
     _Kind(
-        NEVER,
         r"not currently accepting connections",
         "the server lets nobody connect to this database (ALLOW_CONNECTIONS): correct its name in"
         " DATABASE_URL",
     ),
     _Kind(
-        math.inf,
         r"too many (clients|connections)|remaining connection slots|max_client_conn"
         r"|connection limit exceeded|max clients",
         "the server has too many connections: close some, or raise max_connections (or the role's"
         " or the database's limit)",
+        math.inf,
     ),
     _Kind(
-        math.inf,
         r"database system is (starting up|in recovery)|not yet accepting connections",
         "the server is starting up: try again in a moment",
+        math.inf,
     ),
     _Kind(
-        math.inf,
         r"database system is shutting down|terminating connection due to administrator",
         "the server is shutting down: try again when it is up again",
+        math.inf,
     ),
     _Kind(
-        NEVER,
         r"unrecognized configuration parameter|invalid value for parameter"
         r"|invalid command-line argument|unsupported startup parameter"
         r"|permission denied to set parameter",
@@ -131,74 +119,69 @@ _KINDS: Final = (
         " in DATABASE_URL; with PgBouncer, add options to ignore_startup_parameters",
     ),
     _Kind(
-        NEVER,
         r"server does not support SSL",
         "the server does not speak TLS, which DATABASE_URL asks for (it must, from another"
         " machine): turn ssl on there",
     ),
     _Kind(
-        NEVER,
         r"certificate verify failed|certificate .*(does not match|expired)"
         r"|self.signed certificate|could not get server's host name from server certificate",
         "the server's certificate is not one that DATABASE_URL trusts: give sslrootcert its"
         " authority's certificate and the host the certificate's name",
     ),
     _Kind(
-        NEVER,
         r"root certificate file",
         "sslmode asks for a check of the server's certificate, and there is no file of"
         " authorities: name it with sslrootcert, or sslrootcert=system",
     ),
     _Kind(
-        NEVER,
         r"private key file|certificate file|could not load",
         "a file of certificates or keys that DATABASE_URL names cannot be used: correct sslcert,"
         " sslkey or sslrootcert",
     ),
     _Kind(
-        NEVER,
         r"expected authentication request|invalid response to (SSL|GSSAPI)"
         r"|received invalid response|wrong version number"
         r"|unexpected (message|response) from server",
         "what answers at the host and port of DATABASE_URL is not PostgreSQL: correct them",
     ),
-    _Kind(NEVER, r"SSL error: .*(tlsv1 alert|certificate|private key)", _TLS),
-    _Kind(math.inf, r"SSL (error|SYSCALL error|connection has been closed)", _TLS),
-    _Kind(math.inf, r"Temporary failure in name resolution", _NAMELESS),
+    _Kind(r"SSL error: .*(tlsv1 alert|certificate|private key)", _TLS),
+    _Kind(r"SSL (error|SYSCALL error|connection has been closed)", _TLS, math.inf),
+    _Kind(r"Temporary failure in name resolution", _NAMELESS, math.inf),
     _Kind(
-        BRIEFLY,
         r"failed to resolve host|could not translate host name|Name or service not known"
         r"|nodename nor servname|no address associated",
         _NAMELESS,
+        BRIEFLY,
     ),
-    _Kind(math.inf, r"timeout|timed out", _SILENT),
-    _Kind(BRIEFLY, r"FATAL|PANIC", _LOG),
+    _Kind(r"timeout|timed out", _SILENT, math.inf),
+    _Kind(r"FATAL|PANIC", _LOG, BRIEFLY),
     _Kind(
-        math.inf,
         r"Connection refused",
         "nothing listens at the host and port of DATABASE_URL (connection refused): correct them,"
         " or start the server",
+        math.inf,
     ),
     _Kind(
-        math.inf,
         r"on socket|No such file or directory",
         "there is no server's socket at the place of DATABASE_URL: correct host and port, or start"
         " the server",
+        math.inf,
     ),
     _Kind(
-        math.inf,
         r"No route to host|unreachable",
         "no route leads to the host in DATABASE_URL: correct it, or look at the network",
+        math.inf,
     ),
     _Kind(
-        math.inf,
         r"server closed the connection|reset by peer|Broken pipe|could not (send|receive)",
         "what is at the host and port of DATABASE_URL hung up at once: look whether it is"
         " PostgreSQL and well; its log may say why",
+        math.inf,
     ),
-    _Kind(NEVER, r"connection is bad: (invalid|missing|unrecognized|unsupported)", _UNKNOWN),
-    _Kind(math.inf, r"ERROR", _LOG),
-    _Kind(math.inf, r"", _UNKNOWN),
+    _Kind(r"connection is bad: (invalid|missing|unrecognized|unsupported)", _UNKNOWN),
+    _Kind(r"ERROR", _LOG, math.inf),
+    _Kind(r"", _UNKNOWN, math.inf),
 )
 """The first that is found is meant; what nobody has thought of is waited for."""
 

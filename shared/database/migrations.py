@@ -8,10 +8,8 @@ import hashlib
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -175,57 +173,47 @@ def migrate(
     return state.pending
 
 
-def check(url: str, *, schema: str = DEFAULT) -> None:
-    """Raise SchemaMismatch unless the schema is this version's; nothing is applied."""
-    with _connect(url, schema) as connection:
-        require_current(connection)
-
-
-def waiting(work: Callable[[str], T], url: str, seconds: float) -> T:
-    """Do the work, again while the database is not there, for so many seconds.
-
-    All of it is one transaction, and what was done needs no doing again. Raises psycopg.Error, and
-    DatabaseUnavailable where no connection is to be had.
-    """
-    began = time.monotonic()
-    is_told = False
-    while True:
-        try:
-            return work(url)
-        except (psycopg.Error, DatabaseUnavailable) as error:
-            patience = patience_after(error) if isinstance(error, psycopg.Error) else error.patience
-            if time.monotonic() - began >= min(seconds, patience):
-                raise
-            if not is_told:
-                is_told = True
-                print("migrate: waiting for the database", file=sys.stderr, flush=True)
-        time.sleep(_PAUSE)
-
-
 def bring_up_to_date(url: str, schema: str, *, seconds: float) -> tuple[str, ...]:
     """Apply what is pending and return it, waiting so many seconds for a database to be there.
 
     Raises SchemaMismatch and DatabaseUnavailable, whose message is for whoever typed `migrate`.
     """
-    with _beginning_with("nothing was changed: "):
-        return waiting(partial(migrate, schema=schema), url, seconds)
+    return _waiting(lambda: migrate(url, schema=schema), seconds, "nothing was changed: ")
 
 
 def require_up_to_date(url: str, schema: str, *, seconds: float) -> None:
     """Raise SchemaMismatch where something is pending, and else as above; nothing is applied."""
-    with _beginning_with(""):
-        waiting(partial(check, schema=schema), url, seconds)
+
+    def check() -> None:
+        with _connect(url, schema) as connection:
+            require_current(connection)
+
+    _waiting(check, seconds, "")
 
 
-@contextmanager
-def _beginning_with(nothing: str) -> Iterator[None]:
-    """Begin what is said of an error with what came of it."""
-    try:
-        yield
-    except (SchemaMismatch, DatabaseUnavailable) as error:
-        raise type(error)(f"{nothing}{error}") from error
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(f"{nothing}{_explain(error)}") from error
+def _waiting(work: Callable[[], T], seconds: float, nothing: str) -> T:
+    """Do the work, again while the database is not there, for so many seconds.
+
+    All of it is one transaction, and what was done needs no doing again. `nothing`: what came of
+    it, said before any error.
+    """
+    began = time.monotonic()
+    is_told = False
+    while True:
+        try:
+            return work()
+        except SchemaMismatch as error:
+            raise SchemaMismatch(f"{nothing}{error}") from error
+        except DatabaseUnavailable as error:
+            fault = error
+        except psycopg.Error as error:
+            fault = DatabaseUnavailable(_explain(error), patience=patience_after(error))
+        if time.monotonic() - began >= min(seconds, fault.patience):
+            raise DatabaseUnavailable(f"{nothing}{fault}") from fault
+        if not is_told:
+            is_told = True
+            print("migrate: waiting for the database", file=sys.stderr, flush=True)
+        time.sleep(_PAUSE)
 
 
 def _connect(url: str, schema: str) -> Connection:

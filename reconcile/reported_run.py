@@ -93,7 +93,7 @@ def _facts(report: Report, counted: Totals) -> Mapping[str, object]:
         "database": counted.database,
         "in_sync": counted.in_sync,
         "in_flight": counted.in_flight,
-        "drift": counted.drift,
+        "drift": counted.drifted,
         "repaired": counted.repaired,
         **{name: counted.by_consequence.get(name, 0) for name in CONSEQUENCES},
         "webhook_missed": None if events.listed is None else events.webhook_missed,

@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 
@@ -37,7 +36,7 @@ from shared.errors import (
     UnknownId,
 )
 from shared.objects.catalogue import BY_NAME
-from shared.repository import ledger, runs
+from shared.repository import compared, ledger, runs
 from shared.repository.account import Account
 from shared.repository.drifts import Tally
 from shared.repository.progress import Progress
@@ -71,7 +70,6 @@ class Run:
         self._events = Events()
         self._would_be_refused: str | None = None
         self._held_back: tuple[str, ...] = ()
-        self._compared: AbstractSet[str] = frozenset()
 
     def execute(self) -> Report:
         """Carry out the run, from its lease to its outcome, and return the report.
@@ -110,7 +108,7 @@ class Run:
         run would meet, and leaves out 7.
         """
         if self._options.subscription is None:
-            self._compared = stages.begin()
+            stages.begin()
             stages.compare()
             self._events = stages.look_after_events()
         else:
@@ -131,7 +129,8 @@ class Run:
         """
         options = self._options
         if not options.writes:
-            yield FileJournal(options.access, partial(customers, self._database))
+            new = self._database.read(lambda c: compared.still_new(c, runs.EVERYTHING))
+            yield FileJournal(options.access, partial(customers, self._database), new)
             return
         scope = options.subscription or runs.EVERYTHING
         asked = runs.Asked(version(), options.flags)
@@ -211,7 +210,7 @@ class Run:
                 reason=None,
                 would_be_refused=self._would_be_refused,
                 is_first_fill=_is_first_fill(progress),
-                first_filled=_first_filled(progress, self._compared),
+                first_filled=_first_filled(progress),
                 subscription=self._options.subscription,
             ),
             counts={name: progress.counts[name] for name in BY_NAME if name in progress.counts},
@@ -240,10 +239,7 @@ class Run:
             reason=reason(self._mode, ended, sums, is_gone_on_from=is_gone_on_from),
             exit_status=exit_status(
                 ended.outcome,
-                # What an empty database lacked is in now; a report leaves it as it is.
-                0
-                if sums is None or (sums.is_first_fill and self._options.writes)
-                else sums.drifted,
+                0 if sums is None else sums.drifted,
                 report.events.webhook_missed,
                 is_strict=self._options.is_strict,
             ),
@@ -267,7 +263,7 @@ def _is_first_fill(progress: Progress) -> bool:
     return bool(planned) and not any(planned)
 
 
-def _first_filled(progress: Progress, compared: AbstractSet[str]) -> tuple[str, ...]:
+def _first_filled(progress: Progress) -> tuple[str, ...]:
     """Return the objects that an upgrade has added: the database held none, no run compared them.
 
     A table that somebody has emptied is no such object: that is to alarm. Nor is one that decides
@@ -279,7 +275,7 @@ def _first_filled(progress: Progress, compared: AbstractSet[str]) -> tuple[str, 
         for name, mirrored in BY_NAME.items()
         if name in planned
         and not planned[name]
-        and name not in compared
+        and name in progress.new
         and mirrored.access is None
     )
 

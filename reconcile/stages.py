@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import msgspec
@@ -28,6 +27,7 @@ from shared import log
 from shared.errors import ListingBroken, RepairRefused, StripeError, UnknownId
 from shared.objects.catalogue import MIRRORED, named_by
 from shared.objects.declaration import MirroredObject
+from shared.repository import compared
 from shared.repository.account import Account
 from shared.repository.rows import number
 from shared.stripe.api import StripeApi
@@ -89,21 +89,22 @@ class Stages:
         self._deliveries = Deliveries(database, stripe, self._objects, journal, watch, account)
         self._second_look = SecondLook(database, self._objects, journal, watch, options.access)
 
-    def begin(self) -> AbstractSet[str]:
+    def begin(self) -> None:
         """Remember that it begins, and note how many rows there are to compare.
 
-        A run that goes on from another counts on from what that one planned. Returns the names of
-        the objects that were compared before.
+        A run that goes on from another counts on from what that one planned; what was new to that
+        one is new still.
         """
         self._watch.enter(COMPARING)
-        self._deliveries.note_compared()
+        progress = self._journal.progress
+        known = self._database.read(compared.names) - {*progress.new}
+        progress.new = [mirrored.name for mirrored in MIRRORED if mirrored.name not in known]
         self._journal.begin(self._stripe.now(MIRRORED[0]))
-        planned = self._journal.progress.planned
+        planned = progress.planned
         for mirrored in MIRRORED:
             if mirrored.name not in planned:
                 # None where only Stripe knows.
                 planned[mirrored.name] = self._rows(mirrored) or None
-        return self._deliveries.compared
 
     def compare(self) -> None:
         """Compare every window, and keep what it comes to. Raises ListingBroken too."""

@@ -42,7 +42,7 @@ from shared.errors import (
 from shared.mirror import Outcome
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import Held, MirroredObject
-from shared.repository import compared, ledger
+from shared.repository import ledger
 from shared.repository.account import Account
 from shared.repository.progress import EVENTS, WebhookCounts
 from shared.repository.rows import read_held
@@ -76,17 +76,9 @@ class Deliveries:
         self._account = account
         self._watch = watch
         self._list: EventList | None = None
-        self.compared: set[str] = set()
         self._came: list[int] = []
         """When the events were made that came, and whose second is not covered yet."""
         self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
-
-    def note_compared(self) -> None:
-        """Note which objects were compared before this run: no event of others was expected yet.
-
-        A version that did not mirror them answered `ignored` to their events.
-        """
-        self.compared = self._database.read(compared.names)
 
     def read_ahead(self, grace: int) -> EventList:
         """Begin to ask for the event list, where that has not begun, and return it.
@@ -97,7 +89,9 @@ class Deliveries:
         if self._list is None:
             done = self._journal.progress.before.get(EVENTS, [])
             until = self._stripe.now(MIRRORED[0]) - grace
-            self._list = EventList(self._database, self._stripe, until, done, self.compared)
+            self._list = EventList(
+                self._database, self._stripe, until, done, self._journal.progress.new
+            )
         return self._list
 
     def close(self) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from reconcile.connections import RetryingDatabase
 from reconcile.deliveries.past_event import Began, Sent
 from reconcile.deliveries.prefetch import Prefetch
 from reconcile.windows.window import Window, without
-from shared.objects.catalogue import EVENT_TYPES
+from shared.objects.catalogue import EVENT_TYPES, MIRRORED
 from shared.repository import ledger
 from shared.stripe.api import ListedEvent, StripeApi
 
@@ -51,14 +50,15 @@ class EventList:
         stripe: StripeApi,
         until: int,
         done: Sequence[tuple[int, int]],
-        compared: AbstractSet[str],
+        new: Collection[str],
     ) -> None:
         """Begin to ask for events up to `until`, without the ranges that are `done`.
 
         It begins well before what the last run's look was shown, or with the oldest event that
-        ever arrived, at most 30 days ago. `compared`: the objects that were compared before this
-        run; beside those, others are new to this version of the product. A cursor that lies ahead
-        was never shown by any list.
+        ever arrived, at most 30 days ago. `new`: the objects that were never compared before.
+        Where others were, these are new to this version of the product: the one before answered
+        `ignored` to their events, and none was expected. A cursor that lies ahead was never shown
+        by any list.
         """
         self._stripe = stripe
         self.until = until
@@ -77,7 +77,7 @@ class EventList:
         self.began: Began = {
             event_type: min(began, default=since)
             for event_type, mirrored in EVENT_TYPES.items()
-            if not compared or mirrored.name in compared
+            if mirrored.name not in new or len(new) == len(MIRRORED)
         }
         self.since = since if self.reached is None else self.reached
         left = without(Window(since, until + 1), done) if since <= until else []

@@ -175,7 +175,12 @@ class DatabaseJournal:
 
     def rewind(self) -> None:
         """Take the cursor back: everything is compared and repaired, the next run begins anew."""
-        self._write(lambda _, draft: draft.done.clear())
+
+        def rewind(_: Connection, draft: Progress) -> None:
+            draft.done.clear()
+            draft.new = []
+
+        self._write(rewind)
 
     def enter(self, entries: Sequence[Entry], covered: Window) -> set[str]:
         """Enter events that never arrived, or a further attempt at failed ones, and the cursor.

@@ -29,11 +29,17 @@ class FileJournal:
     """
 
     def __init__(
-        self, access: frozenset[str], who: Callable[[list[str]], dict[str, Customer]]
+        self,
+        access: frozenset[str],
+        who: Callable[[list[str]], dict[str, Customer]],
+        new: Sequence[str] = (),
     ) -> None:
-        """`who` returns those of some customers that the database knows, by id."""
+        """`who` returns those of some customers that the database knows, by id.
+
+        `new`: the objects that were new to a run that was stopped.
+        """
         self.begun = Begun(str(uuid.uuid4()), int(time.time()))
-        self.progress = Progress()
+        self.progress = Progress(new=[*new])
         self.inserts = False
         self.last_waiting = 0.0
         self._access = access

@@ -104,6 +104,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     database lacks. Nothing has drifted then, and it means nothing to any customer.
     `first_fill`: the same of single objects, how many rows of each were missing. They are in
     `drift` and `by_object`, and in nothing that is said by consequence.
+    `drifted`: the drift that is told as such. Without the rows of a first fill; what an empty
+    database lacks is told as long as nothing is written.
     """
 
     stripe: int
@@ -123,11 +125,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     partial: dict[str, int]
     is_first_fill: bool = False
     first_fill: dict[str, int] = {}
-
-    @property
-    def drifted(self) -> int:
-        """The drift without what is filled for the first time."""
-        return self.drift - sum(self.first_fill.values())
+    drifted: int
 
     @property
     def kept(self) -> dict[str, dict[str, Any]]:
@@ -175,8 +173,9 @@ def totals(report: Report) -> Totals:
         whole.update(mine)
     is_first_fill = report.run.is_first_fill and 0 < whole["missing"] == whole["drift"]
     if is_first_fill:
-        for meant in (by_consequence, amounts, not_computed):
+        for meant in (by_consequence, amounts, not_computed, first_fill):
             meant.clear()
+    is_filled = is_first_fill and report.run.mode == "repair"
     return Totals(
         stripe=whole["stripe"],
         database=whole["database"],
@@ -194,7 +193,8 @@ def totals(report: Report) -> Totals:
         monthly_amount={name: dict(sorted(sums.items())) for name, sums in amounts.items()},
         partial=dict(not_computed),
         is_first_fill=is_first_fill,
-        first_fill={} if is_first_fill else first_fill,
+        first_fill=first_fill,
+        drifted=0 if is_filled else whole["drift"] - sum(first_fill.values()),
     )
 
 

@@ -15,6 +15,10 @@ def verdict(report: Report, totals: Totals) -> str:
         said = f"{run.outcome.upper()}: {run.reason}"
         if report.events.listed is None and run.subscription is None:
             missed = "what the webhook missed is not known"
+    elif totals.is_first_fill and run.mode == "repair":
+        were = "was" if totals.inserted == 1 else "were"
+        filled = f"{counted(totals.inserted, 'row')} {were} inserted"
+        said = f"FILLED: the database was empty, {filled}"
     elif not totals.drifted:
         said = "IN SYNC: no drift"
     elif run.mode == "report":
@@ -23,10 +27,6 @@ def verdict(report: Report, totals: Totals) -> str:
             said += f"; the database is empty: a run would insert {counted(totals.missing, 'row')}"
         if run.would_be_refused:
             said += f"; a repair would be refused: {run.would_be_refused}"
-    elif totals.is_first_fill:
-        were = "was" if totals.inserted == 1 else "were"
-        filled = f"{counted(totals.inserted, 'row')} {were} inserted"
-        said = f"FILLED: the database was empty, {filled}"
     else:
         said = f"REPAIRED: {share(_repaired(totals), totals.drifted, 'difference')}"
     if totals.first_fill and run.outcome is RunOutcome.SUCCESS:

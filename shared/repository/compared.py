@@ -60,6 +60,27 @@ SELECT object FROM stripe.compared
 )
 
 
+def still_new(connection: Connection[Any], scope: str) -> list[str]:
+    """Return the objects that were new to the last run of this scope, if it was stopped.
+
+    Whether the next one goes on from it or begins anew.
+    """
+    row = _STILL_NEW.execute(connection, {"scope": scope}).fetchone()
+    return row[0] if row else []
+
+
+_STILL_NEW = statement(
+    still_new,
+    """
+SELECT CASE WHEN outcome IN ('incomplete', 'abandoned', 'failed') THEN new_objects ELSE '{}' END
+FROM stripe.runs
+WHERE scope = %(scope)s AND outcome IS NOT NULL
+ORDER BY started_at DESC
+LIMIT 1
+""",
+)
+
+
 def writers(connection: Connection[Any], tables: Sequence[str]) -> set[str]:
     """Return who is writing to these tables: the virtual ids of transactions.
 

@@ -54,7 +54,8 @@ class Progress(msgspec.Struct, kw_only=True):
     there are to compare, None where nobody knows. `drift`: differences found so far.
     `stripe_requests` are this run's own, the rest counts on from the run it resumes. `began`: when
     this run began to compare (epoch, Stripe's clock). `before`: what of `done` was taken over, from
-    runs of which the first began at `since`; None where nobody knows.
+    runs of which the first began at `since`; None where nobody knows. `new`: the objects that none
+    had compared before those.
     """
 
     done: dict[str, Ranges] = {}
@@ -67,6 +68,7 @@ class Progress(msgspec.Struct, kw_only=True):
     began: int | None = None
     before: dict[str, Ranges] = {}
     since: int | None = None
+    new: list[str] = []
 
     def of(self, name: str) -> Counts:
         """Return an object's counts, to be counted on."""
@@ -104,6 +106,7 @@ class Progress(msgspec.Struct, kw_only=True):
             "counts": msgspec.json.encode({**self.counts, **webhook}).decode(),
             "planned": msgspec.json.encode(self.planned).decode(),
             "drift": self.drift,
+            "new": self.new,
             "stripe_requests": self.stripe_requests,
             "phase": self.phase,
         }

@@ -9,6 +9,7 @@ import msgspec
 from psycopg import Connection
 
 from shared.errors import LeaseHeld, LeaseLost
+from shared.repository import compared
 from shared.repository.progress import EVENTS, Progress
 from shared.repository.statement import statement
 
@@ -68,6 +69,7 @@ def start(
     _abandon_expired(connection)
     before = _unfinished(connection) if scope == EVERYTHING else None
     progress = before.progress if before else Progress()
+    progress.new = compared.still_new(connection, EVERYTHING)
     resumes = before.id if before else None
     row = _START.execute(
         connection,
@@ -103,13 +105,13 @@ _START = statement(
     """
 INSERT INTO stripe.runs (
     id, scope, holder, lease_expires_at, resumes, first, version, flags,
-    done, counts, counts_before, planned, drift, compared_since
+    done, counts, counts_before, planned, drift, new_objects, compared_since
 )
 VALUES (
     %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
     %(resumes)s, %(first)s, %(version)s, %(flags)s::text[],
     %(done)s::jsonb, %(counts)s::jsonb, %(counts)s::jsonb, %(planned)s::jsonb, %(drift)s,
-    to_timestamp(%(since)s::bigint)
+    %(new)s::text[], to_timestamp(%(since)s::bigint)
 )
 ON CONFLICT ((true)) WHERE outcome IS NULL DO NOTHING
 RETURNING floor(extract(epoch FROM started_at))::bigint
@@ -323,6 +325,7 @@ SET done = %(done)s::jsonb,
     counts = %(counts)s::jsonb,
     planned = %(planned)s::jsonb,
     drift = %(drift)s,
+    new_objects = %(new)s::text[],
     stripe_requests = %(stripe_requests)s,
     phase = %(phase)s,
     compared_since = to_timestamp(%(since)s::bigint),

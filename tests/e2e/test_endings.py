@@ -219,8 +219,24 @@ def test_first_fill_tells_its_monitor_of_nobody_who_is_locked_out(
     stripe_double.control.seed(3)
     assert reconcile(told).status == 0
     lines = monitor.pings[-1].body.splitlines()
-    assert "lockout: 0" in lines
+    assert {"lockout: 0", "drift: 0"} <= {*lines}
     assert any(line.startswith("verdict: FILLED: ") for line in lines)
+
+
+def test_first_fill_of_what_an_upgrade_adds_is_no_drift_in_the_log_and_at_the_monitor(
+    told: dict[str, str],
+    monitor: Monitor,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    stripe_double.control.seed(3)
+    assert reconcile(told).status == 0
+    stripe_double.control.create_product("Gold", events=0)
+    stripe_double.control.advance(3_600)
+    connection.execute("DELETE FROM stripe.compared WHERE object = 'product'")
+    done = reconcile(told)
+    assert (done.last["drift"], done.last["repaired"], done.last["cosmetic"]) == (0, 1, 0)
+    assert "drift: 0" in monitor.pings[-1].body.splitlines()
 
 
 @pytest.mark.parametrize("flags", [(), ("--report",)])

@@ -8,6 +8,14 @@ INSERT INTO stripe.compared (object, began)
 SELECT name, to_timestamp(%(began)s::bigint) FROM unnest(%(names)s::text[]) AS name
 ON CONFLICT (object) DO UPDATE SET began = EXCLUDED.began;
 
+-- compared.still_new
+-- Return the objects that were new to the last run of this scope, if it was stopped.
+SELECT CASE WHEN outcome IN ('incomplete', 'abandoned', 'failed') THEN new_objects ELSE '{}' END
+FROM stripe.runs
+WHERE scope = %(scope)s AND outcome IS NOT NULL
+ORDER BY started_at DESC
+LIMIT 1;
+
 -- compared.writers
 -- Return who is writing to these tables: the virtual ids of transactions.
 SELECT virtualtransaction

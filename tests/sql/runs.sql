@@ -14,6 +14,7 @@ SET done = %(done)s::jsonb,
     counts = %(counts)s::jsonb,
     planned = %(planned)s::jsonb,
     drift = %(drift)s,
+    new_objects = %(new)s::text[],
     stripe_requests = %(stripe_requests)s,
     phase = %(phase)s,
     compared_since = to_timestamp(%(since)s::bigint),
@@ -83,13 +84,13 @@ WHERE id = %(id)s AND exit_status IS NOT NULL;
 -- Take the lease, from an expired holder too, and go on from an unfinished run of this scope.
 INSERT INTO stripe.runs (
     id, scope, holder, lease_expires_at, resumes, first, version, flags,
-    done, counts, counts_before, planned, drift, compared_since
+    done, counts, counts_before, planned, drift, new_objects, compared_since
 )
 VALUES (
     %(id)s, %(scope)s, %(holder)s, now() + make_interval(secs => %(lease)s),
     %(resumes)s, %(first)s, %(version)s, %(flags)s::text[],
     %(done)s::jsonb, %(counts)s::jsonb, %(counts)s::jsonb, %(planned)s::jsonb, %(drift)s,
-    to_timestamp(%(since)s::bigint)
+    %(new)s::text[], to_timestamp(%(since)s::bigint)
 )
 ON CONFLICT ((true)) WHERE outcome IS NULL DO NOTHING
 RETURNING floor(extract(epoch FROM started_at))::bigint;

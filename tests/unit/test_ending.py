@@ -35,6 +35,7 @@ def sums(*, inserted: int = 0, changed: int = 0) -> Totals:
         listed={},
         monthly_amount={},
         partial={},
+        drifted=inserted + changed,
     )
 
 

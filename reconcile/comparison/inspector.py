@@ -14,7 +14,7 @@ from reconcile.comparison.compare import (
 )
 from reconcile.comparison.consequence import grants
 from reconcile.comparison.findings import Findings, is_at, is_listed_in
-from reconcile.comparison.known_rows import KnownRows
+from reconcile.comparison.known_rows import KnownRows, fingerprints
 from reconcile.comparison.object_inspector import ObjectInspector
 from reconcile.comparison.sides import never_listed, take_step
 from reconcile.connections import RetryingDatabase
@@ -30,8 +30,8 @@ from shared.errors import (
     UnreadableObject,
 )
 from shared.objects.declaration import Held, MirroredObject
-from shared.repository.rows import read_held, recorded_created
-from shared.repository.window import WindowRows
+from shared.repository.rows import recorded_created
+from shared.repository.window import WindowRow, WindowRows
 from shared.stripe.api import StripeApi
 
 MOST_PAGES = 20
@@ -82,7 +82,7 @@ class Inspector:
         rows = self._known_rows.rows(mirrored, Window(span.gte, span.lt))
         known = rows.known.keys() | rows.rows.keys() | rows.irregular.keys()
         unlisted = never_listed(mirrored, rows)
-        memory = self._known_rows.memory(rows)
+        memory = self._known_rows.memory(mirrored, rows)
         found = Findings(mirrored=mirrored, window=Window(span.lt, span.lt))
         asked: Questions = {}
         begun: int | None = None
@@ -192,7 +192,8 @@ class Inspector:
     ) -> list[str]:
         """Compare what is listed here but has its row in another window, or has only just got one.
 
-        `unheld`: the ids without a row here; what is compared leaves `listed`.
+        Or is named for the first time, where lists need not name it. `unheld`: the ids without a
+        row here; what is compared leaves `listed`, and what is equal is recognised from now on.
 
         A row's `created` may have drifted like any other field. The rows are read after the page,
         and yet it may replace them where it speaks for them: whatever was written in between is
@@ -203,9 +204,11 @@ class Inspector:
         if not names:
             return []
         mirrored = found.mirrored
-        rows = self._database.read(lambda connection: read_held(connection, mirrored, names))
+        rows = self._known_rows.again(mirrored, names)
+        held = {name: row.held(mirrored) for name, row in rows.rows.items()} | rows.irregular
+        equal: list[WindowRow] = []
         doubtful: list[str] = []
-        for name, row in rows.items():
+        for name, row in held.items():
             content, as_of = listed[name]
             difference = compare_one(mirrored, name, row, content, as_of)
             if difference is not None and not truth.speaks_for(as_of, row.as_of):
@@ -216,8 +219,11 @@ class Inspector:
                 self._count_stranger(found, row, step.window)
             if difference is None:
                 found.counts.in_sync += 1
+                equal += [rows.rows[name]] if name in rows.rows else []
             else:
                 found.sort(difference, step.asked, self._grace)
+        for part in step.parts:
+            found.equal += fingerprints(equal, part.bodies)
         return doubtful
 
     def _moved(self, mirrored: MirroredObject, absent: list[str], step: Step) -> set[str]:

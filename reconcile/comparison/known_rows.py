@@ -43,10 +43,20 @@ class KnownRows:
             )
         )
 
-    def memory(self, rows: WindowRows) -> Memory | None:
-        """Return what recognises the bodies of a list, None where no row can be equal to one."""
+    def memory(self, mirrored: MirroredObject, rows: WindowRows) -> Memory | None:
+        """Return what recognises the bodies of a list, None where no row can be equal to one.
+
+        A list may name rows that are not looked for.
+        """
         is_empty = not (rows.known or rows.rows or rows.irregular)
-        return None if is_empty else Memory(rows.known.copy(), self._seed)
+        is_needless = is_empty and mirrored.unlisted is None
+        return None if is_needless else Memory(rows.known.copy(), self._seed)
+
+    def again(self, mirrored: MirroredObject, names: list[str]) -> WindowRows:
+        """Read the rows of these ids, wherever they lie, with all that is in them."""
+        return self._database.read(
+            lambda connection: read_again(connection, mirrored, names, self._seed)
+        )
 
     def take(
         self, mirrored: MirroredObject, rows: WindowRows, step: Step, access: frozenset[str]
@@ -60,9 +70,7 @@ class KnownRows:
         names = _unrecognised(rows, step)
         if not names:
             return counts, []
-        again = self._database.read(
-            lambda connection: read_again(connection, mirrored, names, self._seed)
-        )
+        again = self.again(mirrored, names)
         overtaken = _put_back(mirrored, rows, again, names, step)
         counts.database += len(overtaken)
         counts.granting += sum(known.status in access for known in overtaken)

@@ -105,13 +105,15 @@ def drifted(
     return made
 
 
-def seeded(url: str, double: StripeDouble, mirrored: MirroredObject, number: int) -> list[Lived]:
+def seeded(
+    url: str, double: StripeDouble, mirrored: MirroredObject, number: int, **fields: Any
+) -> list[Lived]:
     """Objects in sync that two runs have compared, so that a third knows them again."""
     control = double.control
     control.advance(86_400 * 30)
     end = int(control.now()) - 5_000
     made = [
-        Lived(control, mirrored, created=end - 80 * (number - place), events=0)
+        Lived(control, mirrored, created=end - 80 * (number - place), events=0, **fields)
         for place in range(number)
     ]
     for _ in range(2):

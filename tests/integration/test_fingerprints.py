@@ -306,6 +306,35 @@ def test_recognisable_row_that_the_list_leaves_out_is_asked_for(
     assert world(connection, "runs") == before
 
 
+@each_object(lambda mirrored: LIVES[mirrored.name].shelved)
+def test_object_that_lists_show_only_where_asked_is_a_row_like_others_once_one_has(
+    mirrored: MirroredObject,
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+) -> None:
+    control = stripe_double.control
+    made = seeded(database_url, stripe_double, mirrored, 12, **LIVES[mirrored.name].shelved)
+    third = reconcile(database_url, stripe_double)
+    assert (third.counts[mirrored.name].recognised, list(third.drift())) == (12, [])
+    made[5].become(1, events=0)
+    made[7].end(events=0)
+    control.advance(3_600)
+    control.clear_requests()
+    report = reconcile(database_url, stripe_double)
+    assert {row.object_id: row.action for row in report.drift()} == {
+        made[5].name: "repaired",
+        made[7].name: "repaired",
+    }
+    assert made[5].held(connection) == 1
+    # Only the one that is in no list any more is asked for, and it is in no row any more.
+    assert control.request_counts()[endpoint(mirrored, "retrieve")] == 1
+    counts = report.counts[mirrored.name]
+    assert (counts.recognised, counts.database, counts.stripe) == (10, 12, 11)
+    control.advance(3_600)
+    assert not list(reconcile(database_url, stripe_double).drift())
+
+
 def test_pages_of_another_layout_are_compared_field_by_field(
     database_url: str, stripe_double: StripeDouble
 ) -> None:

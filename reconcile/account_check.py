@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconcile.connections import RetryingDatabase
-from shared.errors import ObjectMissing, UnreadableObject, WrongAccount
+from shared.errors import NotPermitted, ObjectMissing, UnreadableObject, WrongAccount
 from shared.objects.catalogue import MIRRORED
 from shared.repository.account import Account, claim_account, read_account
 from shared.repository.rows import newest_ids
@@ -53,6 +53,10 @@ def _probe(database: RetryingDatabase, stripe: StripeApi) -> None:
                 stripe.retrieve(mirrored, object_id)
             except ObjectMissing:
                 unknown.append(object_id)
+            except NotPermitted:
+                if mirrored.access is not None:
+                    raise
+                break
             except UnreadableObject:
                 return
             else:

@@ -14,7 +14,7 @@ from reconcile.gate import Plan
 from reconcile.journal.drift import closed, drift, spooled
 from reconcile.journal.journal import Journal
 from reconcile.streams import answers
-from shared.errors import RepairRefused, UnreadableObject
+from shared.errors import NotPermitted, RepairRefused, UnreadableObject
 from shared.objects.catalogue import BY_NAME
 from shared.objects.declaration import Held
 from shared.repository.drifts import DriftRow
@@ -88,6 +88,10 @@ class SecondLook:
             difference = self._objects.look(mirrored, row.object_id).difference
         except UnreadableObject as error:
             tell_unreadable(mirrored, row.object_id, str(error))
+            return closed(row, "refused")
+        except NotPermitted:
+            if mirrored.access is not None:
+                raise
             return closed(row, "refused")
         if difference is None:
             return closed(row, "in_flight")

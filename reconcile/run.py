@@ -211,6 +211,7 @@ class Run:
                 would_be_refused=self._would_be_refused,
                 is_first_fill=_is_first_fill(progress),
                 first_filled=_first_filled(progress),
+                not_compared=tuple(sorted(progress.forbidden)),
                 subscription=self._options.subscription,
             ),
             counts={name: progress.counts[name] for name in BY_NAME if name in progress.counts},
@@ -294,6 +295,10 @@ def _judge(journal: Journal, events: Events, held_back: tuple[str, ...]) -> Ende
 
     `held_back`: why objects were not repaired, without a word of which nobody would go and look.
     """
+    if forbidden := journal.progress.forbidden:
+        names = " and ".join(f"{name}s" for name in sorted(forbidden))
+        why = "; ".join(map(str, forbidden.values()))
+        return Ended(Why.FLAWED, f"{names} were not compared: {why}")
     if held_back:
         return Ended(Why.REFUSED, "; ".join(held_back))
     if events.left:

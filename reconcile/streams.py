@@ -15,7 +15,7 @@ from typing import TypeVar
 from reconcile.comparison.findings import Findings
 from reconcile.deadline import Watch
 from reconcile.windows.frontier import Frontier, Span
-from shared.errors import DeadlineReached, Interrupted, StripeError
+from shared.errors import DeadlineReached, Interrupted, NotPermitted, StripeError
 from shared.objects.declaration import MirroredObject
 from shared.stripe.api import StripeApi
 from shared.wording import share
@@ -56,6 +56,8 @@ class Streams:
         self._watch = watch
         self._running: dict[Future[Findings], tuple[MirroredObject, Span]] = {}
         self._wished = dict.fromkeys(frontiers, _FIRST)
+        self.forbidden: dict[str, NotPermitted] = {}
+        """Objects that were left, by name: they decide no access, and the key may not read them."""
 
     def walk(self, inspect: Inspect) -> Iterator[Findings]:
         """Call `inspect` in a thread for each window, and yield what it finds as it comes.
@@ -111,7 +113,14 @@ class Streams:
         ended, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
         for future in ended:
             mirrored, span = self._running.pop(future)
-            found = future.result()
+            try:
+                found = future.result()
+            except NotPermitted as error:
+                if mirrored.access is not None:
+                    raise
+                self.forbidden[mirrored.name] = error
+                self._frontiers[mirrored].stop()
+                continue
             self._frontiers[mirrored].done(span, found.window)
             yield found
 

@@ -12,7 +12,7 @@ from reconcile.deadline import Watch
 from reconcile.streams import Streams
 from reconcile.windows.frontier import ROWS, Frontier
 from reconcile.windows.window import Window, without
-from shared.objects.catalogue import MIRRORED
+from shared.objects.catalogue import DECIDES_ACCESS, MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.repository.progress import Counts, Progress
 from shared.repository.rows import boundaries, read_beyond
@@ -37,7 +37,8 @@ class Sweep:
         self._database = database
         self._inspector = inspector
         self._watch = watch
-        self._end = stripe.now(MIRRORED[0])
+        self._progress = progress
+        self._end = stripe.now(DECIDES_ACCESS)
         self._began = time.monotonic()
         frontiers: dict[MirroredObject, Frontier] = {}
         for mirrored in MIRRORED:
@@ -57,10 +58,12 @@ class Sweep:
         2. Ask for the rows that another window should have listed, and that none did.
         3. Ask for the rows that lie in no window.
 
-        Raises what stops a run; what was yielded by then stands, and the cursor behind it.
+        What the key may not read, and what decides no access, is left out and noted. Raises what
+        stops a run; what was yielded by then stands, and the cursor behind it.
         """
         yield from self._streams.walk(self._inspector.window)
-        for mirrored in MIRRORED:
+        forbidden = self._progress.forbidden = self._streams.forbidden
+        for mirrored in (one for one in MIRRORED if one.name not in forbidden):
             yield from self._inspector.unlisted(mirrored)
             yield from self._beyond(mirrored, int(time.monotonic() - self._began) + _MARGIN)
 

@@ -79,6 +79,13 @@ class KeyRevoked(StripeRefused):
     """
 
 
+class NotPermitted(StripeRefused):
+    """Do without this kind of object where it decides no access, and say so: a 403.
+
+    Else it is as any refusal: nothing can be compared or applied for certain.
+    """
+
+
 class WrongKey(StripeRefused):
     """Answer 503: the key cannot say what became of an object, for it is not the event's account's.
 

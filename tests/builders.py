@@ -193,8 +193,8 @@ class Endpoint:
         self._database = Database(self.url, max_connections=self.threads, statement_seconds=4.5)
         self._http = StripeHttp(self.double.url, self.key, patience=WEBHOOK_PATIENCE)
         stripe = StripeApi(self._http, livemode="_live_" in self.key)
-        heart, readiness = Mirror(self._database, stripe), Readiness(self._database, stripe)
-        app = create_app(load(WebhookSettings, environment), heart, readiness)
+        heart, self.readiness = Mirror(self._database, stripe), Readiness(self._database, stripe)
+        app = create_app(load(WebhookSettings, environment), heart, self.readiness)
         self._environs: list[Any] = []
         self._log = RequestLog(Config())
         self._handler = logging.StreamHandler(self.lines)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from shared.circuit_breaker import HANGING_SECONDS
-from shared.errors import StripeError, StripeRefused
+from shared.errors import NotPermitted, StripeError, StripeRefused
 from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.repository.account import Account
@@ -37,9 +37,9 @@ class KeyCheck:
         self._asking = threading.Lock()
         self._account_id: str | None = None
         self._questions = [
-            *(_Question(_read(stripe, each)) for each in MIRRORED if each.access is not None),
+            *(_Question(_read(stripe, one)) for one in MIRRORED if one.access),
             _Question(self._ask_account),
-            *(_Question(_read(stripe, each)) for each in MIRRORED if each.access is None),
+            *(_Question(_read(stripe, one), optional=True) for one in MIRRORED if not one.access),
         ]
         self._silent_until = 0.0
         self._silence = "it was not asked yet"
@@ -65,9 +65,15 @@ class KeyCheck:
             finally:
                 self._asking.release()
         for question in self._questions:
-            if question.refusal is not None:
+            if question.refusal is not None and not question.may_be_done_without:
                 raise question.refusal
         require_same_id(ours, self._account_id)
+
+    @property
+    def lacking(self) -> str | None:
+        """What the key may not read, and can be done without: few events need a question."""
+        refusals = [question.refusal for question in self._questions]
+        return "; ".join(str(refusal) for refusal in refusals if refusal is not None) or None
 
     def _ask(self, deadline: float) -> None:
         """Ask what is due, until Stripe does not answer or there is no time left."""
@@ -82,7 +88,7 @@ class KeyCheck:
                 if deadline - began > HANGING_SECONDS:
                     self._silent_until = time.monotonic() + SILENT_SECONDS
                 break
-            if question.refusal is not None:
+            if question.refusal is not None and not question.may_be_done_without:
                 break
 
     def _ask_account(self, deadline: float) -> None:
@@ -93,12 +99,18 @@ class KeyCheck:
 class _Question:
     """One thing that Stripe is asked, and its last answer."""
 
-    def __init__(self, ask: Callable[[float], None]) -> None:
-        """`ask` asks until a deadline; raises StripeError."""
+    def __init__(self, ask: Callable[[float], None], *, optional: bool = False) -> None:
+        """`ask` asks until a deadline; raises StripeError. `optional`: it decides no access."""
         self._ask = ask
+        self._optional = optional
         self._until = 0.0
         self.is_answered = False
         self.refusal: StripeRefused | None = None
+
+    @property
+    def may_be_done_without(self) -> bool:
+        """Whether a missing permission is no reason to serve nothing at all."""
+        return self._optional and isinstance(self.refusal, NotPermitted)
 
     def is_due(self) -> bool:
         """Whether there is no answer that can still be believed."""

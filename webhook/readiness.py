@@ -100,6 +100,8 @@ class Readiness:
             log.event(_log, "database.unavailable", level=logging.WARNING, error=str(error))
         except (WrongAccount, StripeError) as error:
             log.event(_log, "key.refused", level=logging.ERROR, error=str(error))
+        if self.key.lacking is not None:
+            log.event(_log, "key.lacks", level=logging.WARNING, error=self.key.lacking)
 
     def clock(self) -> str:
         """Say how this machine's clock stands to Stripe's, as far as that is known."""

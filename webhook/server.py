@@ -73,6 +73,12 @@ def check(settings: WebhookSettings) -> int:
             f" SIGNATURE_TOLERANCE allows {settings.signature_tolerance} s to Stripe's signatures",
             file=sys.stderr,
         )
+    if readiness.key.lacking is not None:
+        print(
+            f"webhook: look out: {readiness.key.lacking}; events that need it are put off, and the"
+            " nightly run fails until it is granted",
+            file=sys.stderr,
+        )
     if readiness.key.unknown is None:
         print("settings, database, schema and key are right")
     else:

@@ -40,7 +40,7 @@ from shared.errors import (
     UnreadableObject,
 )
 from shared.mirror import Outcome
-from shared.objects.catalogue import MIRRORED
+from shared.objects.catalogue import DECIDES_ACCESS
 from shared.objects.declaration import Held, MirroredObject
 from shared.repository import ledger
 from shared.repository.account import Account
@@ -88,7 +88,7 @@ class Deliveries:
         """
         if self._list is None:
             done = self._journal.progress.before.get(EVENTS, [])
-            until = self._stripe.now(MIRRORED[0]) - grace
+            until = self._stripe.now(DECIDES_ACCESS) - grace
             self._list = EventList(
                 self._database, self._stripe, until, done, self._journal.progress.new
             )
@@ -249,6 +249,11 @@ class Deliveries:
 
     def _look(self, subjects: Sequence[Subject]) -> None:
         """Look at each object, several at a time, and keep what is found."""
+        forbidden = self._journal.progress.forbidden
+        for subject in subjects:
+            if subject[0].name in forbidden:
+                self._looked[subject] = forbidden[subject[0].name]
+        subjects = [one for one in subjects if one[0].name not in forbidden]
 
         def again(subject: Subject) -> Findings:
             return self._objects.again(*subject)

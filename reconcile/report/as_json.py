@@ -36,6 +36,7 @@ def write(report: Report, totals: Totals, stream: IO[str]) -> None:
             "exit_status": report.run.exit_status,
             "would_be_refused": report.run.would_be_refused,
             "first_fill": report.run.is_first_fill,
+            "not_compared": report.run.not_compared,
             "compared_since": _time(report.run.compared_since or report.run.started_at),
         },
         "counts": {

@@ -65,6 +65,8 @@ def write(report: Report, totals: Totals, output: IO[str]) -> None:
             f"{counts['in_sync']:>10,}{counts['in_flight']:>11,}{counts['drift']:>8,}"
         )
         stream.write(f"{counts['repaired']:>10,}\n" if run.mode == "repair" else "\n")
+    for name in run.not_compared:
+        stream.write(f"{name + 's':<14}{'not compared':>20}\n")
     stream.write("\n")
     if totals.is_first_fill:
         stream.write("nothing was locked out: the database was empty, so every row was missing\n")

@@ -36,7 +36,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     went on. `attempt`: this run's own. `compared_since`: where it went on, when that one began.
     `would_be_refused`: of a report, why a run would repair none of it. `is_first_fill`: the
     database was empty when it began. `first_filled`: the objects of which it held none, without
-    those that decide access. `subscription`: the only one that was looked at.
+    those that decide access. `not_compared`: objects that the key may not read. `subscription`: the
+    only one that was looked at.
     """
 
     id: str
@@ -53,6 +54,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     would_be_refused: str | None = None
     is_first_fill: bool = False
     first_filled: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
     subscription: str | None = None
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from shared.errors import NotPermitted
+
 EVENTS = "events"
 """The name under which Stripe's event list stands among the objects: of its cursor, its counts."""
 
@@ -55,7 +57,8 @@ class Progress(msgspec.Struct, kw_only=True):
     `stripe_requests` are this run's own, the rest counts on from the run it resumes. `began`: when
     this run began to compare (epoch, Stripe's clock). `before`: what of `done` was taken over, from
     runs of which the first began at `since`; None where nobody knows. `new`: the objects that none
-    had compared before those.
+    had compared before those. `forbidden`: objects that the key may not read, by name, and that
+    this run has not compared; known only while it runs.
     """
 
     done: dict[str, Ranges] = {}
@@ -69,6 +72,7 @@ class Progress(msgspec.Struct, kw_only=True):
     before: dict[str, Ranges] = {}
     since: int | None = None
     new: list[str] = []
+    forbidden: dict[str, NotPermitted] = {}
 
     def of(self, name: str) -> Counts:
         """Return an object's counts, to be counted on."""

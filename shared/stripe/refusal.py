@@ -10,9 +10,9 @@ import msgspec
 
 from shared.errors import (
     KeyRevoked,
+    NotPermitted,
     ObjectMissing,
     StripeError,
-    StripeRefused,
     StripeUnavailable,
     StripeUnreadable,
 )
@@ -69,7 +69,7 @@ def failure(
     if status == HTTPStatus.UNAUTHORIZED:
         return NotRetried(KeyRevoked(f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"))
     if status == HTTPStatus.FORBIDDEN:
-        return NotRetried(StripeRefused(f"{what}: the key lacks the permission to read {endpoint}"))
+        return NotRetried(NotPermitted(f"{what}: the key lacks the permission to read {endpoint}"))
     reason = limiter(headers)
     if reason:
         what += f" limited by {reason}"

@@ -10,6 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from sandbox import product
 from sandbox.stripe_double import StripeDouble
+from sandbox.stripe_double.http.keys import PERMISSIONS
 from tests.builders import SECRET
 from tests.e2e.saying import OK, READYZ, said_by, said_by_all
 
@@ -274,10 +275,15 @@ KEYS: dict[str, tuple[str, set[str], str]] = {
     "unknown to Stripe": ("sk_test_nobody", STRIPES, "wrong or revoked"),
     "of another account": ("sk_test_other", STRIPES, "the database mirrors acct_1Double"),
     "of another mode": ("sk_live_double", STRIPES, "the key is of live mode"),
-    "without customers": (
+    "without subscriptions": (
         "rk_test_blind",
         STRIPES - {"reconcile replay"},
-        "lacks the permission",
+        "lacks the permission to read /v1/subscriptions",
+    ),
+    "without customers": (
+        "rk_test_old",
+        {"reconcile", "reconcile --report"},
+        "customers were not compared: the key lacks the permission to read /v1/customers",
     ),
 }
 
@@ -287,7 +293,8 @@ def test_key_that_cannot_serve_is_told_alike_by_all_that_use_it(
     key: str, database_url: str, stripe_double: StripeDouble, connection: psycopg.Connection
 ) -> None:
     secret, who, words = KEYS[key]
-    stripe_double.control.add_key("rk_test_blind", permissions={"subscriptions", "events"})
+    stripe_double.control.add_key("rk_test_blind", permissions=PERMISSIONS - {"subscriptions"})
+    stripe_double.control.add_key("rk_test_old", permissions=PERMISSIONS - {"customers"})
     stripe_double.control.create_subscription()
     connection.execute(
         "INSERT INTO stripe.account (id, livemode) VALUES ('acct_1Double000000', false)"

@@ -183,17 +183,6 @@ def test_products_that_vanished_say_nothing_of_whose_the_database_is(
     assert kinds(report, "product") == dict.fromkeys(names, "missing_in_stripe")
 
 
-@pytest.mark.parametrize("lacking", ["products", "prices"])
-def test_key_that_may_not_read_them_is_told_which_permission_it_lacks(
-    database_url: str, stripe_double: StripeDouble, control: Control, lacking: str
-) -> None:
-    every = {"subscriptions", "customers", "products", "prices", "events"}
-    control.add_key("rk_test_old", permissions=every - {lacking})
-    report = reconcile(database_url, stripe_double, key="rk_test_old")
-    assert report.run.outcome is RunOutcome.FAILED
-    assert f"the key lacks the permission to read /v1/{lacking}" in str(report.run.reason)
-
-
 def test_price_event_of_an_older_version_empties_nothing_that_it_does_not_speak_of(
     heart: Mirror, control: Control, connection: psycopg.Connection
 ) -> None:

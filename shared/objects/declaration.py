@@ -90,10 +90,6 @@ class Expansion(NamedTuple):
     where: tuple[str, Value]
 
 
-def _as_read(_: Any, __: list[Any] | None) -> None:
-    """Leave what was read as it is."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MirroredObject:
     """One object of Stripe's, declared once: everything that any code knows about it alone.
@@ -143,19 +139,13 @@ class MirroredObject:
     is_billed: bool = False
     vouches: bool = False
     brief: tuple[str, ...] = ()
-    settle: Callable[[Any, list[Any] | None], None] = _as_read
+    settle: Callable[[Any, list[Any] | None], None] | None = None
     extra: Sequence[tuple[str, Any, Any]] = ()
     also_as: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Threads use them: msgspec ends the process where two are the first to use one Struct.
         _ = (self.decoder, self.page_decoder, self._items_decoder)
-
-    @cached_property
-    def ending(self) -> Ending | None:
-        """What ends it, if anything does."""
-        deletion = Ending("deleted", frozenset({True})) if self.is_deletable else None
-        return self.ends or deletion
 
     @property
     def is_deletable(self) -> bool:
@@ -241,7 +231,8 @@ class MirroredObject:
                     raise UnreadableObject("$.items.data", "two items have one id")
         if self._emptied:
             deletion.settle(one, self._emptied)
-        self.settle(one, items)
+        if self.settle is not None:
+            self.settle(one, items)
         return one
 
     @cached_property
@@ -282,8 +273,9 @@ class MirroredObject:
 
     def is_terminal(self, row: Row) -> bool:
         """Return whether Stripe never changes the state of this row again."""
-        ending = self.ending
-        return ending is not None and self.value(row, ending.column) in ending.values
+        if self.ends is None:
+            return self.is_deleted(row)
+        return self.value(row, self.ends.column) in self.ends.values
 
     @cached_property
     def access_of(self) -> Callable[[Any], Any]:
@@ -297,13 +289,11 @@ class MirroredObject:
 
     def is_deleted(self, row: Row) -> bool:
         """Return whether the row says that Stripe has deleted the object, which lists then omit."""
-        position = self.decoded.index.get("deleted")
-        return position is not None and row[position] is True
+        return self.is_deletable and self.value(row, "deleted") is True
 
     def is_on_test_clock(self, row: Row) -> bool:
         """Return whether Stripe leaves it out of lists on purpose: it lives on a test clock."""
-        position = self.decoded.index.get("test_clock")
-        return position is not None and row[position] is not None
+        return "test_clock" in self.decoded.index and self.value(row, "test_clock") is not None
 
     def is_listed(self, row: Row) -> bool:
         """Return whether Stripe's lists name such an object, for certain."""

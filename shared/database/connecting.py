@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import psycopg
 
 from shared.database.fault import BRIEFLY, NEVER
-from shared.errors import DatabaseUnavailable
 
 _NONE: Final = "no connection to the database: "
 _LOG: Final = "the server refuses it: the server's log says why"
@@ -200,15 +197,6 @@ def patience_with(error: psycopg.Error) -> float:
     _, several, hosts = text.partition("Multiple connection attempts failed")
     tried = [_kind(line).patience for line in hosts.splitlines() if line.startswith("- ")]
     return max(tried, default=math.inf) if several else _kind(text).patience
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Make DatabaseUnavailable of what keeps a connection from being made."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(unreachable(error), patience=patience_with(error)) from None
 
 
 def _kind(text: str) -> _Kind:

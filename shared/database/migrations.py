@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from shared.database.connecting import explained
+from shared.database.connecting import patience_with, unreachable
 from shared.database.fault import describe, patience_after
 from shared.database.owner import (
     LEDGER,
@@ -221,8 +221,10 @@ def _connect(url: str, schema: str) -> Connection:
     from psycopg.conninfo import conninfo_to_dict
 
     seconds = conninfo_to_dict(url).get("connect_timeout") or _CONNECT_SECONDS
-    with explained():
+    try:
         connection = Connection.connect(url, connect_timeout=seconds, prepare_threshold=None)
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(unreachable(error), patience=patience_with(error)) from None
     connection.schema = schema
     return connection
 

@@ -50,18 +50,21 @@ class SchemaMismatch(SubscriptionSyncError):
 
 
 class StripeError(SubscriptionSyncError):
-    """Stripe gave no usable answer; the narrower classes say whether asking again can help."""
+    """Stripe gave no usable answer; the narrower classes say whether asking again can help.
+
+    `is_final`: not at once. `retry_after`: Stripe's own wish in seconds, where it gave one.
+    """
+
+    def __init__(
+        self, message: str, *, is_final: bool = False, retry_after: float | None = None
+    ) -> None:
+        self.is_final = is_final
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class StripeUnavailable(StripeError):
-    """Try again later (503): network trouble, 429 or 5xx.
-
-    `retry_after` is Stripe's own wish in seconds, where it gave one.
-    """
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        self.retry_after = retry_after
-        super().__init__(message)
+    """Try again later (503): network trouble, 429 or 5xx."""
 
 
 class StripeRefused(StripeUnavailable):
@@ -113,7 +116,7 @@ class ObjectMissing(StripeError):
     def __init__(self, object_id: str, as_of: Interval) -> None:
         self.object_id = object_id
         self.as_of = as_of
-        super().__init__(f"Stripe has no object {object_id}")
+        super().__init__(f"Stripe has no object {object_id}", is_final=True)
 
 
 class UnknownId(SubscriptionSyncError):

@@ -19,6 +19,7 @@ from shared.errors import (
     DeadlineReached,
     Interrupted,
     ObjectMissing,
+    StripeError,
     StripeUnavailable,
     StripeUnreadable,
 )
@@ -26,7 +27,7 @@ from shared.stripe.clock import StripeClock, interval_of
 from shared.stripe.connection import Connections, NoAnswer, Reply
 from shared.stripe.proxy import Proxy
 from shared.stripe.rate_limit import RateLimit, Turn
-from shared.stripe.refusal import NotRetried, failure, limiter
+from shared.stripe.refusal import failure, limiter
 from shared.truth import Interval
 from shared.wording import error_text
 
@@ -133,13 +134,10 @@ class StripeHttp:
         for attempt in range(1, self._patience.attempts + 1):
             try:
                 return self._in_turn(target, name, deadline)
-            except NotRetried as refusal:
-                raise refusal.error from None
-            except (StripeUnavailable, StripeUnreadable) as error:
-                wished = error.retry_after if isinstance(error, StripeUnavailable) else None
-                pause = self._next_pause(attempt, wished)
+            except StripeError as error:
+                pause = self._next_pause(attempt, error.retry_after)
                 late = deadline is not None and time.monotonic() + pause >= deadline
-                if attempt == self._patience.attempts or late:
+                if error.is_final or attempt == self._patience.attempts or late:
                     raise
                 log.event(
                     _log,
@@ -169,7 +167,7 @@ class StripeHttp:
                     )
                 if deadline is not None and time.monotonic() + wait >= deadline:
                     late = f"no request to {endpoint} left within the time allowed"
-                    raise NotRetried(StripeUnavailable(late))
+                    raise StripeUnavailable(late, is_final=True)
                 time.sleep(min(wait, _LONGEST_WAIT))
             return self._once(target, endpoint, deadline, turn)
 
@@ -198,8 +196,8 @@ class StripeHttp:
                 log.event(_log, "stripe.limited", endpoint=endpoint, reason=reason)
         if status != HTTPStatus.OK:
             refusal = failure(status, headers, body, endpoint, target, took)
-            if isinstance(refusal, NotRetried) and isinstance(refusal.error, ObjectMissing):
-                self.clock.read(refusal.error.as_of, endpoint)
+            if isinstance(refusal, ObjectMissing):
+                self.clock.read(refusal.as_of, endpoint)
             raise refusal
         kind = headers.get("content-type", "")
         if "json" not in kind:
@@ -211,8 +209,8 @@ class StripeHttp:
         """Ask within so many seconds, or not at all while Stripe does not answer others."""
         breaker = self._breaker
         if breaker is not None and not breaker.enter():
-            raise NotRetried(
-                StripeUnavailable("Stripe does not answer others either; one of them asks")
+            raise StripeUnavailable(
+                "Stripe does not answer others either; one of them asks", is_final=True
             )
         with self._counting:
             self.requests += 1

@@ -35,14 +35,6 @@ class _ErrorBody(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_ErrorBody)
 
 
-class NotRetried(Exception):
-    """An answer that asking again cannot better."""
-
-    def __init__(self, error: StripeError) -> None:
-        self.error = error
-        super().__init__(str(error))
-
-
 def limiter(headers: Mapping[str, str]) -> str | None:
     """Return the limiter that a 429 names (docs.stripe.com/rate-limits)."""
     return headers.get("stripe-rate-limited-reason", "")[:40] or None
@@ -55,7 +47,7 @@ def failure(
     endpoint: str,
     target: str,
     took: float,
-) -> Exception:
+) -> StripeError:
     """Translate an answer that is not 200; Stripe's own words stay out, they name keys.
 
     `headers` by their names in lower case.
@@ -65,21 +57,22 @@ def failure(
     if status == HTTPStatus.NOT_FOUND and code(body) in _MISSING:
         as_of = interval_of(headers.get("date"), took, endpoint)
         object_id = unquote(target.rpartition("/")[2].partition("?")[0])
-        return NotRetried(ObjectMissing(object_id, as_of))
+        return ObjectMissing(object_id, as_of)
     if status == HTTPStatus.UNAUTHORIZED:
-        return NotRetried(KeyRevoked(f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"))
+        revoked = f"{what}: the key is wrong or revoked; set STRIPE_SECRET_KEY"
+        return KeyRevoked(revoked, is_final=True)
     if status == HTTPStatus.FORBIDDEN:
-        return NotRetried(NotPermitted(f"{what}: the key lacks the permission to read {endpoint}"))
+        lacking = f"{what}: the key lacks the permission to read {endpoint}"
+        return NotPermitted(lacking, is_final=True)
     reason = limiter(headers)
     if reason:
         what += f" limited by {reason}"
     advice = headers.get("stripe-should-retry")
-    error = StripeUnavailable(what, retry_after=_seconds(headers.get("retry-after")))
-    if advice == "false":
-        return NotRetried(error)
-    if advice == "true" or status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return error
-    return NotRetried(StripeUnreadable(f"{what}: not an answer that the API promises"))
+    is_passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if advice in {"true", "false"} or is_passing:
+        wished = _seconds(headers.get("retry-after"))
+        return StripeUnavailable(what, is_final=advice == "false", retry_after=wished)
+    return StripeUnreadable(f"{what}: not an answer that the API promises", is_final=True)
 
 
 def code(body: bytes | bytearray) -> str | None:

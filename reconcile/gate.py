@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from shared.errors import RepairRefused
@@ -93,8 +94,11 @@ class Plan:
     Whatever stage it comes from, and before any is written; each object by itself.
     """
 
-    def __init__(self, counts: Mapping[str, Counts], limit: Limit) -> None:
-        """`counts`: the run's, by object name."""
+    def __init__(
+        self, counts: Mapping[str, Counts], limit: Limit, later: AbstractSet[str] = frozenset()
+    ) -> None:
+        """`counts`: the run's, by object name. `later`: objects whose plan is not whole yet."""
+        self.later = later
         self._counts = counts
         self._limit = limit
         self._changes: Counter[str] = Counter()
@@ -139,6 +143,7 @@ class Plan:
                     ending_access=self._ending_access[name],
                 )
                 for name in BY_NAME
+                if name not in self.later
             ],
             self._limit,
         )

@@ -130,8 +130,8 @@ def repair(
 ) -> tuple[str, ...]:
     """Write everything that waits, each at the revision that was read before Stripe was asked.
 
-    Objects that the gate has `refused` are left; `watch` may stop it between two batches and while
-    Stripe is asked: what waits goes on waiting.
+    Objects that the gate has `refused` are left, and so are those whose plan is not whole yet;
+    `watch` may stop it between two batches and while Stripe is asked: what waits goes on waiting.
 
     What loses its revision is asked for again, passes the gate with all that is written, and is
     tried again; a row that somebody keeps writing is in flight, and theirs. Returns why objects
@@ -139,7 +139,8 @@ def repair(
     """
     for batch in journal.pending():
         watch.step()
-        left = [row for row in batch if row.object not in refused]
+        whole = [row for row in batch if row.object not in plan.later]
+        left = [row for row in whole if row.object not in refused]
         for _ in range(_ROUNDS):
             lost = journal.repair(left) if left else []
             if not lost:

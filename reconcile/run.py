@@ -102,10 +102,12 @@ class Run:
         5. Look again at all that waits. What stands is the plan.
         6. Hold the whole plan against the limit.
         7. Repair, but for objects that exceed it and decide no access.
-        8. Let the next run begin anew.
+        8. Where very many objects that decide no access are to be looked at for their events, do
+           so now, and go through 4 to 7 with them: none of their kind was repaired before.
+        9. Let the next run begin anew.
 
         A run over one subscription looks at that one instead of 1 to 3. A report says at 6 what a
-        run would meet, and leaves out 7.
+        run would meet, and leaves out 7 and 8.
         """
         if self._options.subscription is None:
             stages.begin()
@@ -117,6 +119,10 @@ class Run:
         plan = stages.look_again()
         if self._options.writes:
             self._held_back = stages.repair(plan, plan.check())
+            if stages.look_after_put_off_events(self._events):
+                stages.await_grace()
+                plan = stages.look_again()
+                self._held_back += stages.repair(plan, plan.check())
         else:
             self._would_be_refused = plan.refusal()
         stages.finish()

@@ -145,6 +145,16 @@ class Stages:
             self._fault = error
             return Events()
 
+    def look_after_put_off_events(self, events: Events) -> bool:
+        """Look at objects that decide no access and were put off; False where there were none.
+
+        Counts among `events` what the next run has to try again.
+        """
+        self._watch.enter("events")
+        left = self._deliveries.look_after_put_off()
+        events.left += left or 0
+        return left is not None
+
     def await_grace(self) -> None:
         """Wait until the youngest difference is older than the grace time."""
         self._watch.enter("second look")
@@ -156,7 +166,8 @@ class Stages:
 
     def look_again(self) -> Plan:
         """Look again at all that waits, and return what stands of it."""
-        plan = Plan(self._journal.progress.counts, self._options.limit)
+        later = frozenset(self._deliveries.put_off)
+        plan = Plan(self._journal.progress.counts, self._options.limit, later)
         self._second_look.look(plan)
         return plan
 

@@ -6,6 +6,10 @@ looked at, once, however many events tell of it. What is missing goes in (`appli
 says what Stripe does the event is `unchanged`, and what differs goes the way of every difference,
 past the second look and the gate. As long as the row of an event waits for that the event is
 `failed`: it is in the ledger, and yet Stripe's own repetition of it may still heal the row.
+
+Each look costs a request. So where it is about objects that decide no access, more than a few wait
+until the repairs are done: their events are in the ledger as `failed` by then, and whatever stops
+the run, the next one tries them again.
 """
 
 from __future__ import annotations
@@ -56,6 +60,9 @@ MOST_ATTEMPTS = 10
 
 _BATCH = 100
 
+MOST_EARLY = 100
+"""Objects that decide no access and are looked at before the repairs, some seconds' work."""
+
 
 class Deliveries:
     """Looks after the ledger; `watch` may stop the run before each step."""
@@ -78,6 +85,9 @@ class Deliveries:
         self._list: EventList | None = None
         self._came: list[int] = []
         """When the events were made that came, and whose second is not covered yet."""
+        self._early = MOST_EARLY
+        self.put_off: dict[str, list[str]] = {}
+        """Ids of events whose objects are looked at after the repairs, by the objects' name."""
         self._looked: dict[Subject | None, Outcome | SubscriptionSyncError] = {}
 
     def read_ahead(self, grace: int) -> EventList:
@@ -129,14 +139,34 @@ class Deliveries:
         ids = self._database.read(
             lambda connection: ledger.replayable(connection, most_attempts=MOST_ATTEMPTS)
         )
+        self._try_again(ids)
+
+    def look_after_put_off(self) -> int | None:
+        """Look at the objects whose turn comes after the repairs.
+
+        Returns how many of their events the next run has to try again, None where nothing was put
+        off. What differs waits for the gate like all else.
+        """
+        ids = [event_id for ids in self.put_off.values() for event_id in ids]
+        self.put_off = {}
+        self._early = len(ids)
+        return self._try_again(ids) if ids else None
+
+    def _try_again(self, ids: Sequence[str]) -> int:
+        """Look after events of the ledger; returns how many there still is no answer for."""
+        left = 0
         for start in range(0, len(ids), _BATCH):
             self._watch.step()
             batch = ids[start : start + _BATCH]
             kept = self._database.read(lambda connection, ids=batch: ledger.read(connection, ids))  # type: ignore[misc]
             decided = self._decide(kept)
-            self._journal.enter([one.entry for one in decided if one.entry], Window(0, 0))
-            for one in decided:
+            # What is put off here is in the ledger already, and this is no attempt at it.
+            tried = [one for one in decided if not one.is_put_off]
+            self._journal.enter([one.entry for one in tried if one.entry], Window(0, 0))
+            left += sum(one.may_be_entered_later for one in tried)
+            for one in tried:
                 _tell("event.replayed", one)
+        return left
 
     def close_waiting(self) -> None:
         """Say of events whose rows have waited for the repairs that they are history now."""
@@ -202,10 +232,28 @@ class Deliveries:
     def _decide(self, sent: Sequence[Sent]) -> list[Decision]:
         """Say what becomes of events, after a look at each object that needs one."""
         told = {one.id: PastEvent.read(one, self._account) for one in sent}
-        self._look(self._untold(told.values()))
+        untold = self._untold(told.values())
+        early = self._before_the_repairs(untold)
+        self._look(early)
+        later = {*untold} - {*early}
         subjects = {one.subject for one in told.values() if one.subject is not None}
         waiting = self._journal.waiting({(mirrored.name, name) for mirrored, name in subjects})
-        return [one.decided(self._looked, waiting) for one in told.values()]
+        for one in told.values():
+            if one.subject is not None and one.subject in later:
+                self.put_off.setdefault(one.subject[0].name, []).append(one.sent.id)
+        return [one.decided(self._looked, waiting, later) for one in told.values()]
+
+    def _before_the_repairs(self, subjects: Sequence[Subject]) -> list[Subject]:
+        """Return the objects that are looked at now: a report repairs nothing, so it looks at all.
+
+        Of those that decide no access no more than so many a run.
+        """
+        if not self._journal.inserts:
+            return [*subjects]
+        early = [subject for subject in subjects if subject[0].access is not None]
+        others = [subject for subject in subjects if subject[0].access is None][: self._early]
+        self._early -= len(others)
+        return early + others
 
     def _untold(self, told: Iterable[PastEvent]) -> list[Subject]:
         """Return the objects of which an event tells what their comparison may not know."""

@@ -26,6 +26,9 @@ WAITS = "its row waits: what differs from Stripe is not repaired yet"
 """Why an event is no history yet: a run that is refused or stopped must not keep Stripe's own
 repetition of it from the row."""
 
+LATER = "its object decides no access, so it is looked at when the repairs are done"
+"""Why an event is put off: each look is a request, and no lockout is to wait for thousands."""
+
 NOWHERE = UnreadableObject("$.data.object", "neither Stripe nor the database has such an object")
 """What a look says of an object that is gone on both sides: no more than its event can be read."""
 
@@ -58,6 +61,11 @@ class Decision(NamedTuple):
         """Whether the webhook was to bring it."""
         since = began.get(self.sent.type)
         return not self.is_for_good and since is not None and self.sent.created >= since
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether its object is looked at after the repairs."""
+        return self.entry is not None and self.entry.error == LATER
 
     @property
     def may_be_entered_later(self) -> bool:
@@ -110,11 +118,15 @@ class PastEvent(NamedTuple):
         self,
         looked: Mapping[Subject | None, Outcome | SubscriptionSyncError],
         waiting: AbstractSet[tuple[str, str]],
+        later: AbstractSet[Subject],
     ) -> Decision:
         """Return what becomes of it, now that its object was looked at if it had to be.
 
-        `waiting`: the objects whose difference waits for its repair.
+        `waiting`: the objects whose difference waits for its repair; `later`: those whose look is
+        put off.
         """
+        if self.subject in later:
+            return Decision(self.sent, self._entry(Outcome.FAILED, LATER), None)
         if self.subject is not None and (self.subject[0].name, self.subject[1]) in waiting:
             return Decision(self.sent, self._entry(Outcome.FAILED, WAITS), None)
         found = looked.get(self.subject, Outcome.STALE)

@@ -1,15 +1,20 @@
 """Objects of which missed events tell: looked at once, and held to the gate like all else."""
 
+import threading
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from reconcile.deliveries.deliveries import MOST_EARLY
 from reconcile.report.model import Report
 from sandbox.stripe_double import Control, StripeDouble
 from shared.mirror import Mirror
+from shared.objects.declaration import MirroredObject
 from tests.builders import apply_all, mirror, reconcile
-from tests.integration.witness import one, statuses
+from tests.integration.lived import Lived
+from tests.integration.witness import count, one, statuses
+from tests.objects import each_object, endpoint
 
 HOUR = 3_600
 
@@ -83,6 +88,81 @@ def test_what_missed_events_tell_passes_the_gate_with_all_else(
         again = reconcile(database_url, stripe_double)
         assert again.run.outcome == "success"
         assert statuses(connection)["past_due"] == 30
+
+
+@each_object(lambda mirrored: mirrored.access is None)
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["whole", "stopped"])
+def test_lockout_is_repaired_before_very_many_objects_that_decide_no_access_are_looked_at(
+    mirrored: MirroredObject,
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    control: Control,
+    connection: psycopg.Connection,
+    is_stopped: bool,
+) -> None:
+    name = control.create_subscription()
+    made = [Lived(control, mirrored) for _ in range(MOST_EARLY + 30)]
+    apply_all(heart, control)
+    control.advance(HOUR)
+    control.update_subscription(name, status="unpaid", events=0)
+    control.advance(HOUR)
+    for lived in made:
+        lived.become(1)
+    # Of the last ten minutes a list does not speak, and this one shows none of it.
+    control.switch(lag=300.0)
+    control.advance(10)
+    stop = threading.Event()
+    seen: list[bool] = []
+
+    def look() -> None:
+        with psycopg.connect(database_url) as looking:
+            query = "SELECT status = 'unpaid' FROM stripe.subscriptions WHERE id = %s"
+            seen.append(one(looking, query, name))
+        if is_stopped and seen[-1]:
+            stop.set()
+
+    control.hook(look, when="before_read", endpoint=endpoint(mirrored, "retrieve"), count=None)
+    report = reconcile(database_url, stripe_double, stop=stop)
+    assert seen.count(False) <= MOST_EARLY + 2, "and what tells whose key it is"
+    assert any(seen)
+    control.clear_interventions()
+    if is_stopped:
+        assert report.run.outcome == "incomplete"
+        put_off = count(connection, "events", "outcome = 'failed'")
+        assert put_off > 0
+        # The cursor has covered them: they are in the ledger, and the next run tries them again.
+        control.advance(24 * HOUR)
+        report = reconcile(database_url, stripe_double)
+    assert report.run.outcome == "success"
+    assert {lived.held(connection) for lived in made} == {1}
+    assert count(connection, "events", "outcome = 'failed'") == 0
+    assert {row[0] for row in connection.execute("SELECT id FROM stripe.events")} == {
+        made["id"] for made in control.events()
+    }
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_what_is_looked_at_after_the_repairs_passes_one_gate_with_what_was_before(
+    heart: Mirror,
+    database_url: str,
+    stripe_double: StripeDouble,
+    control: Control,
+    connection: psycopg.Connection,
+    beyond: int,
+) -> None:
+    names = [control.create_product(f"Plan {number}") for number in range(MOST_EARLY + 30)]
+    apply_all(heart, control)
+    control.advance(HOUR)
+    for name in names:
+        control.update_product(name, name="Renamed")
+    control.switch(lag=300.0)
+    control.advance(10)
+    report = reconcile(database_url, stripe_double, limit=str(len(names) - beyond))
+    assert report.run.outcome == ("refused" if beyond else "success")
+    renamed = count(connection, "products", "name = 'Renamed'")
+    assert renamed == (0 if beyond else len(names))
+    assert count(connection, "events", "outcome = 'failed'") == len(names) - renamed
 
 
 def test_report_says_what_a_run_would_repair_and_asks_as_it_would(

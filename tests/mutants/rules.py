@@ -213,8 +213,8 @@ MUTANTS = (
         (
             Patch(
                 "reconcile/stages.py",
-                "self._journal.progress.counts, self._options.limit)\n",
-                "self._journal.progress.counts, self._options.limit._replace(rows=10**9))\n",
+                "self._journal.progress.counts, self._options.limit, later)\n",
+                "self._journal.progress.counts, self._options.limit._replace(rows=10**9), later)\n",
             ),
         ),
         (_RECONCILE, _RULES),

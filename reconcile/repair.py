@@ -84,6 +84,9 @@ class SecondLook:
     def ask(self, row: DriftRow) -> DriftRow:
         """Ask Stripe for one object again and return what is now to be said of it."""
         mirrored = BY_NAME[row.object]
+        found = spooled(row).content()
+        if found is not None and mirrored.is_deleted(found.row):
+            self._objects.note_deleted(mirrored, row.object_id)
         try:
             difference = self._objects.look(mirrored, row.object_id).difference
         except UnreadableObject as error:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from reconcile.comparison.compare import Difference, compare_one
 from reconcile.comparison.consequence import grants
 from reconcile.comparison.findings import Findings, is_listed_in
-from reconcile.comparison.moved_rows import MovedRows
+from reconcile.comparison.moved_rows import MovedRows, Name
 from reconcile.connections import RetryingDatabase
 from reconcile.windows.window import Window
 from shared.errors import ObjectMissing, UnreadableObject
@@ -39,6 +39,15 @@ class ObjectInspector:
         self._database = database
         self._stripe = stripe
         self._access = access
+        self._deleted: set[Name] = set()
+
+    def note_deleted(self, mirrored: MirroredObject, object_id: str) -> None:
+        """Note that an event tells of its deletion.
+
+        Where Stripe knows no more of one then, the answer that there is none says the same.
+        """
+        if not mirrored.known_when_deleted:
+            self._deleted.add((mirrored.name, object_id))
 
     def is_listed(self, mirrored: MirroredObject, object_id: str) -> bool:
         """Whether a list of this run has named an object that lists need not name."""
@@ -56,6 +65,8 @@ class ObjectInspector:
             content, as_of = self._stripe.retrieve(mirrored, object_id)
         except ObjectMissing as missing:
             as_of = missing.as_of
+            if held is not None and (mirrored.name, object_id) in self._deleted:
+                content = mirrored.deleted(object_id)
         difference = compare_one(mirrored, object_id, held, content, as_of)
         return BothSides(held, content, as_of, difference)
 

@@ -263,7 +263,9 @@ class Deliveries:
                 mirrored, object_id = one.subject
                 of_objects = newest.setdefault(mirrored, {})
                 other = of_objects.get(object_id, one)
-                of_objects[object_id] = max(other, one, key=lambda event: event.interval)
+                of_objects[object_id] = max(
+                    other, one, key=lambda event: (event.interval, event.is_of_deletion)
+                )
         untold: list[Subject] = []
         for mirrored, of_objects in newest.items():
             held = self._database.read(
@@ -285,6 +287,10 @@ class Deliveries:
         """
         compared_at = self._journal.progress.compared_at
         if row is not None:
+            if one.is_of_deletion and not mirrored.known_when_deleted:
+                # The comparison has seen no more than that Stripe knows no such object.
+                self._objects.note_deleted(mirrored, object_id)
+                return mirrored.is_deleted(row.row)
             compared = compared_at(mirrored.name, mirrored.created(row.row))
             # What no list has to name was compared only where one has named it all the same.
             if not (mirrored.is_listed(row.row) or self._objects.is_listed(mirrored, object_id)):

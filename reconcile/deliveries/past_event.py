@@ -114,6 +114,11 @@ class PastEvent(NamedTuple):
         assert self.event is not None
         return self.event.interval
 
+    @property
+    def is_of_deletion(self) -> bool:
+        """Whether it tells that its object was deleted."""
+        return self.subject is not None and self.sent.type == self.subject[0].deleted_by
+
     def decided(
         self,
         looked: Mapping[Subject | None, Outcome | SubscriptionSyncError],

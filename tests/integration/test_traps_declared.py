@@ -14,7 +14,7 @@ from shared.repository.rows import read_held
 from tests.builders import apply, apply_all, mirror, reconcile
 from tests.integration.lived import Lived
 from tests.integration.witness import count
-from tests.objects import LIVES, each_object, endpoint
+from tests.objects import LIVES, can_be_deleted, each_object, endpoint, event_type
 
 HOUR = 3_600
 
@@ -89,6 +89,60 @@ def test_object_that_goes_to_another_list_while_they_are_read_is_not_missing(
     held = read_held(connection, mirrored, [lived.name]).get(lived.name)
     assert held is not None
     assert {name: mirrored.value(held.row, name) for name in shown} == shown
+
+
+@each_object(can_be_deleted)
+@pytest.mark.parametrize("when", ["long ago", "just now", "marked before"])
+@pytest.mark.parametrize("is_refused", [False, True], ids=["repaired", "refused before"])
+def test_deletion_whose_event_was_lost_is_written_by_the_night_as_by_the_webhook(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+    when: str,
+    is_refused: bool,
+) -> None:
+    control = stripe_double.control
+    control.advance(HOUR)
+    lost, told, silent = (Lived(control, mirrored, metadata={"a": "b"}) for _ in range(3))
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+        control.advance(24 * HOUR)
+        reconcile(database_url, stripe_double)
+        told.end()
+        assert apply(to, told.body()).outcome is Outcome.APPLIED
+    silent.end(events=0)
+    if when == "marked before":
+        lost.end(events=0)
+        control.advance(HOUR)
+        reconcile(database_url, stripe_double)
+        control.emit(event_type(mirrored, "deleted"), lost.name)
+    else:
+        lost.end()
+    control.advance(10 if when == "just now" else HOUR)
+    if is_refused:
+        refused = reconcile(database_url, stripe_double, limit="0")
+        is_done = when == "marked before" and mirrored.known_when_deleted
+        assert (refused.run.outcome is RunOutcome.REFUSED) != is_done
+        control.advance(HOUR)
+    report = reconcile(database_url, stripe_double)
+    assert report.run.outcome is RunOutcome.SUCCESS
+    assert lost.held(connection) == told.held(connection) == -1
+    rows = read_held(connection, mirrored, [lost.name, told.name, silent.name])
+    assert rows[lost.name].missing_in_stripe_since is None
+    own = {mirrored.decoded.index[name] for name in ("id", "created")}
+
+    def kept(lived: Lived) -> list[object]:
+        return [value for at, value in enumerate(rows[lived.name].row) if at not in own]
+
+    assert kept(lost) == kept(told)
+    # Of one that nobody has told to be deleted no more is known than what Stripe says.
+    is_known = mirrored.known_when_deleted
+    assert (rows[silent.name].missing_in_stripe_since is None) == is_known
+    assert mirrored.is_deleted(rows[silent.name].row) == is_known
+    assert count(connection, "events", "outcome = 'failed'") == 0
+    control.advance(24 * HOUR)
+    assert not list(reconcile(database_url, stripe_double).drift())
 
 
 @each_object(lambda mirrored: LIVES[mirrored.name].unlisted)

@@ -65,11 +65,11 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` in seconds; the first request goes at once."""
-        self._clock = clock
-        self._lock = threading.Lock()
+        self.clock = clock
+        self.lock = threading.Lock()
         self._per_endpoint = per_endpoint
-        self._all = _Limits(per_second)
-        self._each: dict[str, _Limits] = {}
+        self.whole = _Limits(per_second)
+        self.each: dict[str, _Limits] = {}
 
     @classmethod
     def for_mode(
@@ -89,9 +89,9 @@ class RateLimit:
 
     def turn(self, endpoint: str) -> Turn:
         """Line up for one request to `endpoint`: `with limit.turn(...) as turn`."""
-        with self._lock:
-            own = self._each.setdefault(endpoint, _Limits(self._per_endpoint))
-            turn = Turn(self, own, self._clock())
+        with self.lock:
+            own = self.each.setdefault(endpoint, _Limits(self._per_endpoint))
+            turn = Turn(self, own, self.clock())
             own.waiting.append(turn)
             return turn
 
@@ -102,54 +102,12 @@ class RateLimit:
         lately, or requests waited for others to come back; and while the endpoint's next slot has
         its request already.
         """
-        with self._lock:
-            now = self._clock()
-            own = self._each.get(endpoint)
+        with self.lock:
+            now = self.clock()
+            own = self.each.get(endpoint)
             if own is not None and (own.has_none_to_spare(now) or own.saturated(now)):
                 return True
-            return self._all.saturated(now)
-
-    def _wait(self, turn: Turn) -> float:
-        with self._lock:
-            now = self._clock()
-            own = turn.own
-            ahead = own.waiting.index(turn)
-            wait = max(own.wait(ahead, now), self._all.wait(ahead + self._first(own, now), now))
-            if wait > 0:
-                return wait
-            own.waiting.remove(turn)
-            slot = max(limits.rate.slot(turn.asked, now) for limits in (own, self._all))
-            for limits in (own, self._all):
-                limits.rate.take(slot, now)
-                limits.in_flight.count += 1
-            turn.sent = now
-            return 0.0
-
-    def _first(self, own: _Limits, now: float) -> int:
-        """Count the other endpoints that could send now and have been waiting longer."""
-        return sum(
-            bool(other.waiting) and other.rate.next < own.rate.next and other.wait(0, now) <= 0
-            for other in self._each.values()
-        )
-
-    def _leave(self, turn: Turn) -> None:
-        with self._lock:
-            if turn.sent is None:
-                turn.own.waiting.remove(turn)
-            else:
-                turn.own.in_flight.count -= 1
-                self._all.in_flight.count -= 1
-
-    def _refused(self, turn: Turn, reason: str | None) -> bool:
-        assert turn.sent is not None
-        with self._lock:
-            now = self._clock()
-            if reason == "resource-specific":
-                return False
-            limits = self._all if reason and reason.startswith("global-") else turn.own
-            if reason and reason.endswith("-concurrency"):
-                return limits.in_flight.lower(turn.sent, now)
-            return limits.rate.slow_down(turn.sent, now)
+            return self.whole.saturated(now)
 
 
 class Turn:
@@ -157,16 +115,30 @@ class Turn:
 
     def __init__(self, limit: RateLimit, own: _Limits, asked: float) -> None:
         self._limit = limit
-        self.own = own
-        self.asked = asked
-        self.sent: float | None = None
+        self._own = own
+        self._both = (own, limit.whole)
+        self._asked = asked
+        self._sent: float | None = None
 
     def wait(self) -> float:
         """Return 0 when the request may be sent: then it counts as in flight.
 
         Else the seconds that it has to wait at least before it asks again.
         """
-        return self._limit._wait(self)  # noqa: SLF001 (one subject in two classes)
+        with self._limit.lock:
+            now = self._limit.clock()
+            own, whole = self._both
+            ahead = own.waiting.index(self)
+            wait = max(own.wait(ahead, now), whole.wait(ahead + self._first(now), now))
+            if wait > 0:
+                return wait
+            own.waiting.remove(self)
+            slot = max(limits.rate.slot(self._asked, now) for limits in self._both)
+            for limits in self._both:
+                limits.rate.take(slot, now)
+                limits.in_flight.count += 1
+            self._sent = now
+            return 0.0
 
     def refused(self, reason: str | None) -> bool:
         """Take note of a 429 and the limiter that it names.
@@ -175,14 +147,36 @@ class Turn:
         under way when the limit was last lowered. A limiter that is not known counts as the
         endpoint's rate.
         """
-        return self._limit._refused(self, reason)  # noqa: SLF001
+        assert self._sent is not None
+        if reason == "resource-specific":
+            return False
+        with self._limit.lock:
+            now = self._limit.clock()
+            limits = self._limit.whole if reason and reason.startswith("global-") else self._own
+            if reason and reason.endswith("-concurrency"):
+                return limits.in_flight.lower(self._sent, now)
+            return limits.rate.slow_down(self._sent, now)
+
+    def _first(self, now: float) -> int:
+        """Count the other endpoints that could send now and have been waiting longer."""
+        return sum(
+            bool(other.waiting)
+            and other.rate.next < self._own.rate.next
+            and other.wait(0, now) <= 0
+            for other in self._limit.each.values()
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give the place back, or count the request as back."""
-        self._limit._leave(self)  # noqa: SLF001
+        with self._limit.lock:
+            if self._sent is None:
+                self._own.waiting.remove(self)
+            else:
+                for limits in self._both:
+                    limits.in_flight.count -= 1
 
 
 class _Limits:

@@ -324,4 +324,4 @@ def test_real_threads_get_their_own_slots_and_all_come_back() -> None:
     for thread in threads:
         thread.join(10)
     assert len(taken) == 400
-    assert limit._all.in_flight.count == 0
+    assert limit.whole.in_flight.count == 0

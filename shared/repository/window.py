@@ -67,15 +67,6 @@ class _Head(msgspec.Struct):
     id: str
 
 
-class _RawRow(msgspec.Struct, array_like=True):
-    lower: int
-    upper: int
-    revision: int
-    missing: int | str | None
-    hash: int
-    content: msgspec.Raw
-
-
 def read_window(
     connection: Connection[Any],
     mirrored: MirroredObject,
@@ -125,7 +116,7 @@ def _decoded(
     known = {one.id: one for one in _known_decoder.decode(found[0] or "[]")}
     text = found[1] or "[]"
     try:
-        decoded = _decoder(mirrored).decode(text)
+        decoded = _decoder(mirrored.decoded.struct).decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _singly(connection, mirrored, text)._replace(known=known)
     return WindowRows(known, {row.content.id: row for row in decoded}, {})
@@ -135,31 +126,29 @@ def _singly(connection: Connection[Any], mirrored: MirroredObject, text: str) ->
     """Read the rows one by one; those that cannot be decoded are read again, as columns."""
     plain: dict[str, WindowRow] = {}
     irregular: list[str] = []
-    for raw in _raw_decoder.decode(text):
-        name = _head_decoder.decode(raw.content).id
+    for row in _raw_decoder.decode(text):
+        name = _head_decoder.decode(row.content).id
         try:
-            content = mirrored.decoder.decode(raw.content)
+            row.content = mirrored.decoder.decode(row.content)
         except msgspec.DecodeError:
             irregular.append(name)
         else:
-            plain[name] = WindowRow(
-                raw.lower, raw.upper, raw.revision, raw.missing, raw.hash, content
-            )
+            plain[name] = row
     return WindowRows({}, plain, read_held(connection, mirrored, irregular))
 
 
-_known_decoder = msgspec.json.Decoder(list[Known])
-_raw_decoder = msgspec.json.Decoder(list[_RawRow])
-_head_decoder = msgspec.json.Decoder(_Head)
-
-
 @cache
-def _decoder(mirrored: MirroredObject) -> msgspec.json.Decoder[Any]:
-    inner: Any = mirrored.decoded.struct
+def _decoder(content: Any) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of rows with such contents."""
     row: Any = msgspec.defstruct(
-        "window_row", [("content", inner)], bases=(WindowRow,), array_like=True, gc=False
+        "window_row", [("content", content)], bases=(WindowRow,), array_like=True, gc=False
     )
     return msgspec.json.Decoder(list[row])
+
+
+_known_decoder = msgspec.json.Decoder(list[Known])
+_raw_decoder = _decoder(msgspec.Raw)
+_head_decoder = msgspec.json.Decoder(_Head)
 
 
 _READ = {

@@ -25,7 +25,7 @@ from reconcile.repair import SecondLook, repair
 from reconcile.sweep import Sweep
 from shared import log
 from shared.errors import ListingBroken, RepairRefused, StripeError, UnknownId
-from shared.objects.catalogue import DECIDES_ACCESS, MIRRORED, named_by
+from shared.objects.catalogue import MIRRORED, named_by
 from shared.objects.declaration import MirroredObject
 from shared.repository import compared
 from shared.repository.account import Account
@@ -99,7 +99,7 @@ class Stages:
         progress = self._journal.progress
         known = self._database.read(compared.names) - {*progress.new}
         progress.new = [mirrored.name for mirrored in MIRRORED if mirrored.name not in known]
-        self._journal.begin(self._stripe.now(DECIDES_ACCESS))
+        self._journal.begin(self._stripe.now(MIRRORED))
         planned = progress.planned
         for mirrored in MIRRORED:
             if mirrored.name not in planned:

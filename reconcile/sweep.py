@@ -12,7 +12,7 @@ from reconcile.deadline import Watch
 from reconcile.streams import Streams
 from reconcile.windows.frontier import ROWS, Frontier
 from reconcile.windows.window import Window, without
-from shared.objects.catalogue import DECIDES_ACCESS, MIRRORED
+from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import MirroredObject
 from shared.repository.progress import Counts, Progress
 from shared.repository.rows import boundaries, read_beyond
@@ -38,7 +38,7 @@ class Sweep:
         self._inspector = inspector
         self._watch = watch
         self._progress = progress
-        self._end = stripe.now(DECIDES_ACCESS)
+        self._end = stripe.now(MIRRORED)
         self._began = time.monotonic()
         frontiers: dict[MirroredObject, Frontier] = {}
         for mirrored in MIRRORED:

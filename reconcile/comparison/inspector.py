@@ -245,7 +245,7 @@ class Inspector:
         been compared there. A run that goes on from another asks for those, too, that the other
         has seen listed.
         """
-        begun = self._stripe.now(mirrored)
+        begun = self._stripe.now([mirrored])
         for name in self._moved_rows.missed(mirrored):
             self._watch.require()
             found = Findings(mirrored=mirrored, window=Window(0, 0))

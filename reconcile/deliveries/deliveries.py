@@ -44,7 +44,7 @@ from shared.errors import (
     UnreadableObject,
 )
 from shared.mirror import Outcome
-from shared.objects.catalogue import DECIDES_ACCESS
+from shared.objects.catalogue import MIRRORED
 from shared.objects.declaration import Held, MirroredObject
 from shared.repository import ledger
 from shared.repository.account import Account
@@ -98,7 +98,7 @@ class Deliveries:
         """
         if self._list is None:
             done = self._journal.progress.before.get(EVENTS, [])
-            until = self._stripe.now(DECIDES_ACCESS) - grace
+            until = self._stripe.now(MIRRORED) - grace
             self._list = EventList(
                 self._database, self._stripe, until, done, self._journal.progress.new
             )

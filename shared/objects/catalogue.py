@@ -19,9 +19,6 @@ MIRRORED: tuple[MirroredObject, ...] = (
 What others refer to comes before them, so that whoever adds a foreign key finds it filled.
 """
 
-DECIDES_ACCESS: MirroredObject = next(one for one in MIRRORED if one.access is not None)
-"""What lets customers in: nothing is of use with a key that may not read it."""
-
 BY_NAME: dict[str, MirroredObject] = {mirrored.name: mirrored for mirrored in MIRRORED}
 """The mirrored objects by name. A thin event may tell of any of them, whatever its type."""
 

@@ -13,6 +13,7 @@ import msgspec
 from shared import log, truth
 from shared.errors import (
     KeyRevoked,
+    NotPermitted,
     ObjectMissing,
     StripeError,
     StripeUnavailable,
@@ -216,14 +217,21 @@ class StripeApi:
             reached = oldest.created
             seen.update(event.id for event in page if event.created == reached)
 
-    def now(self, mirrored: MirroredObject) -> int:
+    def now(self, objects: Sequence[MirroredObject]) -> int:
         """Return Stripe's time at its latest answers to us: certainly past, and no request more.
 
-        No single answer is believed. Where there were fewer than two, one object of these is asked
-        for. Raises StripeRefused, StripeUnavailable, StripeUnreadable.
+        No single answer is believed. Where there were fewer than two, one of the first of `objects`
+        is asked for that the key may read. Raises StripeRefused, StripeUnavailable,
+        StripeUnreadable.
         """
+        asked = 0
         while (now := self._http.clock.now) is None:
-            self.try_to_read(mirrored)
+            try:
+                self.try_to_read(objects[asked])
+            except NotPermitted:
+                asked += 1
+                if asked == len(objects):
+                    raise
         return now
 
     def try_to_read(self, mirrored: MirroredObject, deadline: float | None = None) -> None:

@@ -24,6 +24,7 @@ import psycopg
 from sandbox import product
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.stripe_double import StripeDouble, sign
+from shared.objects.catalogue import MIRRORED
 from tests.fuzz import seeds
 
 SECRET = "whsec_bombard"
@@ -33,9 +34,20 @@ POISON: tuple[object, ...] = (5, None, [], {}, "", "a b", "x" * 256, "\x00", "\u
 NOT_KNOWN = (503, '{"error": "wrong_key"}')
 """To an event that Stripe has not, about an object that it has not: another key may have them."""
 
-NO_ID: tuple[object, ...] = (5, None, [], {}, "a  b", "x" * 400, "\x00\x00", "\ud800 ", True, 1e999)
+NO_ID: tuple[object, ...] = (
+    5,
+    None,
+    [],
+    {},
+    "a\x01\x02b",
+    "x" * 400,
+    "\x00\x00",
+    "\ud800\ud800",
+    True,
+    1e999,
+)
 KEYS = tuple(word.strip('"') for word in seeds.WORDS if word.startswith('"'))
-OBJECTS = ("customers", "subscriptions", "subscription_items", "changes", "runs", "drifts")
+OBJECTS = (*(each.table for each in MIRRORED), "subscription_items", "changes", "runs", "drifts")
 
 
 class Bodies:

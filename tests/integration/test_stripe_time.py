@@ -40,7 +40,7 @@ def test_answer_of_2099_is_asked_for_again_and_reaches_nothing(
     now = int(stripe_double.control.now())
     assert stripe.account_id(5.0) is not None
     for _ in range(4):
-        assert stripe.now(CUSTOMER) in {now - 1, now}
+        assert stripe.now([CUSTOMER]) in {now - 1, now}
         assert stripe.retrieve(CUSTOMER, name).as_of.upper < now + 60
         assert stripe.page(CUSTOMER, {}).as_of.upper < now + 60
     with pytest.raises(ObjectMissing) as missing:
@@ -77,5 +77,5 @@ def test_clock_years_behind_this_machine_costs_no_request(stripe_double: StripeD
     with closing(http):
         for _ in range(3):
             stripe.page(CUSTOMER, {})
-        assert stripe.now(CUSTOMER) in {now - 1, now}
+        assert stripe.now([CUSTOMER]) in {now - 1, now}
         assert http.requests == 3

@@ -39,7 +39,7 @@ COMPARED = (
         (
             Patch(
                 "reconcile/stages.py",
-                "        self._journal.begin(self._stripe.now(DECIDES_ACCESS))\n",
+                "        self._journal.begin(self._stripe.now(MIRRORED))\n",
                 "",
             ),
         ),

@@ -150,10 +150,11 @@ class Stages:
 
         Counts among `events` what the next run has to try again.
         """
+        if not self._deliveries.put_off:
+            return False
         self._watch.enter("events")
-        left = self._deliveries.look_after_put_off()
-        events.left += left or 0
-        return left is not None
+        events.left += self._deliveries.look_after_put_off()
+        return True
 
     def await_grace(self) -> None:
         """Wait until the youngest difference is older than the grace time."""

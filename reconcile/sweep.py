@@ -43,7 +43,7 @@ class Sweep:
         frontiers: dict[MirroredObject, Frontier] = {}
         for mirrored in MIRRORED:
             left = without(Window(0, self._end), progress.done.get(mirrored.name, []))
-            frontiers[mirrored] = Frontier(left, self._cuts(mirrored))
+            frontiers[mirrored] = Frontier(left, self._cuts(mirrored), lists=len(mirrored.lists))
         self._streams = Streams(frontiers, stripe, watch)
 
     @property

@@ -76,7 +76,10 @@ class Inspector:
         """Compare a span, or as much of its upper part as is enough for one time.
 
         The rows are read before Stripe is asked, so each difference may be written at the revision
-        that was read. Raises StripeUnavailable, StripeRefused, StripeUnreadable, ListingBroken,
+        that was read. What one of several lists has shown ahead is older than they are: it replaces
+        none that is younger than a list may lag, and so nothing that was written since.
+
+        Raises StripeUnavailable, StripeRefused, StripeUnreadable, ListingBroken,
         DatabaseUnavailable.
         """
         rows = self._known_rows.rows(mirrored, Window(span.gte, span.lt))

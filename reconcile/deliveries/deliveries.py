@@ -141,16 +141,16 @@ class Deliveries:
         )
         self._try_again(ids)
 
-    def look_after_put_off(self) -> int | None:
+    def look_after_put_off(self) -> int:
         """Look at the objects whose turn comes after the repairs.
 
-        Returns how many of their events the next run has to try again, None where nothing was put
-        off. What differs waits for the gate like all else.
+        Returns how many of their events the next run has to try again. What differs waits for the
+        gate like all else.
         """
         ids = [event_id for ids in self.put_off.values() for event_id in ids]
         self.put_off = {}
         self._early = len(ids)
-        return self._try_again(ids) if ids else None
+        return self._try_again(ids)
 
     def _try_again(self, ids: Sequence[str]) -> int:
         """Look after events of the ledger; returns how many there still is no answer for."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from reconcile.windows.window import Window, joined
 
@@ -50,6 +51,7 @@ class Stretch:
     """A part of the axis that one stream at a time walks, from `top` down to `gte`.
 
     `is_open`: nothing is known below what is walked. `below`: the stretch that was cut off.
+    `ahead`: what one of several lists has shown below what all have, kept by whoever walks them.
     """
 
     def __init__(self, gte: int, lt: int, cuts: Sequence[int], *, is_open: bool) -> None:
@@ -63,6 +65,7 @@ class Stretch:
         """How many of the cuts are walked past."""
         self.below: Stretch | None = None
         self.span: Span | None = None
+        self.ahead: Any = None
         self.objects = 0
         self.first: float | None = None
         """Objects a second down to the end of the first page, None before it."""
@@ -122,8 +125,14 @@ class Span:
 class Frontier:
     """The windows of one object that are not done; threads share it."""
 
-    def __init__(self, windows: Iterable[Window], cuts: Sequence[int] = ()) -> None:
-        """`cuts`: the `created` of every 99th row, ascending, as far as the database knows."""
+    def __init__(
+        self, windows: Iterable[Window], cuts: Sequence[int] = (), *, lists: int = 1
+    ) -> None:
+        """`cuts`: the `created` of every 99th row, ascending, as far as the database knows.
+
+        `lists`: how many lists are walked together, so that a division may cost a page of each.
+        """
+        self._share = _SHARE / lists
         self._lock = threading.Lock()
         self.ended = 0
         """How many spans were handed back."""
@@ -195,7 +204,7 @@ class Frontier:
         """Cut off the lower part of the stretch with the most left, if there is one to cut."""
         left = {one: self._left(one) for one in self._stretches}
         known = self._pages * 100 + sum(left.values())
-        if self._divisions + 1 > _FREE + known / 100 * _SHARE:
+        if self._divisions + 1 > _FREE + known / 100 * self._share:
             return None
         for stretch in sorted(left, key=lambda one: (not _is_unknown(one), -left[one])):
             cut = self._cut(stretch, known) if left[stretch] >= _WORTH else 0

@@ -8,10 +8,10 @@ would list too much again the cursor is used, and then without a range.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from reconcile.windows.frontier import Span
+from reconcile.windows.frontier import Span, Stretch
 from reconcile.windows.window import Window
 from shared.errors import StripeUnreadable
 from shared.objects.declaration import MirroredObject
@@ -32,6 +32,11 @@ class Part(NamedTuple):
     unreadable: list[Unreadable]
     bodies: Mapping[str, Body]
     as_of: Interval
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it."""
+        return not (self.objects or self.same or self.unreadable)
 
     def between(self, gte: int, lt: int) -> Part:
         """Return those whose `created` lies in `[gte, lt)`."""
@@ -71,21 +76,26 @@ def walk(
 
     Where several lists are complete together, each is walked on its own, the one that is least far
     down first, and a step is what all of them have shown. An object that went from one list to
-    another meanwhile is taken from the page that was asked for last.
+    another meanwhile is taken from the page that was asked for last. What one list has shown below
+    that is kept for the stretch's next span: a list of few objects costs no request for each span.
 
     `memory`: what need not be decoded. Raises StripeUnavailable, StripeRefused, StripeUnreadable
     (also for a list that breaks off).
     """
     if len(mirrored.lists) == 1:
-        yield from _walk(stripe, mirrored, span, memory, span.walked)
+        yield from _walk(stripe, mirrored, span, memory)
         return
+    stretch = span.stretch
+    ahead = stretch.ahead
+    if not isinstance(ahead, _Ahead) or ahead.ceiling != span.lt:
+        # None before the first span; where a window ended within a step all is listed again.
+        ahead = _Ahead(span.lt, [span.lt] * len(mirrored.lists), [], None)
+    ceiling, floors, asked = ahead.ceiling, [*ahead.floors], ahead.asked
+    shown = [_recognised(part, memory) for part in ahead.parts]
     lists = [
-        _walk(stripe, mirrored, span, memory, lambda *_: span.gte, number)
-        for number in range(len(mirrored.lists))
+        _walk(stripe, mirrored, _Below(stretch, floor), memory, number)
+        for number, floor in enumerate(floors)
     ]
-    floors = [span.lt] * len(lists)
-    ceiling, asked = span.lt, None
-    shown: list[Part] = []
     while True:
         listed = 0
         for number in [one for one, floor in enumerate(floors) if floor == max(floors)]:
@@ -96,11 +106,59 @@ def walk(
             listed += sum(len(part.objects) + len(part.same) for part in step.parts)
         gte = span.walked(max(floors), listed)
         floor = max(*floors, gte)
-        yield Step([part.between(floor, ceiling) for part in shown], floor, ceiling, asked or 0)
+        parts = [part.between(floor, ceiling) for part in shown]
+        left = (part.between(stretch.gte, floor) for part in shown)
+        shown = [part for part in left if not part.is_empty]
+        stretch.ahead = _Ahead(floor, [min(one, floor) for one in floors], shown, asked)
+        yield Step(parts, floor, ceiling, asked or 0)
         if floor <= gte:
             return
-        shown = [part.between(gte, floor) for part in shown]
         ceiling = floor
+
+
+class _Ahead(NamedTuple):
+    """Where each of several lists stands below `ceiling`: what it has shown down to its floor.
+
+    `asked`: when the earliest of their pages was asked for. Rows that are read after such a page
+    are held against it as against any other: it replaces none that is younger than a list may lag.
+    """
+
+    ceiling: int
+    floors: list[int]
+    parts: list[Part]
+    asked: int | None
+
+
+class _Below:
+    """All that is left of a stretch from `lt` on down: one of several lists is walked there."""
+
+    def __init__(self, stretch: Stretch, lt: int) -> None:
+        self.lt = lt
+        self._stretch = stretch
+
+    @property
+    def gte(self) -> int:
+        """The lower bound as it is now."""
+        return self._stretch.gte
+
+    def walked(self, _floor: int, _objects: int) -> int:
+        """Return the lower bound: how far down all lists are is told elsewhere."""
+        return self.gte
+
+
+def _recognised(part: Part, memory: Memory | None) -> Part:
+    """Return a part that came before the rows of its span, by what these know now."""
+    known = {} if memory is None else memory.known
+    same = {
+        one.id: known[one.id]
+        for one in part.objects
+        if one.id in known
+        and part.bodies.get(one.id) == Body(known[one.id].length, known[one.id].hash)
+    }
+    return part._replace(
+        objects=[one for one in part.objects if one.id not in same],
+        same=[*part.same, *same.values()],
+    )
 
 
 def _without(part: Part, later: list[Part]) -> Part:
@@ -116,12 +174,11 @@ def _without(part: Part, later: list[Part]) -> Part:
 def _walk(
     stripe: StripeApi,
     mirrored: MirroredObject,
-    span: Span,
+    span: Span | _Below,
     memory: Memory | None,
-    walked: Callable[[int, int], int],
     number: int = 0,
 ) -> Iterator[Step]:
-    """Walk one list; `walked` is told how far down, and returns the lower bound as it is now."""
+    """Walk one list; the span is told how far down, and says where its lower bound is now."""
     parameters: dict[str, str | int] = {"created[gte]": span.gte, "created[lt]": span.lt}
     gte, ceiling = span.gte, span.lt
     reached: int | None = None
@@ -139,7 +196,7 @@ def _walk(
             continue
         page = found.page
         floor = _floor(page, span, mirrored)
-        gte = walked(floor, len(page.objects) + len(page.same))
+        gte = span.walked(floor, len(page.objects) + len(page.same))
         floor = max(floor, gte)
         pages = [*kept, Part(page.objects, page.same, page.unreadable, page.bodies, found.as_of)]
         parts = [one.between(floor, ceiling) for one in pages]
@@ -167,7 +224,7 @@ def _in_last_second(page: Page) -> int:
     return sum(one.created == page.oldest for one in listed)
 
 
-def _floor(page: Page, span: Span, mirrored: MirroredObject) -> int:
+def _floor(page: Page, span: Span | _Below, mirrored: MirroredObject) -> int:
     """Return from which second on everything is listed; of the last one seen there may be more."""
     if not page.has_more:
         return span.gte

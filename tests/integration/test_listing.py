@@ -10,9 +10,11 @@ from reconcile.windows.window import Window
 from sandbox.stripe_double import StripeDouble
 from shared.objects.catalogue import EVENT_TYPES
 from shared.objects.customer import CUSTOMER
+from shared.objects.declaration import MirroredObject
 from shared.stripe.api import StripeApi
 from shared.stripe.http import StripeHttp
 from tests.builders import KEY, QUICK
+from tests.objects import LIVES, each_object
 
 CURSORS = ["empty", "skips_second", "works"]
 
@@ -117,3 +119,30 @@ def test_ranges_leave_out_what_came_within_a_second_where_fractions_are_kept(
     found = {name: len(stripe.page(CUSTOMER, {name: now}).page.objects) for name in asked}
     assert found == asked
     assert len(stripe.page(CUSTOMER, {"created[lt]": now + 1}).page.objects) == 1
+
+
+@each_object(lambda mirrored: len(mirrored.lists) > 1)
+def test_lists_that_are_complete_together_are_walked_on_from_span_to_span(
+    stripe_double: StripeDouble, stripe: StripeApi, mirrored: MirroredObject
+) -> None:
+    """What one has shown ahead of the others is asked for once, and what is done is let go."""
+    control = stripe_double.control
+    life, begin = LIVES[mirrored.name], int(control.now())
+    names = []
+    for place in range(2_000):
+        control.advance(1)
+        names.append(life.create(control, **({} if place % 20 else life.shelved)))
+    end = int(control.now()) + 1
+    frontier = Frontier([Window(begin, end)], range(begin, end, 99))
+    control.clear_requests()
+    found: list[str] = []
+    ceiling = end
+    while (span := frontier.take()) is not None:
+        for step in walk(stripe, mirrored, span, None):
+            assert (step.ceiling, step.floor < step.ceiling) == (ceiling, True)
+            found += [one.id for part in step.parts for one in part.objects]
+            ceiling = step.floor
+            assert len(span.stretch.ahead.parts) <= len(mirrored.lists)
+        frontier.done(span, Window(span.gte, span.lt))
+    assert (len(found), set(found)) == (len(names), set(names))
+    assert len(control.requests()) <= 20 + 2

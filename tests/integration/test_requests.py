@@ -9,8 +9,10 @@ import pytest
 from reconcile.report.model import Report, RunOutcome
 from sandbox.stripe_double import Control, StripeDouble
 from shared.objects.catalogue import MIRRORED
+from shared.objects.declaration import MirroredObject
 from tests.builders import reconcile
 from tests.integration.witness import one
+from tests.objects import LIVES, each_object
 
 YEAR = 365 * 86_400
 
@@ -74,6 +76,32 @@ def test_run_asks_for_a_tenth_more_than_the_pages_and_a_dozen(
         assert report.run.outcome is RunOutcome.SUCCESS
         assert report.stripe_requests == len(control.requests())
         assert report.stripe_requests <= most(report), (nights, control.request_counts())
+        control.advance(86_400)
+
+
+@each_object(lambda mirrored: len(mirrored.lists) > 1)
+@pytest.mark.parametrize("shelved", [0, 10, 50, 100])
+@pytest.mark.parametrize("number", [3_000, pytest.param(30_000, marks=pytest.mark.long)])
+def test_lists_that_are_complete_together_cost_hardly_more_than_one(
+    database_url: str,
+    stripe_double: StripeDouble,
+    mirrored: MirroredObject,
+    shelved: int,
+    number: int,
+) -> None:
+    """However few objects one of them has: so many per cent."""
+    control = stripe_double.control
+    life, newest = LIVES[mirrored.name], int(control.now()) - 9_000
+    for place in range(number):
+        fields = life.shelved if place * 37 % 100 < shelved else {}
+        life.create(control, created=newest - 300 * place, events=0, **fields)
+    for night, every_field in enumerate((False, False, False, True)):
+        control.clear_requests()
+        report = reconcile(database_url, stripe_double, every_field=every_field)
+        assert report.run.outcome is RunOutcome.SUCCESS
+        assert report.counts[mirrored.name].in_sync == (number if night else 0)
+        assert report.counts[mirrored.name].recognised == (number if night == 2 else 0)
+        assert report.stripe_requests <= most(report), (night, control.request_counts())
         control.advance(86_400)
 
 

@@ -91,6 +91,43 @@ def test_object_that_goes_to_another_list_while_they_are_read_is_not_missing(
     assert {name: mirrored.value(held.row, name) for name in shown} == shown
 
 
+@each_object(can_be_shelved)
+def test_what_one_list_has_shown_ahead_overtakes_no_event_that_came_since(
+    database_url: str,
+    stripe_double: StripeDouble,
+    connection: psycopg.Connection,
+    mirrored: MirroredObject,
+) -> None:
+    """The oldest object stands on the first page of its list, and its window is the last."""
+    control = stripe_double.control
+    control.advance(30 * 24 * HOUR)
+    end = int(control.now()) - HOUR
+    oldest = Lived(control, mirrored, created=end - 90_000, **LIVES[mirrored.name].shelved)
+    others = [Lived(control, mirrored, created=end - 80 * place) for place in range(1_100)]
+    with mirror(database_url, stripe_double) as to:
+        apply_all(to, control)
+        for _ in range(2):
+            control.advance(24 * HOUR)
+            assert reconcile(database_url, stripe_double).run.outcome is RunOutcome.SUCCESS
+        control.advance(24 * HOUR)
+        shown: list[str] = []
+
+        def change() -> None:
+            shown.append("page")
+            if len(shown) == 4:  # every list has begun, and not all windows have
+                control.advance(60)
+                oldest.become(1)
+                assert apply(to, oldest.body()).outcome is Outcome.APPLIED
+
+        control.hook(change, when="after_read", endpoint=endpoint(mirrored, "list"), count=None)
+        report = reconcile(database_url, stripe_double)
+    assert report.run.outcome is RunOutcome.SUCCESS
+    assert oldest.held(connection) == 1
+    assert {row.action for row in report.drift()} <= {"in_flight"}
+    counts = report.counts[mirrored.name]
+    assert counts.stripe == counts.database == len(others) + 1
+
+
 @each_object(can_be_deleted)
 @pytest.mark.parametrize("when", ["long ago", "just now", "marked before"])
 @pytest.mark.parametrize("is_refused", [False, True], ids=["repaired", "refused before"])

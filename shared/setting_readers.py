@@ -149,8 +149,8 @@ _NAMED: Final = (
     r"[A-Za-z_]\w*\s*[=:]\s*[\"']?([srp]k_|whsec_).*",
     "a name stands in front of this one: leave it out",
 )
-_KEYS_CUT: Final = (
-    r"[sr]k_.*(\*|\.\.|\u2026|\u2022).*",
+_CUT: Final = (
+    r"([sr]k_|whsec_).*(\*|\.\.|\u2026|\u2022).*",
     "this one is shortened: copy the whole of it",
 )
 _NO_KEYS: Final = (
@@ -161,7 +161,7 @@ _NO_KEYS: Final = (
     (r"(acct|we|ca|org)_.*", "this is the id of something, not a key"),
     (r"postgres(ql)?:.*", "this is a database's URL, for DATABASE_URL"),
     _NAMED,
-    _KEYS_CUT,
+    _CUT,
     (r"[sr]k_(test|live)_.*\s.*", "this one has a space in it"),
     (r"[sr]k_(test|live)_.*", "this one has a character that no key has"),
 )
@@ -170,7 +170,7 @@ _NO_SECRETS: Final = (
     (r"pk_.*", "this is a publishable key"),
     (r"we_.*", "this is the endpoint's id, not its secret"),
     _NAMED,
-    (r"whsec_.*(\*|\.\.|\u2026|\u2022).*", "this one is shortened: copy the whole of it"),
+    _CUT,
     (r"whsec_.*\s.*", "this one has a space in it"),
     (r"whsec_.+", "this one has a character that no secret has"),
     (r"", "nothing stands between two commas, or at an end"),
@@ -187,7 +187,7 @@ def _likeness(text: str, kinds: Sequence[tuple[str, str]]) -> str:
 
 def api_base(text: str) -> str:
     """Return scheme, host and port of Stripe's API; without TLS only on this machine."""
-    scheme, host, _, bare = _url_parts(text)
+    scheme, host, bare = _url_parts(text)
     if not bare:
         raise ValueError("must be scheme, host and port alone, such as https://api.stripe.com")
     if scheme == "http" and not is_local(host):
@@ -204,7 +204,7 @@ def web_address(text: str) -> Secret:
 def proxy_address(text: str) -> Secret:
     """Return a proxy's URL with its scheme; a user and password in it are secret."""
     try:
-        scheme, _, _, _ = _url_parts(text if "://" in text else f"http://{text}")
+        scheme, _, _ = _url_parts(text if "://" in text else f"http://{text}")
     except ValueError:
         scheme = ""
     if scheme != "http":
@@ -215,8 +215,8 @@ def proxy_address(text: str) -> Secret:
     return Secret(text if "://" in text else f"http://{text}")
 
 
-def _url_parts(text: str) -> tuple[str, str, str, bool]:
-    """Return scheme, host, path and whether there is nothing else; raises ValueError."""
+def _url_parts(text: str) -> tuple[str, str, bool]:
+    """Return scheme, host and whether there is nothing else but a port; raises ValueError."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port  # both parse, and raise, on reading
@@ -225,7 +225,7 @@ def _url_parts(text: str) -> tuple[str, str, str, bool]:
     if parts.scheme not in {"http", "https"} or not host or re.search(r"\s", text):
         raise ValueError("must be a URL: https://host")
     bare = not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
-    return parts.scheme, host, parts.path, bare
+    return parts.scheme, host, bare
 
 
 def is_local(host: str) -> bool:

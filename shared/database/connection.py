@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from shared import log
 from shared.database import pooler
-from shared.database import schema as naming
+from shared.database.schema import DEFAULT, Cursor
 
 # They quote libpq, which quotes what DATABASE_URL was taken for; we say it in our own words.
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
@@ -28,18 +28,23 @@ class NoAnswer(psycopg.OperationalError):
     """The server did not answer in time."""
 
 
-class Connection(naming.Connection):
+class Connection(psycopg.Connection[Any]):
     """A connection on which no single wait is longer than `seconds`, nor past `deadline`.
 
     The server's statement_timeout does not help against a server that hangs. A connection whose
-    wait ran out is in an unknown state and is closed. `made` and `used`: when it was, on
-    time.monotonic().
+    wait ran out is in an unknown state and is closed. `schema`: what its statements mean by
+    `stripe`. `made` and `used`: when it was, on time.monotonic().
     """
 
+    schema: str = DEFAULT
     seconds: float = 30.0
     deadline: float | None = None
     made: float = 0.0
     used: float = 0.0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.cursor_factory = Cursor
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the server, at most as long as the connection allows."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from shared.database.connecting import patience_with, unreachable
+from shared.database.connection import Connection
 from shared.database.fault import describe, patience_after
 from shared.database.owner import (
     LEDGER,
@@ -25,7 +27,7 @@ from shared.database.owner import (
     require_there,
     require_whole,
 )
-from shared.database.schema import DEFAULT, Connection
+from shared.database.schema import DEFAULT
 from shared.errors import DatabaseUnavailable, SchemaMismatch
 
 T = TypeVar("T")
@@ -226,6 +228,7 @@ def _connect(url: str, schema: str) -> Connection:
     except psycopg.Error as error:
         raise DatabaseUnavailable(unreachable(error), patience=patience_with(error)) from None
     connection.schema = schema
+    connection.seconds = math.inf  # a migration takes as long as its tables are large
     return connection
 
 

@@ -13,10 +13,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
-from shared.database import schema as naming
 from shared.database.connecting import patience_with, unreachable
 from shared.database.connection import CONNECT_SECONDS, Connection, NoAnswer, connect, conninfo
 from shared.database.fault import NEVER, UNPREPARED, describe, patience_after
+from shared.database.schema import DEFAULT
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -163,16 +163,14 @@ class Pool:
 
     def _none(self) -> DatabaseUnavailable:
         """Say why there is no connection."""
-        patience = math.inf
-        if self._fault is None and self._lent:
+        fault = self._fault
+        words = unreachable(fault)
+        if fault is None and self._lent:
             words = "no connection to the database: all are in use, and none came free in time"
-        else:
-            words = unreachable(self._fault)
-        # While some are lent one will come back, whatever keeps one more from being made.
-        if self._fault is not None and not self._lent:
-            patience = patience_with(self._fault)
-        is_hung = self._fault is None or self._lent > 0
-        return DatabaseUnavailable(words, hung=is_hung, patience=patience)
+        if fault is None or self._lent:
+            # While some are lent one will come back, whatever keeps one more from being made.
+            return DatabaseUnavailable(words, hung=True, patience=math.inf)
+        return DatabaseUnavailable(words, patience=patience_with(fault))
 
 
 def _is_stale(connection: Connection, now: float) -> bool:
@@ -192,7 +190,7 @@ class Database:
         read_only: bool = False,
         plan_once: bool = False,
         connect_seconds: int = CONNECT_SECONDS,
-        schema: str = naming.DEFAULT,
+        schema: str = DEFAULT,
     ) -> None:
         """Prepare the pool without touching the network; the first use connects.
 

@@ -47,13 +47,3 @@ class Cursor(psycopg.Cursor[Any]):
             named = in_schema(text, schema)
             query = named.encode() if isinstance(query, bytes) else named
         return super().execute(query, params, **how)
-
-
-class Connection(psycopg.Connection[Any]):
-    """psycopg's connection; `schema` is what its statements mean by `stripe`."""
-
-    schema: str = DEFAULT
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.cursor_factory = Cursor

@@ -68,7 +68,7 @@ MIRRORED = (
             *("cancel_at", "canceled_at", "ended_at", "trial_start", "trial_end"),
             *("billing_cycle_anchor", "created", "start_date", "days_until_due"),
             *("pause_collection", "default_payment_method", "latest_invoice", "schedule"),
-            *("test_clock", "livemode", "metadata", "discounts"),
+            *("test_clock", "livemode", "metadata", "discounts", "customer_account"),
             customer_id="customer",
         ),
         deletable=False,

@@ -7,7 +7,6 @@ it; no test names it.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,6 @@ import pytest
 from sandbox.stripe_double import Control
 from shared.objects.catalogue import EVENT_TYPES, MIRRORED
 from shared.objects.declaration import MirroredObject
-
-Picture = dict[str, Any]
-"""One object by column name, times in epoch seconds; `items`: pictures by id. Nulls left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +25,8 @@ class Life:
     each is told by so many `events`. `states`: fields for `create` and `update`, of which each may
     follow each. `whole`: further fields for `create`, so that every mirrored one says something.
     `shelved`: those of one that lists show only where they are asked for it; `unlisted`: of one
-    that none ever shows. `untold`: columns that no event tells. `picture`: what a row must say of
-    Stripe's JSON, without the product's decoders.
+    that none ever shows. `untold`: columns that no event tells. What a row must say of Stripe's
+    JSON stands in sandbox/mirrored.py, for the chaos run too.
     """
 
     create: Callable[..., str]
@@ -38,95 +34,9 @@ class Life:
     end: Callable[..., object]
     states: tuple[Mapping[str, Any], ...]
     whole: Mapping[str, Any]
-    picture: Callable[[dict[str, Any]], Picture]
     shelved: Mapping[str, Any] = field(default_factory=dict)
     unlisted: Mapping[str, Any] = field(default_factory=dict)
     untold: tuple[str, ...] = ()
-
-
-def _filled(fields: Picture) -> Picture:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _plain(*names: str, **others: str) -> Callable[[dict[str, Any]], Picture]:
-    """Picture an object that can be deleted: columns by their names, `others` by Stripe's."""
-
-    def picture(body: dict[str, Any]) -> Picture:
-        if body.get("deleted"):
-            return {"id": body["id"], "deleted": True}
-        columns = {**{name: name for name in names}, **others}
-        return _filled(
-            {**{name: body.get(source) for name, source in columns.items()}, "deleted": False}
-        )
-
-    return picture
-
-
-_of_price = _plain(
-    *("id", "active", "lookup_key", "nickname", "type", "currency", "unit_amount"),
-    *("billing_scheme", "tiers_mode", "tiers", "transform_quantity", "custom_unit_amount"),
-    *("tax_behavior", "created", "livemode", "metadata"),
-    product_id="product",
-)
-
-
-def _price(body: dict[str, Any]) -> Picture:
-    recurring, decimal = body.get("recurring") or {}, body.get("unit_amount_decimal")
-    names = ("interval", "interval_count", "usage_type", "meter")
-    return _filled(
-        {
-            **_of_price(body),
-            **{name: recurring.get(name) for name in names},
-            "unit_amount_decimal": None if decimal is None else Decimal(decimal),
-        }
-    )
-
-
-_PERIOD = ("current_period_start", "current_period_end")
-_OF_SUBSCRIPTION = (
-    *("id", "status", "currency", "collection_method", "cancel_at_period_end", "cancel_at"),
-    *("canceled_at", "ended_at", "trial_start", "trial_end", "billing_cycle_anchor", "created"),
-    *("start_date", "days_until_due", "pause_collection", "default_payment_method"),
-    *("latest_invoice", "schedule", "test_clock", "livemode", "metadata", "customer_account"),
-)
-
-
-def _subscription(body: dict[str, Any]) -> Picture:
-    items = {item["id"]: _item(item) for item in body["items"]["data"]}
-    ends_last = max(items.values(), key=lambda item: [item.get(name, 0) for name in _PERIOD[::-1]])
-    return _filled(
-        {
-            **{name: body.get(name) for name in _OF_SUBSCRIPTION},
-            **{name: ends_last.get(name) for name in _PERIOD},
-            "customer_id": body["customer"],
-            "discounts": body.get("discounts") or [],
-            "items": items,
-        }
-    )
-
-
-def _item(item: dict[str, Any]) -> Picture:
-    price = item["price"]
-    recurring = price.get("recurring") or {}
-    decimal = price.get("unit_amount_decimal")
-    return _filled(
-        {
-            "id": item["id"],
-            "price_id": price["id"],
-            "product_id": price["product"],
-            "quantity": item.get("quantity"),
-            "unit_amount": price["unit_amount"],
-            "unit_amount_decimal": None if decimal is None else Decimal(decimal),
-            "currency": price["currency"],
-            "interval": recurring.get("interval"),
-            "interval_count": recurring.get("interval_count"),
-            "usage_type": recurring.get("usage_type"),
-            "transform_quantity": price.get("transform_quantity"),
-            "created": item["created"],
-            "metadata": item["metadata"],
-            **{name: item[name] for name in _PERIOD},
-        }
-    )
 
 
 def first_item(control: Control, subscription: str) -> str:
@@ -147,7 +57,6 @@ LIVES: Mapping[str, Life] = {
         end=Control.delete_customer,
         states=tuple({"name": name} for name in ("Ada", "Björn", "Chiara", "Dimitri", "Élodie")),
         whole={"email": "a@example.com", "metadata": {"a": "1"}, "test_clock": "clock_1"},
-        picture=_plain("id", "email", "name", "created", "test_clock", "metadata"),
     ),
     "product": Life(
         create=Control.create_product,
@@ -161,11 +70,6 @@ LIVES: Mapping[str, Life] = {
             "tax_code": "txcd_10103001",
             "metadata": {"a": "1"},
         },
-        picture=_plain(
-            *("id", "name", "active", "type", "unit_label", "statement_descriptor", "tax_code"),
-            *("created", "livemode", "metadata"),
-            default_price_id="default_price",
-        ),
     ),
     "price": Life(
         create=partial(Control.create_price, product="pro"),
@@ -184,7 +88,6 @@ LIVES: Mapping[str, Life] = {
         shelved={"active": False},
         unlisted={"inline": True, "active": False},
         untold=("tiers",),
-        picture=_price,
     ),
     "subscription": Life(
         create=Control.create_subscription,
@@ -207,7 +110,6 @@ LIVES: Mapping[str, Life] = {
             "metadata": {"a": "1"},
             "customer_account": "acct_1Customer",
         },
-        picture=_subscription,
     ),
 }
 
@@ -282,8 +184,3 @@ def tables(mirrored: MirroredObject) -> tuple[str, ...]:
 
 ALL_TABLES = tuple(table for mirrored in MIRRORED for table in tables(mirrored))
 """The tables of every mirrored object, in an order in which they can be emptied."""
-
-
-def of_stripe(body: dict[str, Any]) -> Picture:
-    """Picture one of Stripe's objects, in the newest shape."""
-    return LIVES[body["object"]].picture(body)

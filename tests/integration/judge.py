@@ -1,6 +1,6 @@
 """An independent judge: Stripe's objects and the database's rows, brought to one picture.
 
-Written without the product's decoders: what Stripe says is read by tests/objects.py, what the
+Written without the product's decoders: what Stripe says is read by sandbox/mirrored.py, what the
 database says by the contract of the tables.
 """
 
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from sandbox.mirrored import Picture, of_stripe
 from sandbox.stripe_double import Control
 from shared.objects.catalogue import MIRRORED
 from shared.objects.column import Column, Type
 from shared.objects.declaration import MirroredObject
-from tests.objects import Picture, of_stripe
 
 _DECIMALS = {
     column.name

@@ -5,11 +5,12 @@ from typing import Any
 import psycopg
 
 from reconcile.report.model import Report, RunOutcome
+from sandbox.mirrored import Picture, of_stripe
 from sandbox.stripe_double import Control, StripeDouble
 from shared.objects.declaration import MirroredObject
 from tests.builders import apply_all, mirror, reconcile
 from tests.integration import judge
-from tests.objects import LIVES, Picture, event_type, of_stripe
+from tests.objects import LIVES, event_type
 
 LONG_AGO = 1_780_000_000
 """Months before the double's clock: old enough for any list."""

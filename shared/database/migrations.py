@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +38,6 @@ _PAUSE = 0.25
 _LOCK_TIMEOUT = "55P03"
 _ABOUT_SQL = "42"
 _LOCK = 7_306_095_128_417_266
-_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
 
 ROLES = "roles.sql"
 """The one file among them that is no migration."""
@@ -68,18 +66,13 @@ class SchemaState:
 
 
 def migrations() -> tuple[Migration, ...]:
-    """Return this version's migrations in order. Raises SchemaMismatch for a badly named file."""
+    """Return this version's migrations in order."""
     found = [
         Migration(name=entry.name, sql=entry.read_text(encoding="utf-8"))
         for entry in resources.files("shared").joinpath("migrations").iterdir()
         if entry.name.endswith(".sql") and entry.name != ROLES
     ]
-    found.sort(key=lambda migration: migration.name)
-    numbers = [migration.name[:4] for migration in found]
-    bad = [m.name for m in found if not _NAME.fullmatch(m.name) or numbers.count(m.name[:4]) > 1]
-    if bad:
-        raise SchemaMismatch(f"migrations named badly or numbered twice: {', '.join(bad)}")
-    return tuple(found)
+    return tuple(sorted(found, key=lambda migration: migration.name))
 
 
 def schema_state(

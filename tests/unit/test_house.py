@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from shared.database.migrations import migrations
 from shared.objects.catalogue import BY_NAME, MIRRORED
 from shared.settings import (
     MigrateSettings,
@@ -167,6 +168,12 @@ def test_wheel_holds_the_product_with_its_migrations_and_nothing_else(tmp_path: 
     for place in commands.values():
         module, _, name = place.partition(":")
         assert callable(getattr(import_module(module), name)), f"{place} is no command"
+
+
+def test_migrations_have_a_number_each_and_are_applied_in_its_order() -> None:
+    names = [migration.name for migration in migrations()]
+    numbers = [re.fullmatch(r"(\d{4})_[a-z0-9_]+\.sql", name) for name in names]
+    assert [number and int(number[1]) for number in numbers] == list(range(1, len(names) + 1))
 
 
 def test_example_environment_names_every_setting_with_its_default() -> None:

@@ -121,7 +121,7 @@ def _drift(row: DriftRow) -> dict[str, Any]:
 
 
 def _sorted(amounts: dict[str, int]) -> dict[str, int]:
-    return dict(sorted(amounts.items()))
+    return dict(sorted(amounts.items())) if len(amounts) > 1 else amounts
 
 
 def _time(epoch: int | None) -> str | None:

@@ -220,6 +220,8 @@ def _first_fill(report: Report, tallies: list[Tally]) -> dict[str, int]:
 
 def in_order(row: DriftRow) -> list[tuple[str, tuple[Any, Any]]]:
     """Return a difference's fields as they are declared; then items by id, as they are declared."""
+    if len(row.fields) <= 1:  # as of each object that an empty database lacks
+        return list(row.fields.items())
     mirrored = BY_NAME.get(row.object)
     own = mirrored.decoded.index if mirrored is not None else {}
     items = mirrored.items.decoded.index if mirrored is not None and mirrored.items else {}

@@ -153,16 +153,22 @@ class FileJournal:
 
     def _waiting(self) -> Iterator[DriftRow]:
         """Yield what waits, once; of all else nothing more is to be said."""
+        for row in self._found_last():
+            if row.action == "pending":
+                yield row
+            else:
+                self._say([row])
+
+    def _found_last(self) -> Iterator[DriftRow]:
+        """Yield what was found, or what a further look at its object has found instead."""
         blocks, self._blocks = self._blocks, []
         for row in self._found.read(blocks):
             name = row.object, row.object_id
             if name in self._later:
                 if self._later[name] is None:
-                    self._say([closed(row, "in_flight")])
-            elif row.action == "pending":
-                yield row
+                    yield closed(row, "in_flight")
             else:
-                self._say([row])
+                yield row
         later = [row for row in self._later.values() if row is not None]
         self._later.clear()
         self._found.close()

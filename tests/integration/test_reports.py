@@ -111,12 +111,16 @@ def test_file_takes_a_third_of_what_is_written_into_it() -> None:
         assert list(spool.read(blocks)) == those
 
 
-def test_report_waits_for_nothing_that_a_run_would_insert_at_once() -> None:
+@pytest.mark.parametrize("is_looked_at_again", [False, True])
+def test_report_waits_for_nothing_that_a_run_would_insert_at_once(
+    *, is_looked_at_again: bool
+) -> None:
     content = SUBSCRIPTION.decode(json.dumps(subscription()).encode())
     lacking = compare_one(SUBSCRIPTION, content.id, None, content, Interval(5_000, 5_602))
     assert lacking is not None
     for kind, action in (("missing", "reported"), ("waiting", "pending")):
-        found = Findings(mirrored=SUBSCRIPTION, window=Window(0, 9))
+        again = content.id if is_looked_at_again else None
+        found = Findings(mirrored=SUBSCRIPTION, window=Window(0, 9), again=again)
         getattr(found, kind).append(lacking)
         journal = FileJournal(ACCESS, lambda _: {})
         with closing(journal):

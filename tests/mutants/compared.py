@@ -105,6 +105,28 @@ COMPARED = (
         (_LOOKS,),
     ),
     Mutant(
+        "an object that decides no access is held back alone",
+        (
+            Patch(
+                "reconcile/gate.py",
+                "    return BY_NAME[name].access is not None\n",
+                "    return bool(BY_NAME[name])\n",
+            ),
+        ),
+        ("tests/integration/test_limits.py",),
+    ),
+    Mutant(
+        "an object that the key may not read holds up no other",
+        (
+            Patch(
+                "reconcile/streams.py",
+                "                if mirrored.access is not None:\n",
+                "                if mirrored.name:\n",
+            ),
+        ),
+        ("tests/integration/test_permissions.py",),
+    ),
+    Mutant(
         "a repair that is asked for again passes the gate with all else",
         (
             Patch(

@@ -3,7 +3,7 @@
 from tests.mutants.mutant import Mutant, Patch
 
 _REMOVED = "tests/integration/test_removed_rows.py"
-_REMOVAL = "shared/migrations/0006_removed_rows.sql"
+_REMOVAL = "shared/migrations/0014_shared_ids.sql"
 _ODD = "tests/integration/test_odd_values.py"
 _EVERY_ROW = "tests/integration/test_every_row.py"
 _PLANS = "tests/integration/test_plans.py"

@@ -20,7 +20,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-cov test-all test-long release chaos mutants load bench bench-plots lint lint-code lint-format lint-types format sql lock fuzz audit clean
+.PHONY: help demo test test-unit test-cov test-all test-long release chaos mutants bench lint lint-code lint-format lint-types format sql lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -28,7 +28,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z.][a-z.-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
 	@echo '  PYTHON=python3.12   the interpreter to build .venv from (3.11 to 3.13)'
-	@echo '  ARGS="-k word -x"   more arguments for pytest (make test) or for demo, load and bench'
+	@echo '  ARGS="-k word -x"   more arguments for pytest (make test) or for demo and bench'
 
 demo: $(ready) ## the whole story on this machine: webhook, drift, report, repair, report
 	@$(run) -m sandbox.demo $(ARGS)
@@ -51,14 +51,8 @@ test-long: $(ready) ## more cases of what make test holds in a few (3 minutes)
 release: $(ready) ## whether version, changelog, tags and tree agree; names the commands, changes nothing
 	@$(run) -m sandbox.release
 
-load: $(ready) ## hostile delivery at full speed, 20,000 subscriptions: whether all is right
-	@$(run) -m sandbox.load $(ARGS)
-
 bench: $(ready) ## what it costs, beside budgets and yardsticks (10 minutes); ROWS=1000000 ARGS="bulk"
 	@$(run) -m sandbox.bench --rows $(ROWS) $(ARGS)
-
-bench-plots: $(ready) ## docs/bench-*.svg, drawn from what make bench left in bench.json
-	@$(run) -m sandbox.bench --plots $(ARGS)
 
 chaos: $(ready) ## 100,000 events under kill -9, crashes and faults, judged; SEED=2 EVENTS= SUBSCRIPTIONS=
 	@$(run) -m sandbox.chaos --json chaos-$(SEED).json --seed $(SEED) --events $(EVENTS) \

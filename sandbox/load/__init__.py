@@ -1,1 +1,0 @@
-"""The product under load: whether everything is right."""

@@ -20,7 +20,7 @@ from reconcile.stages import Options
 from shared.command import FAILED, Call
 from shared.database.pool import Database
 from shared.errors import SubscriptionSyncError
-from shared.memory import share_arenas
+from shared.memory import give_large_blocks_back, share_arenas
 from shared.repository import runs
 from shared.repository.drifts import CONSEQUENCES
 from shared.settings import ReconcileSettings
@@ -33,6 +33,7 @@ _NEW_OBJECTS = 10_000
 def run_and_report(call: Call[ReconcileSettings]) -> int:
     """Compare, repair or report, render the report, and return the exit status."""
     share_arenas()
+    give_large_blocks_back()
     gc.set_threshold(_NEW_OBJECTS)
     settings, arguments = call.settings, call.arguments
     seconds = _seconds(arguments, settings)

@@ -20,7 +20,7 @@ uv_compile = $(run) -m uv pip compile --quiet --universal --python-version 3.11 
 	$(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-cov test-all test-long release chaos mutants bench lint lint-code lint-format lint-types format sql lock fuzz audit clean
+.PHONY: help demo test test-unit test-cov test-all test-long release chaos mutants bench bench-plots lint lint-code lint-format lint-types format sql lock fuzz audit clean
 
 help: ## show this list
 	@echo 'subscription-sync, for people who work on it. The first target sets up .venv by itself.'
@@ -53,6 +53,9 @@ release: $(ready) ## whether version, changelog, tags and tree agree; names the 
 
 bench: $(ready) ## what it costs, beside budgets and yardsticks (10 minutes); ROWS=1000000 ARGS="bulk"
 	@$(run) -m sandbox.bench --rows $(ROWS) $(ARGS)
+
+bench-plots: $(ready) ## docs/bench-*.svg, drawn from what make bench left in bench.json
+	@$(run) -m sandbox.bench --plots $(ARGS)
 
 chaos: $(ready) ## 100,000 events under kill -9, crashes and faults, judged; SEED=2 EVENTS= SUBSCRIPTIONS=
 	@$(run) -m sandbox.chaos --json chaos-$(SEED).json --seed $(SEED) --events $(EVENTS) \

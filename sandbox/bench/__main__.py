@@ -1,6 +1,7 @@
 """What the product costs, beside its budgets and beside the plain way of doing the same.
 
     python -m sandbox.bench [start] [webhook] [siege] [growth] [bulk]
+    python -m sandbox.bench --plots
 
 Exit status 1 when a budget is missed. Figures also go to bench.json; a part that is measured anew
 replaces that part there.
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sandbox.bench import figures, start
+from sandbox.bench.drawing import plots
 from sandbox.bench.figures import Part
 from sandbox.bench.reconcile import bulk
 from sandbox.bench.webhook import cost, growth, siege
@@ -28,6 +30,8 @@ PARTS: dict[str, tuple[str, Callable[[Part, argparse.Namespace], None]]] = {
 
 def main() -> int:
     options = _options()
+    if options.plots:
+        return _plot(options.json)
     measured: dict[str, Part] = {}
     for name in options.parts or PARTS:
         title, play = PARTS[name]
@@ -45,6 +49,16 @@ def main() -> int:
     return 1 if late else 0
 
 
+def _plot(results: Path) -> int:
+    try:
+        for path in plots.write(figures.read(results)):
+            show(str(path))
+    except plots.NotMeasured as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox.bench",
@@ -58,7 +72,7 @@ def _options() -> argparse.Namespace:
         "--sizes",
         type=_numbers,
         metavar="N,N",
-        help="and these numbers of them, to see the slope (a tenth and a hundredth)",
+        help="and these numbers of them, for the plots (a tenth and a hundredth)",
     )
     add("--events", type=int, default=5_000, metavar="N", help="sent at once to the webhook")
     add("--table", type=int, default=10_000, metavar="N", help="subscriptions while they are sent")
@@ -69,6 +83,7 @@ def _options() -> argparse.Namespace:
         action="store_true",
         help="leave out the slow ones: the yardstick, the box, Stripe's pace, as many customers",
     )
+    add("--plots", action="store_true", help="measure nothing; draw docs/bench-*.svg from FILE")
     add("--json", type=Path, default=figures.RESULTS, metavar="FILE")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):

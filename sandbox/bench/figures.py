@@ -47,7 +47,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 class Part(Struct, kw_only=True):
-    """What one part of the benchmark found: its figures, and its points by size."""
+    """What one part of the benchmark found: its figures, and its points for the plots."""
 
     figures: list[Figure] = field(default_factory=list)
     points: list[dict[str, Any]] = field(default_factory=list)

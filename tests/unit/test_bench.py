@@ -1,12 +1,17 @@
-"""What the benchmark says of its figures, and how it reads what the server was sent."""
+"""What the benchmark says of its figures, and the plots that it draws from them."""
 
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from sandbox.bench import figures
+from sandbox.bench.drawing import plots
+from sandbox.bench.drawing.svg import Chart, Line, draw
 from sandbox.bench.figures import Figure, Part
 from sandbox.bench.webhook.replay import script_of, seen
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,26 @@ def test_part_that_is_measured_anew_replaces_that_part_and_no_other(tmp_path: Pa
         "bulk": [{"rows": 2}],
         "start": [],
     }
+
+
+def test_chart_names_its_axes_and_marks_each_point_in_order() -> None:
+    line = Line(name="a < b", points=[(1_000, 2), (30_000, 4), (1_000_000, 1)])
+    limit = Line(name="limit", points=[(1_000, 3), (1_000_000, 3)], limit=True)
+    root = ET.fromstring(  # noqa: S314 - our own text
+        draw(Chart(title="t", x="rows", y="MiB", lines=[line, limit]))
+    )
+    words = [text.text for text in root.iter(f"{SVG}text")]
+    assert {"t", "a < b", "limit", "rows", "MiB", "1k", "1M"} <= set(words)
+    marks = list(root.iter(f"{SVG}circle"))
+    across = [float(mark.attrib["cx"]) for mark in marks]
+    down = [float(mark.attrib["cy"]) for mark in marks]
+    assert across == sorted(across)
+    assert down[1] < down[0] < down[2]
+
+
+def test_plots_are_not_drawn_without_measurements(tmp_path: Path) -> None:
+    with pytest.raises(plots.NotMeasured, match="make bench"):
+        plots.write({"bulk": Part()}, tmp_path)
 
 
 def test_statements_are_read_from_the_servers_log_with_their_values() -> None:

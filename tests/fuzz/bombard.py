@@ -30,10 +30,10 @@ from tests.fuzz import seeds
 SECRET = "whsec_bombard"
 SENDERS = 4
 POISON: tuple[object, ...] = (5, None, [], {}, "", "a b", "x" * 256, "\x00", "\ud800", True, 1e999)
-# None that one mutation more could make an id that can be read.
 NOT_KNOWN = (503, '{"error": "wrong_key"}')
 """To an event that Stripe has not, about an object that it has not: another key may have them."""
 
+# None that one mutation more could make an id that can be read.
 NO_ID: tuple[object, ...] = (
     5,
     None,

@@ -288,9 +288,11 @@ def _first_filled(progress: Progress) -> tuple[str, ...]:
 
 
 def _refused(error: RepairRefused | ListingBroken, journal: Journal) -> Ended:
-    """Note that nothing that waited is written."""
+    """Note that nothing that waited is written; what a sound list told has been compared."""
     try:
         journal.refuse(BY_NAME)
+        if isinstance(error, RepairRefused):
+            journal.rewind()
     except SubscriptionSyncError as fault:
         return Ended(Why.FAULT, error_text(fault))
     return Ended(Why.REFUSED if isinstance(error, RepairRefused) else Why.UNSOUND, str(error))

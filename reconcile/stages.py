@@ -92,8 +92,8 @@ class Stages:
     def begin(self) -> None:
         """Remember that it begins, and note how many rows there are to compare.
 
-        A run that goes on from another counts on from what that one planned; what was new to that
-        one is new still.
+        A run that goes on from another counts on from what that one planned; what the last one was
+        to fill for the first time, and did not compare to its end, is new still.
         """
         self._watch.enter(COMPARING)
         progress = self._journal.progress

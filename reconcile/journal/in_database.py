@@ -174,11 +174,11 @@ class DatabaseJournal:
         self._lease.require()
 
     def rewind(self) -> None:
-        """Take the cursor back: everything is compared and repaired, the next run begins anew."""
+        """Take the cursor back: what is not forbidden is compared, the next run begins anew."""
 
         def rewind(_: Connection, draft: Progress) -> None:
             draft.done.clear()
-            draft.new = []
+            draft.new = [name for name in draft.new if name in draft.forbidden]
 
         self._write(rewind)
 

@@ -32,14 +32,14 @@ class FileJournal:
         self,
         access: frozenset[str],
         who: Callable[[list[str]], dict[str, Customer]],
-        new: Sequence[str] = (),
+        still_new: Progress | None = None,
     ) -> None:
         """`who` returns those of some customers that the database knows, by id.
 
-        `new`: the objects that were new to a run that was stopped.
+        `still_new`: what no run has compared to its end.
         """
         self.begun = Begun(str(uuid.uuid4()), int(time.time()))
-        self.progress = Progress(new=[*new])
+        self.progress = still_new or Progress()
         self.inserts = False
         self.last_waiting = 0.0
         self._access = access

@@ -86,7 +86,7 @@ class Journal(Protocol):
         """Let failed events with this reason be history whose rows wait no more."""
 
     def rewind(self) -> None:
-        """Take the cursor back: everything is compared and repaired, the next run begins anew."""
+        """Take the cursor back: what is not forbidden is compared, the next run begins anew."""
 
     def require_lease(self) -> None:
         """Raise LeaseLost where another run was seen to have taken over."""

@@ -94,7 +94,7 @@ GRANT SELECT ON stripe.account, stripe.fingerprints, {OBJECTS}
     TO subscription_sync_report;
 GRANT SELECT (id, type, object_id, created, source, outcome, error, attempts, received_at)
     ON stripe.events TO subscription_sync_report;
-GRANT SELECT (events_until, started_at, scope, outcome, new_objects) ON stripe.runs
+GRANT SELECT (events_until, started_at, scope, outcome, new_objects, planned) ON stripe.runs
     TO subscription_sync_report;
 
 COMMIT;

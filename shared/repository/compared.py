@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from psycopg import Connection
 
 from shared.objects.declaration import MirroredObject
 from shared.repository import column_sql as sql
+from shared.repository.progress import Progress
 from shared.repository.statement import statement
+
+_decoder = msgspec.json.Decoder(Progress)
 
 
 def is_history(mirrored: MirroredObject, ended: str) -> str:
@@ -60,19 +64,21 @@ SELECT object FROM stripe.compared
 )
 
 
-def still_new(connection: Connection[Any], scope: str) -> list[str]:
-    """Return the objects that were new to the last run of this scope, if it was stopped.
+def still_new(connection: Connection[Any], scope: str) -> Progress:
+    """Return what is new after the last run of this scope: what no run has compared to its end.
 
-    Whether the next one goes on from it or begins anew.
+    `planned` says of which of these objects the database held none before the first try.
     """
     row = _STILL_NEW.execute(connection, {"scope": scope}).fetchone()
-    return row[0] if row else []
+    last = _decoder.decode(row[0]) if row else Progress()
+    held_none = [name for name, planned in last.planned.items() if planned is None]
+    return Progress(new=last.new, planned={name: None for name in held_none if name in last.new})
 
 
 _STILL_NEW = statement(
     still_new,
     """
-SELECT CASE WHEN outcome IN ('incomplete', 'abandoned', 'failed') THEN new_objects ELSE '{}' END
+SELECT json_build_object('new', new_objects, 'planned', planned)::text
 FROM stripe.runs
 WHERE scope = %(scope)s AND outcome IS NOT NULL
 ORDER BY started_at DESC

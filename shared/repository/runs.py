@@ -68,8 +68,7 @@ def start(
     """
     _abandon_expired(connection)
     before = _unfinished(connection) if scope == EVERYTHING else None
-    progress = before.progress if before else Progress()
-    progress.new = compared.still_new(connection, EVERYTHING)
+    progress = before.progress if before else compared.still_new(connection, scope)
     resumes = before.id if before else None
     row = _START.execute(
         connection,
@@ -163,6 +162,7 @@ SELECT
         'counts', l.counts - %(events)s::text,
         'webhook', l.counts -> %(events)s::text,
         'planned', l.planned,
+        'new', l.new_objects,
         'drift', l.drift,
         'before', l.done,
         'since', extract(epoch FROM l.compared_since)::bigint

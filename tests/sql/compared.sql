@@ -9,8 +9,8 @@ SELECT name, to_timestamp(%(began)s::bigint) FROM unnest(%(names)s::text[]) AS n
 ON CONFLICT (object) DO UPDATE SET began = EXCLUDED.began;
 
 -- compared.still_new
--- Return the objects that were new to the last run of this scope, if it was stopped.
-SELECT CASE WHEN outcome IN ('incomplete', 'abandoned', 'failed') THEN new_objects ELSE '{}' END
+-- Return what is new after the last run of this scope: what no run has compared to its end.
+SELECT json_build_object('new', new_objects, 'planned', planned)::text
 FROM stripe.runs
 WHERE scope = %(scope)s AND outcome IS NOT NULL
 ORDER BY started_at DESC

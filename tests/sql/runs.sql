@@ -104,6 +104,7 @@ SELECT
         'counts', l.counts - %(events)s::text,
         'webhook', l.counts -> %(events)s::text,
         'planned', l.planned,
+        'new', l.new_objects,
         'drift', l.drift,
         'before', l.done,
         'since', extract(epoch FROM l.compared_since)::bigint

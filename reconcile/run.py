@@ -103,7 +103,8 @@ class Run:
         6. Hold the whole plan against the limit.
         7. Repair, but for objects that exceed it and decide no access.
         8. Where very many objects that decide no access are to be looked at for their events, do
-           so now, and go through 4 to 7 with them: none of their kind was repaired before.
+           so now, and go through 4 to 7 with them: none of their kind was repaired before. A run
+           that is stopped within that is not gone on from.
         9. Let the next run begin anew.
 
         A run over one subscription looks at that one instead of 1 to 3. A report says at 6 what a

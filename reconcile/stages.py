@@ -148,10 +148,12 @@ class Stages:
     def look_after_put_off_events(self, events: Events) -> bool:
         """Look at objects that decide no access and were put off; False where there were none.
 
-        Counts among `events` what the next run has to try again.
+        Counts among `events` what the next run has to try again. What stops this run from now on
+        keeps none of the next one from comparing anew what decides access.
         """
         if not self._deliveries.put_off:
             return False
+        self._journal.rewind()
         self._watch.enter("events")
         events.left += self._deliveries.look_after_put_off()
         return True

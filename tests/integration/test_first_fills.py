@@ -1,6 +1,5 @@
 """An object that an upgrade adds is filled by the first night that comes to its end."""
 
-import itertools
 import threading
 
 import psycopg
@@ -8,7 +7,6 @@ import pytest
 
 from reconcile.report.model import RunOutcome, totals
 from reconcile.report.verdict import verdict
-from reconcile.windows.frontier import SPAN_PAGES
 from sandbox.stripe_double import Control, StripeDouble
 from sandbox.stripe_double.http.keys import PERMISSIONS
 from shared.objects.catalogue import MIRRORED
@@ -21,7 +19,6 @@ from tests.objects import each_object, endpoint, tables
 
 HOUR = 3_600
 KEY = "rk_test_old"
-MORE_THAN_A_SPAN = 100 * (SPAN_PAGES + 3)
 
 
 def add_by_upgrade(
@@ -51,6 +48,14 @@ def stop_before_the_first_window(control: Control, stop: threading.Event) -> Non
         control.hook(stop.set, when="before_read", endpoint=place, count=None)
 
 
+def stop_once_some_are_filled(
+    control: Control, mirrored: MirroredObject, url: str, stop: threading.Event
+) -> None:
+    filled = f"SELECT EXISTS (SELECT FROM stripe.{mirrored.table})"  # noqa: S608
+    hook = once(url, filled, stop.set)
+    control.hook(hook, when="before_read", endpoint="events.list", count=1)
+
+
 @each_object(lambda mirrored: mirrored.access is None)
 @pytest.mark.parametrize("moment", ["before its first window", "half-way"])
 def test_object_that_an_upgrade_adds_is_a_first_fill_still_when_its_first_night_was_stopped(
@@ -67,9 +72,7 @@ def test_object_that_an_upgrade_adds_is_a_first_fill_still_when_its_first_night_
     wanted = len(control.ids(mirrored.name))
     stop = threading.Event()
     if moment == "half-way":
-        filled = f"SELECT EXISTS (SELECT FROM stripe.{mirrored.table})"  # noqa: S608
-        hook = once(database_url, filled, stop.set)
-        control.hook(hook, when="before_read", endpoint="events.list", count=1)
+        stop_once_some_are_filled(control, mirrored, database_url, stop)
     else:
         stop_before_the_first_window(control, stop)
     stopped = reconcile(database_url, stripe_double, stop=stop)
@@ -127,22 +130,14 @@ def test_half_of_a_first_fill_that_no_run_goes_on_from_is_a_first_fill_still(
     """What a run has compared is too old two days later, so all is compared anew."""
     control = stripe_double.control
     add_by_upgrade(mirrored, database_url, stripe_double, connection)
-    wanted = make(control, mirrored, MORE_THAN_A_SPAN)
+    make(control, mirrored, 3)
     stop = threading.Event()
-
-    halves = f"SELECT EXISTS (SELECT FROM stripe.{mirrored.table})"  # noqa: S608
-    half_way = once(database_url, halves, stop.set)
-    asked = itertools.count(1)
-
-    def look() -> None:
-        if next(asked) == SPAN_PAGES + 2:
-            half_way()
-
-    control.hook(look, when="before_read", endpoint=endpoint(mirrored, "list"), count=None)
+    stop_once_some_are_filled(control, mirrored, database_url, stop)
     stopped = reconcile(database_url, stripe_double, stop=stop)
     assert stopped.run.outcome is RunOutcome.INCOMPLETE
     control.clear_interventions()
     filled = count(connection, mirrored.table)
+    wanted = make(control, mirrored, 2)
     assert 0 < filled < wanted
     connection.execute("UPDATE stripe.runs SET started_at = started_at - interval '2 days'")
     first_fill = f"first fill: {counted(wanted - filled, mirrored.name)}"
